@@ -1,0 +1,202 @@
+"""Every error that homeserver raises on purpose. The class says whose fault it is and whether a retry may help.
+
+No HTTP status lives here: `web/middleware.py` chooses one from the class, `clients/transport.py` makes the remote ones.
+`code` is stable: programs read it, people may search for it. Messages are for people and never hold a secret.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class HomeServerError(Exception):
+    """Root of all that we raise on purpose. Anything else that escapes is a bug."""
+
+    code: ClassVar[str] = "error"
+
+
+# --- the operator's fault -------------------------------------------------------------------------------------------
+
+
+class BadSettings(HomeServerError):
+    """The settings are wrong or missing; the message names each one, what was found and what is allowed."""
+
+    code = "bad_settings"
+
+
+class OutdatedSchema(HomeServerError):
+    """The database's tables are not those that this version needs; the message names the command to run."""
+
+    code = "outdated_schema"
+
+
+# --- the caller's fault ---------------------------------------------------------------------------------------------
+
+
+class BadInput(HomeServerError):
+    """The caller's fault. `field` names the value at fault."""
+
+    code = "bad_input"
+
+    def __init__(self, message: str, *, field: str | None = None) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+class BadCursor(BadInput):
+    """A cursor that we did not make, made for something else, or made before the board's settings changed."""
+
+    code = "bad_cursor"
+
+
+class TooLarge(BadInput):
+    """More bytes than `limit_bytes`."""
+
+    code = "too_large"
+
+    def __init__(self, message: str, *, limit_bytes: int, field: str | None = None) -> None:
+        super().__init__(message, field=field)
+        self.limit_bytes = limit_bytes
+
+
+class NotSignedIn(HomeServerError):
+    """Nobody is signed in, or the session or token has ended."""
+
+    code = "not_signed_in"
+
+
+class SignatureRefused(HomeServerError):
+    """A call signed by a container did not verify. `step` is for the log only; the caller learns nothing but 401."""
+
+    code = "signature_refused"
+
+    def __init__(self, step: str) -> None:
+        super().__init__("the signed request was refused")
+        self.step = step
+
+
+class Forbidden(HomeServerError):
+    """Known, but not allowed to do this."""
+
+    code = "forbidden"
+
+
+class NotFound(HomeServerError):
+    """There is no such thing, or not for this caller; the two are told apart nowhere."""
+
+    code = "not_found"
+
+
+class Conflict(HomeServerError):
+    """The thing is not in a state in which this can be done."""
+
+    code = "conflict"
+
+
+class TooMany(HomeServerError):
+    """Asked too often. `wait_s` is when to come back."""
+
+    code = "too_many"
+
+    def __init__(self, message: str, *, wait_s: float) -> None:
+        super().__init__(message)
+        self.wait_s = wait_s
+
+
+# --- a remote service's fault ---------------------------------------------------------------------------------------
+
+
+class RemoteError(HomeServerError):
+    """A service that we call let us down. `service` is "container", "mesdonnees" or "sign-in"."""
+
+    code = "remote_error"
+    retryable: ClassVar[bool] = False
+
+    def __init__(self, message: str, *, service: str) -> None:
+        super().__init__(message)
+        self.service = service
+
+
+class RemoteUnavailable(RemoteError):
+    """No answer, a 5xx that is no business answer, or 429. `wait_s` is their Retry-After, if they sent one."""
+
+    code = "remote_unavailable"
+    retryable = True
+
+    def __init__(self, message: str, *, service: str, wait_s: float | None = None) -> None:
+        super().__init__(message, service=service)
+        self.wait_s = wait_s
+
+
+class RemoteGarbage(RemoteError):
+    """An answer that cannot be read: HTML for JSON, cut off, the wrong shape, too large. `excerpt` holds its beginning."""
+
+    code = "remote_garbage"
+
+    def __init__(self, message: str, *, service: str, excerpt: str = "") -> None:
+        super().__init__(message, service=service)
+        self.excerpt = excerpt
+
+
+class RemoteUnauthorized(RemoteError):
+    """401: our signature or token was refused, or this person does not have the application."""
+
+    code = "remote_unauthorized"
+
+
+class RemoteForbidden(RemoteError):
+    """403: understood and refused."""
+
+    code = "remote_forbidden"
+
+
+class RemoteNotFound(RemoteError):
+    """404: the service knows no such person or thing."""
+
+    code = "remote_not_found"
+
+
+class RemoteRefused(RemoteError):
+    """400, 405 or another 4xx: the service says that our request is wrong."""
+
+    code = "remote_refused"
+
+
+class RemoteConflict(RemoteError):
+    """409: somebody else changed it, or a limit is reached."""
+
+    code = "remote_conflict"
+
+
+class RemoteQuota(RemoteError):
+    """The container refuses AppData that is larger than its quota."""
+
+    code = "remote_quota"
+
+
+class RemoteUnsupported(RemoteError):
+    """501 or 405: this container does not offer what was asked."""
+
+    code = "remote_unsupported"
+
+
+class StorageRefused(RemoteError):
+    """Mes Données answered with one of its error codes (`storage_code`, such as "MD327") or upload messages.
+
+    `detail` is the service's own text; `url` the address that came along, unchecked, or None.
+    """
+
+    code = "storage_refused"
+
+    def __init__(self, storage_code: str | None, detail: str, *, url: str | None = None, retryable: bool = False) -> None:
+        super().__init__(f"{storage_code or 'upload'}: {detail}", service="mesdonnees")
+        self.storage_code = storage_code
+        self.detail = detail
+        self.url = url
+        self.may_retry = retryable
+
+
+class UploadUncertain(RemoteError):
+    """Every byte was sent and no answer came: the file may be stored. Never repeated silently."""
+
+    code = "upload_uncertain"

@@ -1,0 +1,331 @@
+"""The words that everybody shares: plain values without I/O.
+
+Times are integers: milliseconds since the epoch, UTC (`_ms`). A container's person id is text everywhere: the guide's own
+ids exceed 63 bits and one begins with 0. A `player` is our internal number and never leaves the house; what leaves is
+the opaque `PlayerCard.id`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final
+
+NowMs = Callable[[], int]
+"""The wall clock, in milliseconds since the epoch: a parameter wherever time matters, so that a test can move it."""
+
+NEUTRAL_NAME: Final = "Player"
+"""Shown for a person whom the container gives no name."""
+
+
+# --- HTTP, as it travelled ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class HttpRequest:
+    """A request as it arrived: `target` is the raw path and query, nothing decoded or normalised."""
+
+    method: str
+    target: str
+    headers: Mapping[str, str]
+    """Names in lower case."""
+    body: bytes = field(default=b"", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class HttpReply:
+    """An answer read whole (size-capped by the transport)."""
+
+    status: int
+    headers: Mapping[str, str]
+    """Names in lower case."""
+    body: bytes = field(default=b"", repr=False)
+
+
+# --- people ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """A person as the container describes them. Empty text where it says nothing; `has_app` is None where unknown."""
+
+    id: str
+    given_name: str = ""
+    family_name: str = ""
+    display_name: str = ""
+    thumbnail_url: str = ""
+    has_app: bool | None = None
+
+    @property
+    def name(self) -> str:
+        """Given name and family name, else the display name, else a neutral word."""
+        full = f"{self.given_name} {self.family_name}".strip()
+        return full or self.display_name or NEUTRAL_NAME
+
+
+AppData = Mapping[str, str]
+"""One person's AppData: key to value, after the dialect's one unescaping and nothing else."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlayerCard:
+    """What others may see of a player. `id` is opaque and public."""
+
+    id: str
+    name: str
+    thumbnail_url: str
+
+
+# --- boards ---------------------------------------------------------------------------------------------------------
+
+
+class Order(StrEnum):
+    """Which score is better."""
+
+    MORE = "more"
+    LESS = "less"
+
+
+class Keep(StrEnum):
+    """What a player's entry is when the value changes."""
+
+    BEST = "best"
+    LATEST = "latest"
+
+
+class Ties(StrEnum):
+    """The number shown for equal scores: 1 1 3, 1 1 2, or 1 2 3."""
+
+    COMPETITION = "competition"
+    DENSE = "dense"
+    ORDINAL = "ordinal"
+
+
+class Span(StrEnum):
+    """How long a period of a board lasts."""
+
+    ALL = "all"
+    MONTH = "month"
+    WEEK = "week"
+    DAY = "day"
+
+
+class Format(StrEnum):
+    """How a score is written for people."""
+
+    INTEGER = "integer"
+    DURATION = "duration"
+    MONEY = "money"
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """A board's definition. Scores are integers in units of 10^-`decimals`, and so are `minimum` and `maximum`."""
+
+    id: str
+    title: str
+    field: str
+    order: Order = Order.MORE
+    keep: Keep = Keep.BEST
+    ties: Ties = Ties.COMPETITION
+    spans: tuple[Span, ...] = (Span.ALL, Span.MONTH, Span.WEEK, Span.DAY)
+    zone: str = "UTC"
+    first_weekday: int = 0
+    """0 is Monday, 6 Sunday."""
+    decimals: int = 0
+    format: Format = Format.INTEGER
+    minimum: int | None = None
+    maximum: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """One instance of a span, such as `week:2026-W47`. `starts_ms` is inside, `ends_ms` outside; None without a bound."""
+
+    id: str
+    span: Span
+    starts_ms: int | None
+    ends_ms: int | None
+    zone: str
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Position:
+    """Where an entry stands: ascending `key` is from best to worst, then who reached it first, then the player number."""
+
+    key: int
+    reached_ms: int
+    player: int
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One row of a board as its reader sees it. `rank` is None for an entry that is not listed."""
+
+    rank: int | None
+    tied: bool
+    player: PlayerCard
+    score: str
+    """The exact decimal, such as "9007199254740993" or "12.50"."""
+    display: str
+    reached_ms: int
+    me: bool
+
+
+@dataclass(frozen=True, slots=True)
+class EntryPage:
+    """A page of a board. `next` and `previous` are cursors, or None at the ends."""
+
+    board: Board
+    period: Period
+    total: int
+    entries: tuple[Entry, ...]
+    next: str | None
+    previous: str | None
+    as_of_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where one player stands on one board in one period. Without an entry, `rank`, `score` and `display` are None."""
+
+    board: Board
+    period: Period
+    rank: int | None
+    tied: bool
+    total: int
+    score: str | None
+    display: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceChange:
+    """What one accepted score did in one period. `rank_before` is None for a first entry; `is_best` says a new best."""
+
+    place: Place
+    rank_before: int | None
+    is_best: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """The answer to a submitted score: what the container holds now, and what was beaten."""
+
+    board: Board
+    value: str
+    changes: tuple[PlaceChange, ...]
+
+
+# --- uploads --------------------------------------------------------------------------------------------------------
+
+
+class BrowserLeg(StrEnum):
+    """How far the file has come from the browser."""
+
+    DECLARED = "declared"
+    RECEIVING = "receiving"
+    RECEIVED = "received"
+
+
+class StorageLeg(StrEnum):
+    """How far the file has come into the storage."""
+
+    ASKING = "asking"
+    WAITING = "waiting"
+    SENDING = "sending"
+    CLOSING = "closing"
+    STORED = "stored"
+    NEEDS_CONSENT = "needs_consent"
+    NEEDS_ACTIVATION = "needs_activation"
+    NEEDS_SIGN_IN = "needs_sign_in"
+    OUT_OF_SPACE = "out_of_space"
+    REFUSED = "refused"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """One file on its way. `code` and `detail` are the storage's last error; `portal_url` was checked before it got here."""
+
+    id: str
+    storage_user: str
+    name: str
+    media_type: str
+    size_bytes: int
+    received_bytes: int
+    sent_bytes: int
+    browser: BrowserLeg
+    storage: StorageLeg
+    attempts: int
+    code: str | None
+    detail: str | None
+    portal_url: str | None
+    content_id: str | None
+    folder_id: str | None
+    created_ms: int
+    updated_ms: int
+
+
+# --- sessions -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class SignedCall:
+    """Who a verified call of a container speaks of. Only what the signature covered."""
+
+    container: str
+    owner_id: str | None
+    viewer_id: str | None
+    app_url: str | None
+    app_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class GadgetSession:
+    """Who holds a gadget's bearer token: player numbers. Without a viewer the token only reads."""
+
+    owner: int | None
+    viewer: int | None
+    expires_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class PageSession:
+    """A browser session. It may hold a player, a storage user, or both; neither implies the other."""
+
+    key: str
+    """The hash that names the row."""
+    player: int | None
+    storage_user: str | None
+    storage_name: str | None
+    expires_ms: int
+
+
+class Role(StrEnum):
+    """What an operator may do; each role may do all that those before it may."""
+
+    VIEW = "view"
+    MODERATE = "moderate"
+    CONFIGURE = "configure"
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """An operator who is signed in."""
+
+    id: int
+    name: str
+    role: Role
+
+
+@dataclass(frozen=True, slots=True)
+class SyncResult:
+    """What one sync of one player did."""
+
+    friends: int
+    values: int
+    changed: int
+    requests: int
