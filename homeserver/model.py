@@ -77,6 +77,27 @@ class PlayerCard:
     thumbnail_url: str
 
 
+class Origin(StrEnum):
+    """How a changed AppData value came to us."""
+
+    BASELINE = "baseline"
+    """The first value that a read brought: it may have been reached long ago, so it counts in `all` only."""
+    READ = "read"
+    SUBMITTED = "submitted"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One accepted change of one AppData value. `new` is None when the key is gone. `at_ms` is our time of seeing it."""
+
+    player: int
+    key: str
+    old: str | None
+    new: str | None
+    at_ms: int
+    origin: Origin
+
+
 # --- boards ---------------------------------------------------------------------------------------------------------
 
 
@@ -293,6 +314,15 @@ class GadgetSession:
 
 
 @dataclass(frozen=True, slots=True)
+class OpenedGadget:
+    """A fresh bearer token for the gadget's own calls, and who its viewer is."""
+
+    token: str = field(repr=False)
+    expires_ms: int
+    viewer: PlayerCard | None
+
+
+@dataclass(frozen=True, slots=True)
 class PageSession:
     """A browser session. It may hold a player, a storage user, or both; neither implies the other."""
 
@@ -319,6 +349,23 @@ class Operator:
     id: int
     name: str
     role: Role
+
+
+@dataclass(frozen=True, slots=True)
+class StorageIdentity:
+    """Whom the storage's sign-in vouches for. `user` is opaque and per site; `token` goes into every call for them."""
+
+    user: str
+    name: str
+    token: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class SyncState:
+    """When a player was last synced whole (None: never), and whether a sync of them waits or runs."""
+
+    synced_ms: int | None
+    queued: bool
 
 
 @dataclass(frozen=True, slots=True)

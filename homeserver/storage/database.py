@@ -1,0 +1,136 @@
+"""The database as the rest of the house sees it: three ways to run a piece of work, and one SQL for both engines.
+
+SQL is written once, with PostgreSQL's `$1` placeholders and two table functions of ours, `each_bigint($n)` and
+`each_text($n)`, that turn a list given as one value into rows with the single column `value` (give them an alias).
+Rows come back as plain sequences in the order of the selected columns.
+
+A piece of *work* is an `async def` that takes a `Reader` or a `Transaction` and awaits nothing but its methods. On
+SQLite such a coroutine never really suspends, so the writer thread (and, for bounded reads, the event loop) drives it
+to its end in one go; on PostgreSQL it is awaited as usual. Awaiting anything else inside is an error, said at once on
+SQLite.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any, Final, Protocol, TypeVar
+
+from homeserver.errors import BadSettings, OutdatedSchema
+
+T = TypeVar("T")
+Row = Sequence[Any]
+
+SCHEMA_REVISION: Final = "0001"
+"""The newest revision in `migrations/`: the one that this version of the code reads and writes."""
+
+
+class Reader(Protocol):
+    """One consistent snapshot."""
+
+    async def fetch(self, sql: str, *values: object) -> list[Row]:
+        """All rows."""
+
+    async def fetch_one(self, sql: str, *values: object) -> Row | None:
+        """The first row, or None."""
+
+    async def fetch_value(self, sql: str, *values: object) -> Any:
+        """The first column of the first row, or None."""
+
+
+class Transaction(Reader, Protocol):
+    """A transaction that commits when its work returns and leaves no trace when the work raises."""
+
+    async def execute(self, sql: str, *values: object) -> int:
+        """Run a statement; how many rows it changed."""
+
+    async def execute_many(self, sql: str, rows: Iterable[Sequence[object]]) -> None:
+        """Run one statement for each row of values."""
+
+    async def lock(self, *names: str) -> None:
+        """Hold these names until the end, alone among all processes; always in sorted order. Before any row is read.
+
+        SQLite has one writer at a time anyway, so there it does nothing. The names are this application's own: two
+        schemas in one PostgreSQL do not meet.
+        """
+
+
+ReadWork = Callable[[Reader], Awaitable[T]]
+WriteWork = Callable[[Transaction], Awaitable[T]]
+
+
+class Database(Protocol):
+    """An open database whose schema is the one that this code knows."""
+
+    async def write(self, work: WriteWork[T]) -> T:
+        """Run `work` in a transaction; return after it is durable.
+
+        Writes that wait at the same time may share a commit, but one that raises undoes only itself. On PostgreSQL
+        `work` is run again when it lost a race (deadlock, serialisation, unique key), so it must change nothing but the
+        database.
+        """
+
+    async def read(self, work: ReadWork[T]) -> T:
+        """Run `work` in a read-only snapshot, away from the event loop. For reads of any size."""
+
+    async def look(self, work: ReadWork[T]) -> T:
+        """Run `work` in a read-only snapshot, the fastest way there is.
+
+        On SQLite that is on the event loop itself: only for reads that touch a bounded number of indexed rows.
+        """
+
+
+def open_database(url: str, schema: str = "public") -> AbstractAsyncContextManager[Database]:
+    """Open `sqlite:///path` or `postgresql://...` (whose tables lie in `schema`) and check its schema.
+
+    Raises:
+        BadSettings: Neither of the two kinds of address.
+        OutdatedSchema: The tables are missing, older or newer; the message names the command.
+    """
+    return _open(url, schema)
+
+
+@asynccontextmanager
+async def _open(url: str, schema: str) -> AsyncIterator[Database]:
+    # Imported here: each engine imports this module, and asyncpg is not needed where SQLite is used.
+    opened: AbstractAsyncContextManager[Database]
+    if url.startswith("sqlite:///"):
+        from homeserver.storage.sqlite import open_sqlite  # noqa: PLC0415
+
+        opened = open_sqlite(sqlite_path(url))
+    elif url.startswith(("postgresql://", "postgres://")):
+        from homeserver.storage.postgres import open_postgres  # noqa: PLC0415
+
+        opened = open_postgres(url, schema)
+    else:
+        raise BadSettings(
+            f"database.url: {url.split(':', 1)[0]!r} is not known; use sqlite:///path or postgresql://..."
+        )
+    async with opened as database:
+        yield database
+
+
+def sqlite_path(url: str) -> str:
+    """The path in `sqlite:///path` (relative) or `sqlite:////path` (absolute)."""
+    return url.removeprefix("sqlite:///")
+
+
+def check_revision(found: str | None) -> None:
+    """Compare the revision stored in the database with the one that this code needs.
+
+    Raises:
+        OutdatedSchema: They differ.
+    """
+    if found == SCHEMA_REVISION:
+        return
+    if found is None:
+        raise OutdatedSchema("The database has no tables yet. Run `homeserver migrate` first.")
+    if found > SCHEMA_REVISION:
+        raise OutdatedSchema(
+            f"The database is at revision {found}, newer than {SCHEMA_REVISION}, which this version of homeserver knows. "
+            "Install the newer version that migrated it."
+        )
+    raise OutdatedSchema(
+        f"The database is at revision {found}, this version needs {SCHEMA_REVISION}. "
+        "Stop the servers, then run `homeserver migrate`."
+    )

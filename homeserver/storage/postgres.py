@@ -1,0 +1,126 @@
+"""PostgreSQL by asyncpg: everything lies in one schema, found by search_path; nothing is schema-qualified."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import hashlib
+import random
+import re
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Final, TypeVar, cast
+
+import asyncpg
+
+from homeserver.errors import BadSettings
+from homeserver.storage.database import ReadWork, Row, WriteWork, check_revision
+
+T = TypeVar("T")
+
+MAX_CONNECTIONS: Final = 10
+RETRIES: Final = 5
+LOST_RACES: Final = (
+    asyncpg.DeadlockDetectedError,
+    asyncpg.SerializationError,
+    asyncpg.UniqueViolationError,
+)
+
+
+@functools.cache
+def translated(sql: str) -> str:
+    """Our SQL as PostgreSQL reads it."""
+    return re.sub(r"\beach_(bigint|text)\(\$(\d+)\)", r"(SELECT unnest($\2::\1[]) AS value)", sql)
+
+
+def lock_key(schema: str, name: str) -> int:
+    """An advisory lock's number. Such locks are per database, so the schema is part of it."""
+    digest = hashlib.blake2b(f"{schema}\0{name}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big", signed=True)
+
+
+class PostgresTransaction:
+    """A `Transaction` (and `Reader`) over a connection that is in a transaction."""
+
+    def __init__(self, connection: Any, schema: str) -> None:
+        self._connection = connection
+        self._schema = schema
+
+    async def fetch(self, sql: str, *values: object) -> list[Row]:
+        return cast("list[Row]", await self._connection.fetch(translated(sql), *values))
+
+    async def fetch_one(self, sql: str, *values: object) -> Row | None:
+        return cast("Row | None", await self._connection.fetchrow(translated(sql), *values))
+
+    async def fetch_value(self, sql: str, *values: object) -> Any:
+        return await self._connection.fetchval(translated(sql), *values)
+
+    async def execute(self, sql: str, *values: object) -> int:
+        status: str = await self._connection.execute(translated(sql), *values)
+        count = status.rsplit(" ", 1)[-1]  # "UPDATE 3", "INSERT 0 1"
+        return int(count) if count.isdigit() else 0
+
+    async def execute_many(self, sql: str, rows: Iterable[Sequence[object]]) -> None:
+        await self._connection.executemany(translated(sql), list(rows))
+
+    async def lock(self, *names: str) -> None:
+        keys = sorted(lock_key(self._schema, name) for name in names)
+        await self._connection.execute(
+            "SELECT pg_advisory_xact_lock(k) FROM unnest($1::bigint[]) WITH ORDINALITY AS t(k, i) ORDER BY i", keys
+        )
+
+
+class PostgresDatabase:
+    """`Database` over a pool of connections."""
+
+    def __init__(self, pool: Any, schema: str) -> None:
+        self._pool = pool
+        self._schema = schema
+
+    async def write(self, work: WriteWork[T]) -> T:
+        for attempt in range(RETRIES):
+            try:
+                async with self._pool.acquire() as connection, connection.transaction():
+                    return await work(PostgresTransaction(connection, self._schema))
+            except LOST_RACES:
+                if attempt == RETRIES - 1:
+                    raise
+                await asyncio.sleep(random.uniform(0, 0.01 * 2**attempt))  # noqa: S311 - jitter, not a secret
+        raise AssertionError("unreachable")
+
+    async def read(self, work: ReadWork[T]) -> T:
+        async with (
+            self._pool.acquire() as connection,
+            connection.transaction(isolation="repeatable_read", readonly=True),
+        ):
+            return await work(PostgresTransaction(connection, self._schema))
+
+    async def look(self, work: ReadWork[T]) -> T:
+        return await self.read(work)
+
+
+async def stored_revision(connection: Any) -> str | None:
+    """The schema revision in the database, or None before the first migration."""
+    try:
+        return cast("str | None", await connection.fetchval("SELECT version_num FROM alembic_version"))
+    except asyncpg.UndefinedTableError:
+        return None
+
+
+@asynccontextmanager
+async def open_postgres(url: str, schema: str) -> AsyncIterator[PostgresDatabase]:
+    """Open a migrated schema; see `database.open_database`."""
+    try:
+        pool = await asyncpg.create_pool(
+            url,
+            min_size=1,
+            max_size=MAX_CONNECTIONS,
+            # A parallel plan costs more to start than our bounded reads cost to run.
+            server_settings={"search_path": schema, "max_parallel_workers_per_gather": "0", "timezone": "UTC"},
+        )
+    except (OSError, asyncpg.PostgresError, ValueError) as error:
+        raise BadSettings(f"database.url: cannot connect to PostgreSQL: {error}") from error
+    async with pool:
+        async with pool.acquire() as connection:
+            check_revision(await stored_revision(connection))
+        yield PostgresDatabase(pool, schema)

@@ -1,0 +1,54 @@
+"""How Alembic reaches the database: `homeserver migrate` gives the address and the schema."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import asyncpg
+from alembic import context
+from sqlalchemy import Connection, create_engine, text
+from sqlalchemy.ext.asyncio import create_async_engine
+
+# Two processes that start together must not migrate together.
+MIGRATION_LOCK = 7_263_518_402
+
+
+def run(connection: Connection, schema: str | None) -> None:
+    """Upgrade over an open connection, in one transaction."""
+    context.configure(connection=connection, version_table_schema=schema, transactional_ddl=True)
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+def migrate_sqlite(url: str) -> None:
+    """SQLite: a plain connection; the file is created where it is missing."""
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        connection.execute(text("PRAGMA journal_mode=WAL"))
+    with engine.begin() as connection:
+        run(connection, None)
+    engine.dispose()
+
+
+async def migrate_postgres(url: str, schema: str) -> None:
+    """PostgreSQL: everything, the version table too, lies in `schema`."""
+
+    async def connect(*_: object, **__: object) -> Any:
+        return await asyncpg.connect(url, server_settings={"search_path": schema})
+
+    engine = create_async_engine("postgresql+asyncpg://", async_creator=connect)
+    try:
+        async with engine.begin() as connection:
+            await connection.execute(text(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"))
+            await connection.execute(text(f'CREATE SCHEMA IF NOT EXISTS "{schema}"'))
+            await connection.run_sync(run, schema)
+    finally:
+        await engine.dispose()
+
+
+url: str = context.config.attributes["url"]
+if url.startswith("sqlite:///"):
+    migrate_sqlite(url)
+else:
+    asyncio.run(migrate_postgres(url, context.config.attributes["schema"]))
