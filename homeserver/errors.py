@@ -103,6 +103,21 @@ class TooMany(HomeServerError):
         self.wait_s = wait_s
 
 
+# --- this machine's fault ---------------------------------------------------------------------------------------------
+
+
+class SpoolFull(HomeServerError):
+    """There is no room left here to keep a file: the quota of the spool is used up, or the disk is nearly full."""
+
+    code = "spool_full"
+
+
+class SpoolBroken(HomeServerError):
+    """A file kept here is gone, or is not as long as it was when it was received."""
+
+    code = "spool_broken"
+
+
 # --- a remote service's fault ---------------------------------------------------------------------------------------
 
 
@@ -188,12 +203,25 @@ class StorageRefused(RemoteError):
 
     code = "storage_refused"
 
-    def __init__(self, storage_code: str | None, detail: str, *, url: str | None = None, retryable: bool = False) -> None:
+    def __init__(
+        self, storage_code: str | None, detail: str, *, url: str | None = None, retryable: bool = False
+    ) -> None:
         super().__init__(f"{storage_code or 'upload'}: {detail}", service="mesdonnees")
         self.storage_code = storage_code
         self.detail = detail
         self.url = url
         self.may_retry = retryable
+
+
+class TokenRefused(RemoteUnauthorized):
+    """Mes Données does not accept this person's token, or not our pair. `storage_code` and `detail` are its own words."""
+
+    code = "token_refused"
+
+    def __init__(self, storage_code: str | None, detail: str, *, service: str) -> None:
+        super().__init__(f"{storage_code or 'token'}: {detail}", service=service)
+        self.storage_code = storage_code
+        self.detail = detail
 
 
 class UploadUncertain(RemoteError):
