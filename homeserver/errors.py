@@ -144,7 +144,7 @@ class RemoteUnavailable(RemoteError):
 
 
 class RemoteGarbage(RemoteError):
-    """An answer that cannot be read: HTML for JSON, cut off, the wrong shape, too large. `excerpt` holds its beginning."""
+    """An answer that cannot be read: HTML for JSON, cut off, the wrong shape, too large. `excerpt`: its beginning."""
 
     code = "remote_garbage"
 

@@ -1,8 +1,8 @@
 """The words that everybody shares: plain values without I/O.
 
-Times are integers: milliseconds since the epoch, UTC (`_ms`). A container's person id is text everywhere: the guide's own
-ids exceed 63 bits and one begins with 0. A `player` is our internal number and never leaves the house; what leaves is
-the opaque `PlayerCard.id`.
+Times are integers: milliseconds since the epoch, UTC (`_ms`). A container's person id is text everywhere: the guide's
+own ids exceed 63 bits and one begins with 0. A `player` is our internal number and never leaves the house; what leaves
+is the opaque `PlayerCard.id`.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ class Origin(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One accepted change of one AppData value. `new` is None when the key is gone. `at_ms` is our time of seeing it."""
+    """One accepted change of one AppData value. `new` is None when the key is gone; `at_ms` is when we saw it."""
 
     player: int
     key: str
@@ -162,7 +162,7 @@ class Board:
 
 @dataclass(frozen=True, slots=True)
 class Period:
-    """One instance of a span, such as `week:2026-W47`. `starts_ms` is inside, `ends_ms` outside; None without a bound."""
+    """One instance of a span, such as `week:2026-W47`. `starts_ms` is inside, `ends_ms` outside; None: no bound."""
 
     id: str
     span: Span
@@ -173,7 +173,7 @@ class Period:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Position:
-    """Where an entry stands: ascending `key` is from best to worst, then who reached it first, then the player number."""
+    """Where an entry stands: `key` ascends from best to worst, then who reached it first, then the player number."""
 
     key: int
     reached_ms: int
@@ -269,7 +269,7 @@ class StorageLeg(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """One file on its way. `code` and `detail` are the storage's last error; `portal_url` was checked before it got here."""
+    """One file on its way. `code` and `detail` are the storage's last error; `portal_url` has been checked."""
 
     id: str
     storage_user: str

@@ -1,4 +1,4 @@
-"""Where templates, static files and migrations are: at the root of a checkout, inside the package in an installed wheel."""
+"""Where templates, static files and migrations are: at the root of a checkout, inside the package in a wheel."""
 
 from __future__ import annotations
 

@@ -127,7 +127,7 @@ def check_revision(found: str | None) -> None:
         raise OutdatedSchema("The database has no tables yet. Run `homeserver migrate` first.")
     if found > SCHEMA_REVISION:
         raise OutdatedSchema(
-            f"The database is at revision {found}, newer than {SCHEMA_REVISION}, which this version of homeserver knows. "
+            f"The database is at revision {found}; this version of homeserver knows none newer than {SCHEMA_REVISION}. "
             "Install the newer version that migrated it."
         )
     raise OutdatedSchema(
