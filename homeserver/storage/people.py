@@ -1,0 +1,231 @@
+"""Players, what the container says of them, and who their friends are.
+
+A player is (container, the container's user id), both text; inside the house a number. Observations carry the time at
+which their request was sent, and an older one never replaces a newer one.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable, Mapping
+from typing import Final, cast
+
+from homeserver.errors import BadInput, NotFound
+from homeserver.model import Person, PlayerCard
+from homeserver.storage.database import Reader, Transaction
+from homeserver.storage.texts import search_key, storable
+
+MAX_USER_ID: Final = 200
+"""Characters. Real ids have some twenty; an index of PostgreSQL refuses thousands."""
+MAX_NAME: Final = 200
+MAX_URL: Final = 2_000
+WALKS_UNTIL_GONE: Final = 2
+"""How many completed walks in a row must miss a friend before the friendship ends."""
+
+
+def usable_user_id(user_id: str) -> bool:
+    """Whether this can be a player's user id at all: 1 to 200 characters that both engines keep as they are."""
+    return 0 < len(user_id) <= MAX_USER_ID and storable(user_id) == user_id
+
+
+# --- who is who -----------------------------------------------------------------------------------------------------
+
+
+async def players_of(tx: Transaction, container: str, user_ids: Iterable[str]) -> dict[str, int]:
+    """The player numbers of these people; whoever is new gets one, and a random public id.
+
+    Raises:
+        BadInput: One of them is no `usable_user_id`.
+    """
+    wanted = sorted(set(user_ids))
+    if not all(map(usable_user_id, wanted)):
+        raise BadInput("a user id is empty, too long, or holds characters that no id has", field="user_id")
+    found = await _known(tx, container, wanted)
+    missing = [user_id for user_id in wanted if user_id not in found]
+    if missing:
+        # In sorted order: two transactions that create the same people wait for each other instead of deadlocking.
+        await tx.execute_many(
+            "INSERT INTO players (public_id, container, user_id) VALUES ($1, $2, $3) "
+            "ON CONFLICT (container, user_id) DO NOTHING",
+            [(secrets.token_hex(10), container, user_id) for user_id in missing],
+        )
+        found |= await _known(tx, container, missing)
+    return found
+
+
+async def _known(reader: Reader, container: str, user_ids: list[str]) -> dict[str, int]:
+    rows = await reader.fetch(
+        "SELECT user_id, player FROM players "
+        "WHERE container = $1 AND user_id IN (SELECT w.value FROM each_text($2) AS w)",
+        container,
+        user_ids,
+    )
+    return {row[0]: row[1] for row in rows}
+
+
+async def player_of(tx: Transaction, container: str, user_id: str) -> int:
+    """The number of one player, created where they are new; see `players_of`."""
+    return (await players_of(tx, container, [user_id]))[user_id]
+
+
+async def find_player(reader: Reader, container: str, user_id: str) -> int | None:
+    """The number of a player whom we know."""
+    return cast(
+        "int | None",
+        await reader.fetch_value(
+            "SELECT player FROM players WHERE container = $1 AND user_id = $2", container, storable(user_id)
+        ),
+    )
+
+
+async def user_of(reader: Reader, player: int) -> tuple[str, str]:
+    """The container and the container's user id.
+
+    Raises:
+        NotFound: No such player.
+    """
+    row = await reader.fetch_one("SELECT container, user_id FROM players WHERE player = $1", player)
+    if row is None:
+        raise NotFound("no such player")
+    return row[0], row[1]
+
+
+async def by_public_id(reader: Reader, public_id: str) -> int | None:
+    """The player behind a public id, which may be any text from outside."""
+    return cast(
+        "int | None",
+        await reader.fetch_value("SELECT player FROM players WHERE public_id = $1", storable(public_id)),
+    )
+
+
+async def card(reader: Reader, player: int) -> PlayerCard:
+    """What others may see of one player.
+
+    Raises:
+        NotFound: No such player.
+    """
+    found = await cards(reader, [player])
+    if player not in found:
+        raise NotFound("no such player")
+    return found[player]
+
+
+async def cards(reader: Reader, players: Iterable[int]) -> dict[int, PlayerCard]:
+    """What others may see of these players; whoever does not exist is left out."""
+    rows = await reader.fetch(
+        "SELECT player, public_id, user_id, given_name, family_name, display_name, thumbnail_url FROM players "
+        "WHERE player IN (SELECT w.value FROM each_bigint($1) AS w)",
+        list(players),
+    )
+    return {
+        player: PlayerCard(public_id, Person(user_id, given, family, display).name, thumbnail_url)
+        for player, public_id, user_id, given, family, display, thumbnail_url in rows
+    }
+
+
+# --- what the container says of them ----------------------------------------------------------------------------------
+
+
+async def observe_person(tx: Transaction, player: int, person: Person, observed_ms: int) -> None:
+    """Keep what the container said of one person; see `observe_people`."""
+    await observe_people(tx, {player: person}, observed_ms)
+
+
+async def observe_people(tx: Transaction, people: Mapping[int, Person], observed_ms: int) -> None:
+    """Keep what the container said of these people in a request sent at `observed_ms`.
+
+    Whoever is unchanged is not written, nor whoever was observed later than this. `has_app` stays where unknown.
+    """
+    rows = await tx.fetch(
+        "SELECT player, given_name, family_name, display_name, thumbnail_url, has_app FROM players "
+        "WHERE player IN (SELECT w.value FROM each_bigint($1) AS w)",
+        list(people),
+    )
+    changed: list[tuple[object, ...]] = []
+    for player, *before in sorted(rows, key=lambda row: int(row[0])):
+        person = people[player]
+        has_app = before[4] if person.has_app is None else int(person.has_app)
+        after = [
+            _short(person.given_name),
+            _short(person.family_name),
+            _short(person.display_name),
+            # Half an address is none.
+            storable(person.thumbnail_url) if len(person.thumbnail_url) <= MAX_URL else "",
+            has_app,
+        ]
+        if after != before:
+            changed.append((player, observed_ms, *after, search_key(person.name)))
+    if changed:
+        await tx.execute_many(
+            "UPDATE players SET profile_observed_ms = $2, given_name = $3, family_name = $4, display_name = $5, "
+            "thumbnail_url = $6, has_app = $7, search_name = $8 WHERE player = $1 AND profile_observed_ms <= $2",
+            changed,
+        )
+
+
+def _short(name: str) -> str:
+    return storable(name.strip())[:MAX_NAME]
+
+
+async def set_has_app(tx: Transaction, player: int, has_app: bool) -> None:
+    """Keep whether the player has the application, as a signed call of the container just showed."""
+    await tx.execute("UPDATE players SET has_app = $2 WHERE player = $1", player, int(has_app))
+
+
+# --- friends ----------------------------------------------------------------------------------------------------------
+
+
+async def observe_friends(tx: Transaction, player: int, friends: Iterable[int], observed_ms: int) -> None:
+    """Keep the result of a *completed* walk over the player's friends, begun at `observed_ms`.
+
+    A friend who is not in it stays until the next completed walk misses them too. A walk that began before the last one
+    kept is ignored.
+    """
+    # This row is also the lock: two walks of one player are applied one after the other.
+    newer = await tx.execute(
+        "UPDATE players SET friends_synced_ms = $2 "
+        "WHERE player = $1 AND (friends_synced_ms IS NULL OR friends_synced_ms < $2)",
+        player,
+        observed_ms,
+    )
+    if not newer:
+        return
+    seen = set(friends) - {player}
+    rows = await tx.fetch("SELECT friend, missed FROM friendships WHERE player = $1", player)
+    missed: dict[int, int] = {row[0]: row[1] for row in rows}
+    await tx.execute_many(
+        "INSERT INTO friendships (player, friend) VALUES ($1, $2)",
+        [(player, friend) for friend in sorted(seen - missed.keys())],
+    )
+    gone = [friend for friend, count in missed.items() if friend not in seen and count + 1 >= WALKS_UNTIL_GONE]
+    await tx.execute_many(
+        "DELETE FROM friendships WHERE player = $1 AND friend = $2", [(player, friend) for friend in gone]
+    )
+    counts = {friend: 0 if friend in seen else count + 1 for friend, count in missed.items() if friend not in gone}
+    await tx.execute_many(
+        "UPDATE friendships SET missed = $3 WHERE player = $1 AND friend = $2",
+        [(player, friend, count) for friend, count in counts.items() if count != missed[friend]],
+    )
+
+
+async def friends_of(reader: Reader, player: int) -> list[int]:
+    """The player's friends who are players, in ascending order."""
+    rows = await reader.fetch("SELECT friend FROM friendships WHERE player = $1 ORDER BY friend", player)
+    return [row[0] for row in rows]
+
+
+# --- when they were synced --------------------------------------------------------------------------------------------
+
+
+async def synced_ms(reader: Reader, player: int) -> int | None:
+    """When the player was last synced whole (when that sync began); None: never, or no such player."""
+    return cast("int | None", await reader.fetch_value("SELECT synced_ms FROM players WHERE player = $1", player))
+
+
+async def set_synced(tx: Transaction, player: int, began_ms: int) -> None:
+    """Keep that a sync of the player, begun at `began_ms`, was applied whole."""
+    await tx.execute(
+        "UPDATE players SET synced_ms = $2 WHERE player = $1 AND (synced_ms IS NULL OR synced_ms < $2)",
+        player,
+        began_ms,
+    )
