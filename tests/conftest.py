@@ -1,0 +1,58 @@
+"""Fixtures for every test. What a test may need from outside of Python is in `tests/requirements.py`."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Iterator
+from typing import Final
+
+import pytest
+from hypothesis import settings
+
+from tests import requirements
+from tests.clock import Clock
+from tests.embedded_postgres import embedded_postgres
+
+# The same examples in every run: a test that fails on one machine fails on all. `make test-long` searches further.
+settings.register_profile("quick", derandomize=True, deadline=None, database=None)
+settings.register_profile("long", max_examples=2_000, deadline=None, print_blob=True)
+settings.load_profile("quick")
+
+_SCHEMA_NUMBERS: Final = itertools.count(1)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    # pytest-asyncio warns, which is an error here, unless told that a fixture's loop is its test's.
+    config._inicache.setdefault("asyncio_default_fixture_loop_scope", "function")
+    requirements.install(config)
+    # The settings of the developer's own server are none of the tests' business.
+    for name in [name for name in os.environ if name.startswith("HOMESERVER_") and "_TESTS_" not in name]:
+        del os.environ[name]
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """A clock that stands at noon of 2026-11-22 (UTC) until the test moves it."""
+    return Clock()
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """The address of a real PostgreSQL that all tests of this run share; see `postgres_schema`."""
+    with embedded_postgres() as url:
+        yield url
+
+
+@pytest.fixture
+def postgres_schema(postgres_url: str) -> str:
+    """The name of a schema that no other test uses. It does not exist yet."""
+    return f"test_{next(_SCHEMA_NUMBERS)}"
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+def database_kind(request: pytest.FixtureRequest) -> str:
+    """Runs the test on each engine: "sqlite" and "postgresql"."""
+    kind: str = request.param
+    return kind
