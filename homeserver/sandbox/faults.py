@@ -135,7 +135,7 @@ _EFFECT = web.RequestKey("sandbox_effect", str)
 
 def effect_of(request: web.Request) -> str:
     """The word that a fault has for this request's handler; empty in the usual case."""
-    return request[_EFFECT] if _EFFECT in request else ""
+    return request[_EFFECT] if _EFFECT in request else ""  # noqa: SIM401 - typed by its key; get() is not
 
 
 def fault_middleware(faults: Faults) -> Middleware:
