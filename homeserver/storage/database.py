@@ -110,6 +110,11 @@ async def _open(url: str, schema: str) -> AsyncIterator[Database]:
         yield database
 
 
+async def ping(reader: Reader) -> None:
+    """Ask the database for nothing, to see that it answers."""
+    await reader.fetch_value("SELECT 1")
+
+
 def sqlite_path(url: str) -> str:
     """The path in `sqlite:///path` (relative) or `sqlite:////path` (absolute)."""
     return url.removeprefix("sqlite:///")

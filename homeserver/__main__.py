@@ -1,0 +1,5 @@
+"""`python -m homeserver` is the same as `homeserver`."""
+
+from homeserver.cli import main
+
+raise SystemExit(main())

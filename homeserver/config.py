@@ -1,0 +1,406 @@
+"""One tree of settings: a TOML file, overridden by environment variables `HOMESERVER_<SECTION>__<KEY>`.
+
+A wrong or missing value is refused at start with its name, what was found and what is allowed; a secret is never shown.
+`example()` writes the commented file that `homeserver config example` prints, from the same declarations.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterator, Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from homeserver.domain.boards import board_from
+from homeserver.errors import BadInput, BadSettings
+from homeserver.model import Board
+
+ENV_PREFIX: Final = "HOMESERVER_"
+GIB: Final = 1 << 30
+
+
+def is_loopback(url: str) -> bool:
+    """Whether a URL's host is this machine."""
+    host = urlsplit(url).hostname or ""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _web_address(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username or parts.fragment:
+        raise ValueError("should be an address like https://example.org/path")
+    return text.rstrip("/")
+
+
+def _origin(text: str) -> str:
+    parts = urlsplit(_web_address(text))
+    if parts.path or parts.query:
+        raise ValueError("should be scheme, host and port alone, like https://example.org")
+    return f"{parts.scheme}://{parts.netloc.lower()}"
+
+
+def _host(text: str) -> str:
+    if not re.fullmatch(r"\.?[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*", text):
+        raise ValueError("should be a host name; with a dot in front it stands for all hosts below it")
+    return text.lower()
+
+
+def _long_secret(secret: SecretStr) -> SecretStr:
+    if len(secret.get_secret_value()) < 32:
+        raise ValueError("should have at least 32 characters; `openssl rand -hex 32` makes one")
+    return secret
+
+
+WebAddress = Annotated[str, AfterValidator(_web_address)]
+WebOrigin = Annotated[str, AfterValidator(_origin)]
+HostName = Annotated[str, AfterValidator(_host)]
+LongSecret = Annotated[SecretStr, AfterValidator(_long_secret)]
+
+
+class Section(BaseModel):
+    """What all sections share: unknown names are refused, nothing changes after loading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class Visibility(StrEnum):
+    """Who may see the boards' pages."""
+
+    PLAYERS = "players"
+    EVERYONE = "everyone"
+
+
+class Server(Section):
+    """This server, as browsers and the container reach it."""
+
+    public_url: WebOrigin = Field(
+        description="The address that people and the container use. Signatures are checked against it.",
+        examples=["https://letters.example.org"],
+    )
+    secret_key: LongSecret = Field(
+        description="Everything that is signed or sealed derives from it. Keep it: losing it ends all sessions.",
+        examples=["change-me-change-me-change-me-change-me"],
+    )
+    old_secret_key: LongSecret | None = Field(
+        None, description="While changing secret_key: the one before, still accepted for reading."
+    )
+    host: str = Field("127.0.0.1", description="The address to listen on.")
+    port: int = Field(8080, ge=0, le=65535, description="The port to listen on; 0 takes a free one.")
+    workers: int = Field(1, ge=1, le=64, description="How many processes share the port.")
+    boards_visible_to: Visibility = Field(
+        Visibility.PLAYERS, description='Who may see the boards\' pages: "players" or "everyone" (not indexed).'
+    )
+
+
+class DatabaseSettings(Section):
+    """Where everything is kept."""
+
+    url: SecretStr = Field(
+        SecretStr("sqlite:///var/homeserver.db"), description="sqlite:///path, or postgresql://user:password@host/name."
+    )
+    schema_name: str = Field(
+        "public",
+        alias="schema",
+        pattern=r"^[a-z_][a-z0-9_]{0,62}$",
+        description="PostgreSQL: the schema that holds this application. Several applications may share a database.",
+    )
+
+
+class Container(Section):
+    """The container's signed REST API."""
+
+    name: str = Field("container", min_length=1, max_length=64, description="Our name for it; players belong to it.")
+    base_url: WebAddress = Field(
+        description="Where /people and /appdata begin.", examples=["http://www.orkut.com/social/rest"]
+    )
+    consumer_key: str = Field(
+        min_length=1,
+        description="From the Developer Page where the application was submitted; not the domain's key.",
+        examples=["orkut.com:623061448914"],
+    )
+    consumer_secret: SecretStr = Field(min_length=1, description="Comes with the key.", examples=["its secret"])
+    dialect: Literal["guide", "orkut", "shindig"] = Field(
+        "guide", description='How it wants AppData: "guide" (as printed), "orkut" (three-part), or "shindig".'
+    )
+    offline: Literal["allowed", "refused"] = Field(
+        "allowed", description='"refused" where players who are not running the application cannot be read.'
+    )
+    max_connections: int = Field(10, ge=1, le=1000, description="How many requests run at the same time.")
+    picture_hosts: tuple[WebOrigin, ...] = Field((), description="Where people's pictures come from.")
+
+
+class TrustedSignerSettings(Section):
+    """One key that a container signs its calls to us with."""
+
+    container: str = Field(description="The container that it speaks for (container.name).")
+    consumer_key: str
+    method: Literal["RSA-SHA1", "HMAC-SHA1"] = "RSA-SHA1"
+    key_name: str | None = None
+    certificate: Path | None = None
+    secret: SecretStr | None = None
+    own_app_only: bool = False
+
+    @model_validator(mode="after")
+    def _has_its_key(self) -> Self:
+        if self.method == "RSA-SHA1" and self.certificate is None:
+            raise ValueError("RSA-SHA1 needs `certificate`, a PEM file with a certificate or a public key")
+        if self.method == "HMAC-SHA1" and self.secret is None:
+            raise ValueError("HMAC-SHA1 needs `secret`")
+        return self
+
+
+class Gadget(Section):
+    """The gadget that this server is the home of."""
+
+    title: str = Field("Letters", min_length=1, description="Shown by the container and on the pages.")
+    description: str = Field("Who writes the most letters?", description="One sentence for the container's directory.")
+    author: str = Field("", description="Shown by the container.")
+    author_email: str = Field("", description="Shown by the container.")
+    app_url: WebAddress | None = Field(
+        None, description="The specification's address as the container knows it; public_url/gadget.xml where not set."
+    )
+    app_id: str | None = Field(None, description="The application's id in the container, accepted beside app_url.")
+    allowed_origins: tuple[WebOrigin, ...] = Field(
+        (),
+        description="Where the container renders gadgets: these origins may call /gadget/v1.",
+        examples=[["https://www.orkut.gmodules.com"]],
+    )
+    trusted_signers: tuple[TrustedSignerSettings, ...] = Field(
+        (),
+        description="Whose signed calls are accepted.",
+        examples=[[{"container": "container", "consumer_key": "orkut.com", "certificate": "orkut.pem"}]],
+    )
+    allow_missing_body_hash: bool = Field(
+        False, description="Accept a body that is no form without oauth_body_hash (containers of 2008 sent none)."
+    )
+
+
+class MesDonnees(Section):
+    """Orange's storage service."""
+
+    base_url: WebAddress = Field(
+        description="[PersonalContentV1URL], from the mail that validates the subscription.",
+        examples=["https://alpha-api.orange.fr/PersonalContent/V1"],
+    )
+    service_id: str = Field(min_length=1, description="SERVICE_ID of the key.", examples=["YOURSERVIC1234567890"])
+    service_password: SecretStr = Field(min_length=1, description="SERVICE PWD.", examples=["its password"])
+    sign_in_url: WebAddress = Field(
+        description="Where people sign in to their storage.", examples=["https://auth.example.org/sign-in"]
+    )
+    basic_auth: bool = Field(True, description="Send the access key with HTTP Basic in step one.")
+    upload_hosts: tuple[HostName, ...] = Field(
+        description="Hosts that may appear in an upload URL.", examples=[[".orange.fr"]]
+    )
+    portal_hosts: tuple[HostName, ...] = Field(
+        description="Hosts that a browser may be sent to, to activate or to consent.", examples=[[".orange.fr"]]
+    )
+    portal_url: WebAddress | None = Field(None, description="The portal, where MD804 names none (or a refused one).")
+    allow_http_loopback: bool = Field(False, description="For the sandbox: http on this machine instead of https.")
+    spool_dir: Path = Field(Path("var/spool"), description="Where files wait until they are stored.")
+    max_file_bytes: int = Field(2 * GIB, ge=1, description="The largest file.")
+    max_spool_bytes: int = Field(20 * GIB, ge=1, description="All waiting files together.")
+
+    @model_validator(mode="after")
+    def _is_encrypted(self) -> Self:
+        loopback = is_loopback(self.base_url)
+        if self.allow_http_loopback and not loopback:
+            raise ValueError("allow_http_loopback is for a base_url on this machine only")
+        if urlsplit(self.base_url).scheme != "https" and not self.allow_http_loopback:
+            raise ValueError("base_url should begin with https")
+        return self
+
+
+class Admin(Section):
+    """The operators' view."""
+
+    session_hours: int = Field(12, ge=1, le=168, description="How long an operator stays signed in.")
+
+
+def _boards(definitions: object) -> object:
+    """Read `[[boards]]` tables by the rules of `domain/boards.py`; a fault names the board and the key."""
+    if not isinstance(definitions, list | tuple):
+        return definitions
+    return tuple(_board(number, item) for number, item in enumerate(definitions))
+
+
+def _board(number: int, item: object) -> object:
+    if not isinstance(item, Mapping):
+        return item
+    try:
+        return board_from(item)
+    except BadInput as error:
+        raise ValueError(f"[{number}] {error.field or ''}: {error}".replace(" :", ":")) from error
+
+
+class Settings(BaseSettings):
+    """All of it. Make one with `load`."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENV_PREFIX,
+        env_nested_delimiter="__",
+        extra="forbid",
+        frozen=True,
+        hide_input_in_errors=True,
+        arbitrary_types_allowed=True,
+    )
+
+    server: Server
+    database: DatabaseSettings = DatabaseSettings()
+    container: Container
+    gadget: Gadget = Gadget()
+    mesdonnees: MesDonnees
+    admin: Admin = Admin()
+    boards: tuple[Board, ...] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_boards(cls, values: Any) -> Any:
+        if isinstance(values, dict) and "boards" in values:
+            return {**values, "boards": _boards(values["boards"])}
+        return values
+
+    @model_validator(mode="after")
+    def _boards_differ(self) -> Self:
+        ids = [board.id for board in self.boards]
+        if twice := {id_ for id_ in ids if ids.count(id_) > 1}:
+            raise ValueError(f"boards: {', '.join(sorted(twice))} is there twice")
+        return self
+
+    @property
+    def app_url(self) -> str:
+        """The gadget specification's address, as the container signs it."""
+        return self.gadget.app_url or f"{self.server.public_url}/gadget.xml"
+
+    @property
+    def database_url(self) -> str:
+        return self.database.url.get_secret_value()
+
+
+def load(path: Path | None, **overrides: Any) -> Settings:
+    """Read the file (if any) and the environment. `overrides` go before both: whole sections, for tests and the demo.
+
+    Raises:
+        BadSettings: One line for each wrong or missing value.
+    """
+    if path is not None and not path.is_file():
+        raise BadSettings(f"The settings file {path} is not there. `homeserver config example` prints one.")
+
+    class FromFile(Settings):
+        @classmethod
+        def settings_customise_sources(
+            cls,
+            settings_cls: type[BaseSettings],
+            init_settings: PydanticBaseSettingsSource,
+            env_settings: PydanticBaseSettingsSource,
+            dotenv_settings: PydanticBaseSettingsSource,
+            file_secret_settings: PydanticBaseSettingsSource,
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            del dotenv_settings, file_secret_settings
+            if path is None:
+                return init_settings, env_settings
+            return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml_file=path)
+
+    try:
+        return FromFile(**overrides)
+    except ValidationError as error:
+        lines = [_in_words(fault) for fault in error.errors(include_url=False)]
+        raise BadSettings("\n".join(["The settings cannot be used:", *lines])) from None
+    except (ValueError, OSError) as error:  # the TOML itself
+        raise BadSettings(f"{path or 'environment'}: {error}") from None
+
+
+def _in_words(fault: ErrorDetails) -> str:
+    """One line: name, what was found (never a secret), what is allowed."""
+    name = ".".join(str(part) for part in fault["loc"]) or "settings"
+    variable = ENV_PREFIX + "__".join(str(part).upper() for part in fault["loc"])
+    allowed = fault["msg"].removeprefix("Value error, ")
+    match fault["type"]:
+        case "missing":
+            return f"  {name}: missing. Set it in the file, or as {variable}."
+        case "extra_forbidden":
+            return f"  {name}: there is no such setting."
+    value = fault.get("input")
+    is_plain = isinstance(value, str | int | float | bool)
+    found = f"found {value!r}; " if is_plain and not _is_secret(fault["loc"]) else ""
+    return f"  {name}: {found}{allowed}"
+
+
+def _is_secret(location: tuple[int | str, ...]) -> bool:
+    return any(re.search("secret|password|url", str(part)) for part in location)
+
+
+# --- the example file -----------------------------------------------------------------------------------------------
+
+_BOARD_EXAMPLE: Final = """\
+# Boards are rows of the database once the server has seen them; a later change here is reported, not applied by itself.
+[[boards]]
+id = "letters"
+title = "Letters written"
+field = "letters"             # the AppData key that holds the score
+# order = "more"              # or "less": which score is better
+# keep = "best"               # or "latest"
+# ties = "competition"        # 1 1 3; or "dense" 1 1 2; or "ordinal" 1 2 3
+# spans = ["all", "month", "week", "day"]
+# zone = "America/Sao_Paulo"  # where days begin
+# first_weekday = "monday"
+# decimals = 0
+# format = "integer"          # or "duration" (seconds), "money"
+# minimum = "0"
+# maximum = "1000000"
+"""
+
+
+def example() -> str:
+    """A commented settings file that loads as it is."""
+    return "\n".join([*_example_lines(), _BOARD_EXAMPLE])
+
+
+def _example_lines() -> Iterator[str]:
+    yield "# Settings of homeserver. Each can also be given as an environment variable: HOMESERVER_SERVER__PORT=8080."
+    yield "# A line that begins with # shows a default."
+    for name, info in Settings.model_fields.items():
+        section = info.annotation
+        if not (isinstance(section, type) and issubclass(section, Section)):
+            continue
+        yield ""
+        yield f"# {section.__doc__}"
+        yield f"[{name}]"
+        for key, field in section.model_fields.items():
+            yield f"# {field.description}"
+            yield _example_line(field.alias or key, field)
+    yield ""
+
+
+def _example_line(key: str, field: Any) -> str:
+    if field.is_required():
+        return f"{key} = {_toml(field.examples[0])}"
+    shown = field.examples[0] if field.examples else field.default
+    return f"# {key} = {_toml(shown)}" if shown is not None else f"# {key} ="
+
+
+def _toml(value: object) -> str:
+    match value:
+        case bool():
+            return str(value).lower()
+        case int():
+            return str(value)
+        case SecretStr():
+            return _toml(value.get_secret_value())
+        case list() | tuple():
+            return "[" + ", ".join(_toml(item) for item in value) + "]"
+        case dict():
+            return "{ " + ", ".join(f"{key} = {_toml(item)}" for key, item in value.items()) + " }"
+        case _:
+            return '"' + str(value).replace("\\", "\\\\").replace('"', '\\"') + '"'
