@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 import pytest
 from hypothesis import settings
 
+from homeserver.storage.database import Database, open_database
+from homeserver.storage.migrate import migrate
 from tests import requirements
 from tests.clock import Clock
 from tests.embedded_postgres import embedded_postgres
@@ -56,3 +60,33 @@ def database_kind(request: pytest.FixtureRequest) -> str:
     """Runs the test on each engine: "sqlite" and "postgresql"."""
     kind: str = request.param
     return kind
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a test's own database is."""
+
+    url: str
+    schema: str
+
+
+@pytest.fixture
+def empty_place(database_kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    """A place on each engine where nothing was migrated yet."""
+    if database_kind == "sqlite":
+        return Place(f"sqlite:///{tmp_path / 'homeserver.sqlite3'}", "public")
+    return Place(request.getfixturevalue("postgres_url"), request.getfixturevalue("postgres_schema"))
+
+
+@pytest.fixture
+def place(empty_place: Place) -> Place:
+    """A migrated place on each engine, for tests that open it more than once: each opening is like another process."""
+    migrate(empty_place.url, empty_place.schema)
+    return empty_place
+
+
+@pytest.fixture
+async def database(place: Place) -> AsyncIterator[Database]:
+    """An open, empty database on each engine."""
+    async with open_database(place.url, place.schema) as opened:
+        yield opened
