@@ -1,0 +1,53 @@
+# `make demo` tries the product, `make test` tests it. Both prepare the environment .venv by themselves.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-long check format screenshots wheel constraints environment clean
+
+BIN := .venv/bin
+PYTEST := $(BIN)/pytest
+export COVERAGE_FILE := build/coverage
+
+help: ## say what there is to make
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
+
+demo: ## start the home server and its sandbox, and say where to look
+	@scripts/environment.sh
+	@exec $(BIN)/homeserver demo
+
+test: environment ## run the tests (ARGS="-k word" for some; then nothing is asked of the coverage)
+	@scripts/debian-packages.sh --tests || true
+	@mkdir -p build
+	$(PYTEST) $(if $(ARGS),$(ARGS),--cov=homeserver --cov-branch --cov-report=term:skip-covered)
+
+test-long: environment ## run the long tests too: full matrices, other Pythons, the set-up itself
+	@scripts/debian-packages.sh --tests || true
+	$(PYTEST) -m long --hypothesis-profile=long $(ARGS) || [ $$? = 5 ] # 5: there are none
+
+check: environment ## lint, formatting, types, layers
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy --strict
+	$(PYTEST) -q -p no:cacheprovider tests/test_layers.py
+
+format: environment ## put the code into its one format
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+screenshots: environment ## walk through the pages with Chromium; pictures in build/screenshots
+	@scripts/debian-packages.sh --tests || true
+	$(PYTEST) -m chromium
+	@ls build/screenshots
+
+wheel: environment ## build the wheel into dist
+	$(BIN)/python -m build --no-isolation --wheel
+
+constraints: environment ## pin anew what homeserver is installed with, for every Python that is here
+	$(BIN)/python -m scripts.constraints
+
+environment:
+	@scripts/environment.sh dev
+
+clean: ## remove all that was made here, the environment too
+	rm -rf .venv build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -prune -exec rm -rf {} +
