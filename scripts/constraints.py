@@ -7,7 +7,6 @@ it) that only some Pythons get is marked so. Names and versions are all that is 
 from __future__ import annotations
 
 # ruff: noqa: S603, T201 - this runs pip, and speaks to the one who called it
-
 import json
 import subprocess
 import sys
