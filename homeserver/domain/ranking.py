@@ -1,0 +1,73 @@
+"""Ranks from counts, and what a change does to an entry. No storage here: counts and entries come in as values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from homeserver.model import Keep, Position, Ties
+
+
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """What a list holds before one of its entries."""
+
+    better: int
+    """Entries with a better score."""
+    earlier: int
+    """Entries with the same score that come before it: reached before, or at the same time by a lower player number."""
+    distinct: int = 0
+    """Different better scores. Counted for boards with dense ranks only."""
+
+    @property
+    def entries(self) -> int:
+        """All entries before it: its own index, counted from 0."""
+        return self.better + self.earlier
+
+    def after(self, *, same_score: bool) -> Ahead:
+        """What is before the entry that follows directly, which has the same score or a worse one."""
+        if same_score:
+            return Ahead(self.better, self.earlier + 1, self.distinct)
+        return Ahead(self.entries + 1, 0, self.distinct + 1)
+
+
+def rank(ties: Ties, ahead: Ahead) -> int:
+    """The number shown. Every rank that anybody sees is made here."""
+    match ties:
+        case Ties.COMPETITION:
+            return 1 + ahead.better
+        case Ties.DENSE:
+            return 1 + ahead.distinct
+        case Ties.ORDINAL:
+            return 1 + ahead.entries
+
+
+class NoScore(Enum):
+    """Why a changed value gives no key."""
+
+    GONE = auto()
+    """The AppData key was removed: the player (or the container for them) took the claim back."""
+    REFUSED = auto()
+    """There is a value, but it is no score, or out of the board's range."""
+
+
+def settle(keep: Keep, entry: Position | None, claim: int | NoScore, player: int, at_ms: int) -> Position | None:
+    """What the player's entry in one list is after a change; the same object when nothing changes.
+
+    Args:
+        entry: What it was, or None.
+        claim: The key of the new value, or why there is none.
+        at_ms: When the change was seen: the time at which a new key counts as reached.
+
+    A value that is gone takes the entry with it, under `best` too. A refused one never ranks: under `latest` the entry,
+    no longer the latest, goes; under `best` what was reached before stands. An equal score changes nothing, the time at
+    which it was reached included, so writing it again does not cost the place among ties.
+    """
+    match claim:
+        case NoScore.GONE:
+            return None
+        case NoScore.REFUSED:
+            return entry if keep is Keep.BEST else None
+        case int():
+            unchanged = entry is not None and (entry.key <= claim if keep is Keep.BEST else entry.key == claim)
+            return entry if unchanged else Position(claim, at_ms, player)
