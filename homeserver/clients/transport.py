@@ -1,7 +1,7 @@
-"""How every outgoing request travels: limits, signing of each attempt, and the one place where failures get our names.
+"""How every outgoing request travels: limits, signing of each attempt, and the one place that names failures.
 
-aiohttp's and the operating system's errors become `errors.Remote*` here and nowhere else. What those errors say may hold
-an address with a signature or a one-time upload URL in it, so no text of theirs is passed on.
+aiohttp's and the operating system's errors become `errors.Remote*` here and nowhere else. What those errors say may
+hold an address with a signature or a one-time upload URL in it, so no text of theirs is passed on.
 
 `exchange` reads a whole answer. A caller that streams a body with a session of its own wraps its code in `translated`.
 """
@@ -28,10 +28,10 @@ from aiohttp.http_exceptions import ContentEncodingError
 from aiohttp.payload import Payload
 from yarl import URL
 
-from .. import __version__
-from ..errors import RemoteError, RemoteGarbage, RemoteUnavailable
-from ..model import HttpReply
-from ..protocol.replies import excerpt
+from homeserver import __version__
+from homeserver.errors import RemoteError, RemoteGarbage, RemoteUnavailable
+from homeserver.model import HttpReply
+from homeserver.protocol.replies import excerpt
 
 DEFAULT_LIMIT_BYTES: Final = 4 * 1024 * 1024
 """The largest answer read unless the caller says otherwise: some 40,000 people, or 400 full AppData quotas."""
@@ -47,7 +47,7 @@ async def open_session(
     total_s: float = 20.0,
     connect_s: float = 5.0,
 ) -> AsyncIterator[ClientSession]:
-    """A session with bounds: `max_connections` to each host, `connect_s` for a connection, `total_s` for a whole request.
+    """A session with bounds: `max_connections` to a host, `connect_s` for a connection, `total_s` for a whole request.
 
     It keeps no cookies, because many users share it, and reads no proxy or credentials from the environment. It signs
     nothing by itself: `exchange` signs with what its caller gives, so that no credentials can reach another host.

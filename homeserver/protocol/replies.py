@@ -27,7 +27,7 @@ def plain_text(body: bytes) -> str:
 
 
 def date_s(headers: Mapping[str, str]) -> float | None:
-    """When the answer was made by the answerer's clock, in seconds since the epoch (`Date`); None if it does not say."""
+    """When the answer was made by the answerer's clock, in seconds since the epoch (`Date`); None if unsaid."""
     return _http_date_s(headers.get("date"))
 
 
