@@ -110,11 +110,17 @@ def _reachable(installed: Path, folder: Path, account: Account) -> Path:
     try:
         subprocess.run([installed / "initdb", "--version"], check=True, capture_output=True, cwd="/", **account)
     except (OSError, subprocess.CalledProcessError):
+        # Beside each other as they were: the programs find their libraries by relative paths.
+        version, package = installed.parent, installed.parent.parent
+        copy = folder / "pgsql" / package.name / version.name
         for part in ("bin", "lib", "share"):
-            shutil.copytree(installed.parent / part, folder / "pgsql" / part, symlinks=True)
+            shutil.copytree(version / part, copy / part, symlinks=True)
+        libraries = package.with_name(f"{package.name}.libs")
+        if libraries.is_dir():
+            shutil.copytree(libraries, folder / "pgsql" / libraries.name)
         # Theirs, so that the watchdog, which runs as they do, may remove it.
         subprocess.run(["chown", "-R", f"{account['user']}:{account['group']}", folder / "pgsql"], check=True)
-        return folder / "pgsql" / "bin"
+        return copy / "bin"
     return installed
 
 
