@@ -14,7 +14,16 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
@@ -228,20 +237,20 @@ class Admin(Section):
     session_hours: int = Field(12, ge=1, le=168, description="How long an operator stays signed in.")
 
 
-def _boards(definitions: object) -> object:
-    """Read `[[boards]]` tables by the rules of `domain/boards.py`; a fault names the board and the key."""
-    if not isinstance(definitions, list | tuple):
-        return definitions
-    return tuple(_board(number, item) for number, item in enumerate(definitions))
-
-
-def _board(number: int, item: object) -> object:
-    if not isinstance(item, Mapping):
-        return item
-    try:
-        return board_from(item)
-    except BadInput as error:
-        raise ValueError(f"[{number}] {error.field or ''}: {error}".replace(" :", ":")) from error
+def _boards(definitions: object) -> tuple[Board, ...]:
+    """Read `[[boards]]` tables by the rules of `domain/boards.py`; a fault names the board's number and the key."""
+    if not isinstance(definitions, list | tuple) or not all(isinstance(item, Mapping) for item in definitions):
+        raise ValueError("should be tables, one [[boards]] for each")
+    boards: dict[str, Board] = {}
+    for number, item in enumerate(definitions):
+        try:
+            board = board_from(item)
+        except BadInput as error:
+            raise ValueError(f"number {number + 1}, {error.field}: {error}") from error
+        if board.id in boards:
+            raise ValueError(f"number {number + 1}, id: {board.id!r} is there twice")
+        boards[board.id] = board
+    return tuple(boards.values())
 
 
 class Settings(BaseSettings):
@@ -262,21 +271,7 @@ class Settings(BaseSettings):
     gadget: Gadget = Gadget()
     mesdonnees: MesDonnees
     admin: Admin = Admin()
-    boards: tuple[Board, ...] = ()
-
-    @model_validator(mode="before")
-    @classmethod
-    def _read_boards(cls, values: Any) -> Any:
-        if isinstance(values, dict) and "boards" in values:
-            return {**values, "boards": _boards(values["boards"])}
-        return values
-
-    @model_validator(mode="after")
-    def _boards_differ(self) -> Self:
-        ids = [board.id for board in self.boards]
-        if twice := {id_ for id_ in ids if ids.count(id_) > 1}:
-            raise ValueError(f"boards: {', '.join(sorted(twice))} is there twice")
-        return self
+    boards: Annotated[tuple[Board, ...], BeforeValidator(_boards)] = ()
 
     @property
     def app_url(self) -> str:
@@ -338,7 +333,7 @@ def _in_words(fault: ErrorDetails) -> str:
 
 
 def _is_secret(location: tuple[int | str, ...]) -> bool:
-    return any(re.search("secret|password|url", str(part)) for part in location)
+    return location == ("database", "url") or any(re.search("secret|password", str(part)) for part in location)
 
 
 # --- the example file -----------------------------------------------------------------------------------------------
