@@ -118,6 +118,12 @@ class SpoolBroken(HomeServerError):
     code = "spool_broken"
 
 
+class SealBroken(HomeServerError):
+    """A sealed text does not open: sealed with a key that we no longer have, for another purpose, or changed since."""
+
+    code = "seal_broken"
+
+
 # --- a remote service's fault ---------------------------------------------------------------------------------------
 
 

@@ -1,0 +1,204 @@
+"""Who is signed in: the gadget's bearer tokens, browser sessions, links between the two, and linked accounts.
+
+Rows are named by the hash of what their holder has (`secret_hash`), so that whoever reads the database cannot sign in.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from dataclasses import dataclass, field, replace
+from typing import Final, cast
+
+from homeserver.model import GadgetSession
+from homeserver.storage.database import Reader, Transaction
+
+SECRET_BYTES: Final = 32
+
+
+def new_secret() -> str:
+    """A random text of 256 bits, fit for a URL, a cookie or a header."""
+    return secrets.token_urlsafe(SECRET_BYTES)
+
+
+def secret_hash(secret: str) -> str:
+    """What is stored in place of the secret. Its randomness makes a salt and a slow hash pointless."""
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+# --- the gadget's bearer tokens ---------------------------------------------------------------------------------------
+
+
+async def add_gadget_session(tx: Transaction, token_hash: str, session: GadgetSession) -> None:
+    """Keep a token."""
+    await tx.execute(
+        "INSERT INTO gadget_sessions (token_hash, owner, viewer, expires_ms) VALUES ($1, $2, $3, $4)",
+        token_hash,
+        session.owner,
+        session.viewer,
+        session.expires_ms,
+    )
+
+
+async def find_gadget_session(reader: Reader, token_hash: str, now_ms: int) -> GadgetSession | None:
+    """Who holds the token, unless it has ended."""
+    row = await reader.fetch_one(
+        "SELECT owner, viewer, expires_ms FROM gadget_sessions WHERE token_hash = $1 AND expires_ms > $2",
+        token_hash,
+        now_ms,
+    )
+    return None if row is None else GadgetSession(*row)
+
+
+async def remove_gadget_sessions_of(tx: Transaction, viewer: int) -> None:
+    """End all tokens of a viewer."""
+    await tx.execute("DELETE FROM gadget_sessions WHERE viewer = $1", viewer)
+
+
+# --- browser sessions -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class PageRow:
+    """A browser session as it is stored. `sign_in_state` and `sign_in_back` are set while a sign-in is under way."""
+
+    token_hash: str
+    expires_ms: int
+    player: int | None = None
+    storage_user: str | None = None
+    storage_name: str | None = None
+    sealed_token: str | None = field(default=None, repr=False)
+    sign_in_state: str | None = field(default=None, repr=False)
+    sign_in_back: str | None = None
+
+
+_PAGE_COLUMNS: Final = (
+    "token_hash, expires_ms, player, storage_user, storage_name, sealed_token, sign_in_state, sign_in_back"
+)
+
+
+async def find_page_session(reader: Reader, token_hash: str, now_ms: int) -> PageRow | None:
+    """A session that has not ended."""
+    row = await reader.fetch_one(
+        f"SELECT {_PAGE_COLUMNS} FROM page_sessions WHERE token_hash = $1 AND expires_ms > $2",  # noqa: S608
+        token_hash,
+        now_ms,
+    )
+    return None if row is None else PageRow(*row)
+
+
+async def add_page_session(tx: Transaction, row: PageRow) -> None:
+    """Keep a new session."""
+    await tx.execute(
+        f"INSERT INTO page_sessions ({_PAGE_COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",  # noqa: S608
+        row.token_hash,
+        row.expires_ms,
+        row.player,
+        row.storage_user,
+        row.storage_name,
+        row.sealed_token,
+        row.sign_in_state,
+        row.sign_in_back,
+    )
+
+
+async def set_sign_in(tx: Transaction, token_hash: str, state: str, back: str) -> None:
+    """Keep that a sign-in has begun; one that had begun before is forgotten."""
+    await tx.execute(
+        "UPDATE page_sessions SET sign_in_state = $2, sign_in_back = $3 WHERE token_hash = $1",
+        token_hash,
+        state,
+        back,
+    )
+
+
+async def take_sign_in(tx: Transaction, token_hash: str, now_ms: int) -> PageRow | None:
+    """The session with the state of its sign-in, which is thereby used up. None without a session."""
+    row = await find_page_session(tx, token_hash, now_ms)
+    if row is None or row.sign_in_state is None:
+        return row
+    taken = await tx.execute(
+        "UPDATE page_sessions SET sign_in_state = NULL, sign_in_back = NULL "
+        "WHERE token_hash = $1 AND sign_in_state = $2",
+        token_hash,
+        row.sign_in_state,
+    )
+    return row if taken else replace(row, sign_in_state=None, sign_in_back=None)
+
+
+async def forget_storage(tx: Transaction, token_hash: str) -> None:
+    """Take the storage's user and token out of a session."""
+    await tx.execute(
+        "UPDATE page_sessions SET storage_user = NULL, storage_name = NULL, sealed_token = NULL WHERE token_hash = $1",
+        token_hash,
+    )
+
+
+async def remove_page_session(tx: Transaction, token_hash: str) -> None:
+    """End a session."""
+    await tx.execute("DELETE FROM page_sessions WHERE token_hash = $1", token_hash)
+
+
+# --- links from the gadget to a page ----------------------------------------------------------------------------------
+
+
+async def add_page_link(tx: Transaction, token_hash: str, player: int, expires_ms: int) -> None:
+    """Keep a link."""
+    await tx.execute(
+        "INSERT INTO page_links (token_hash, player, expires_ms) VALUES ($1, $2, $3)", token_hash, player, expires_ms
+    )
+
+
+async def find_page_link(reader: Reader, token_hash: str, now_ms: int) -> int | None:
+    """Whose link this is, while it is good."""
+    return cast(
+        "int | None",
+        await reader.fetch_value(
+            "SELECT player FROM page_links WHERE token_hash = $1 AND expires_ms > $2", token_hash, now_ms
+        ),
+    )
+
+
+async def take_page_link(tx: Transaction, token_hash: str, now_ms: int) -> int | None:
+    """Whose link this is, while it is good; it is used up. Of two who take it at the same time one gets it."""
+    player = await find_page_link(tx, token_hash, now_ms)
+    if player is None or not await tx.execute("DELETE FROM page_links WHERE token_hash = $1", token_hash):
+        return None
+    return player
+
+
+# --- linked accounts --------------------------------------------------------------------------------------------------
+
+
+async def link_accounts(tx: Transaction, player: int, storage_user: str) -> bool:
+    """Link the two. False when one of them is linked to somebody else."""
+    await tx.execute(
+        "INSERT INTO account_links (player, storage_user) VALUES ($1, $2) ON CONFLICT DO NOTHING", player, storage_user
+    )
+    return await are_linked(tx, player, storage_user)
+
+
+async def are_linked(reader: Reader, player: int, storage_user: str) -> bool:
+    """Whether the two are linked to each other."""
+    found = await reader.fetch_value(
+        "SELECT COUNT(*) FROM account_links WHERE player = $1 AND storage_user = $2", player, storage_user
+    )
+    return cast("int", found) > 0
+
+
+async def unlink_player(tx: Transaction, player: int) -> None:
+    """Remove the player's link, if there is one."""
+    await tx.execute("DELETE FROM account_links WHERE player = $1", player)
+
+
+async def unlink_storage_user(tx: Transaction, storage_user: str) -> None:
+    """Remove the storage user's link, if there is one."""
+    await tx.execute("DELETE FROM account_links WHERE storage_user = $1", storage_user)
+
+
+async def prune(tx: Transaction, now_ms: int) -> int:
+    """Remove all tokens, sessions and links that have ended; how many."""
+    removed = 0
+    for table in ("gadget_sessions", "page_sessions", "page_links"):
+        removed += await tx.execute(f"DELETE FROM {table} WHERE expires_ms <= $1", now_ms)  # noqa: S608
+    return removed
