@@ -93,6 +93,7 @@ async def test_codes_that_nobody_issued(site: Site) -> None:
         "http://evil.example\\@127.0.0.1:8080/",
         "http://evil.example/?http://127.0.0.1:8080/",
         "http://127.0.0.1:8080/\r\nX: y",
+        "http://127.0.0.1:8080/\\evil.example",
         "http://127.0.0.1:99999/",
         "http://[::1/",
         "//127.0.0.1:8080/",

@@ -164,14 +164,14 @@ async def test_a_sender_who_hangs_up_stores_nothing(site: Site) -> None:
         ),
         (
             envelope(
-                b"YWJj",
+                b"abc",
                 head='Content-Disposition: form-data; name="file_content"; filename="a"\r\n'
                 "Content-Transfer-Encoding: base64\r\n",
             ),
             "Error while uploading content",
         ),
         (
-            envelope(b"abc").removesuffix(b"--\r\n") + b"\r\n" + envelope(b"abc")[len(BOUNDARY) + 4 :],
+            envelope(b"abc").removesuffix(b"--\r\n") + b"\r\n" + envelope(b"")[len(BOUNDARY) + 4 :],
             "Error while uploading content",
         ),
         (b"x" * 20_000, "Error while uploading content"),
