@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from urllib.parse import parse_qs, urlsplit
 
@@ -204,32 +204,16 @@ async def test_a_ticket_is_good_once(client: MesDonneesClient, service: StorageS
 async def test_a_line_cut_before_the_end_stores_nothing(
     client: MesDonneesClient, service: StorageService, send: Sending, after_bytes: int
 ) -> None:
+    async def forever() -> None:  # so that the cut comes before the closing boundary, however small the file
+        await asyncio.Event().wait()
+
     service.storage.drop_next_upload_after(bytes_=after_bytes)
+    ticket = await ticket_for(client, service)
     with pytest.raises(RemoteUnavailable):
-        # The caller takes its time before the closing boundary, so that the cut is seen before it.
         await client.send(
-            await ticket_for(client, service),
-            NAME,
-            "",
-            len(CONTENT),
-            pieces(CONTENT),
-            on_progress=send.progress.append,
-            before_close=until_cut(service),
+            ticket, NAME, "", len(CONTENT), pieces(CONTENT), on_progress=send.progress.append, before_close=forever
         )
     assert not service.storage.files
-
-
-def until_cut(service: StorageService) -> Callable[[], asyncio.Future[None]]:
-    """Wait until the stand-in has done what it was scripted to do, and this side has heard of it."""
-
-    async def wait() -> None:
-        for _ in range(200):
-            await asyncio.sleep(0.001)
-            if not service.faults.pending:
-                await asyncio.sleep(0.02)
-                return
-
-    return lambda: asyncio.ensure_future(wait())
 
 
 async def test_a_lost_answer_is_uncertain(client: MesDonneesClient, service: StorageService, send: Sending) -> None:
