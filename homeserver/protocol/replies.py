@@ -12,18 +12,24 @@ EXCERPT_CHARACTERS: Final = 200
 
 _LONGEST_WAIT_S: Final = 24 * 3600.0
 _DECIMAL: Final = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
+_SIGNATURE: Final = re.compile(r"(oauth_signature(?:=|%3D))[^\s&\"'<>]*", re.IGNORECASE)
 _MARKUP: Final = re.compile(r"<(script|style)\b.*?</\1\s*>|<[^>]*>", re.DOTALL | re.IGNORECASE)
 
 
 def excerpt(body: bytes) -> str:
     """The first 200 characters of an answer, markup and all, for a person who must find out what it was."""
-    return body[: 4 * EXCERPT_CHARACTERS].decode("utf-8", "replace")[:EXCERPT_CHARACTERS]
+    return _redacted(body[: 4 * EXCERPT_CHARACTERS].decode("utf-8", "replace"))[:EXCERPT_CHARACTERS]
 
 
 def plain_text(body: bytes) -> str:
     """What an error page says: its first 200 characters without markup, runs of blanks as one."""
     text = _MARKUP.sub(" ", body[:65536].decode("utf-8", "replace"))
-    return " ".join(text.split())[:EXCERPT_CHARACTERS]
+    return _redacted(" ".join(text.split()))[:EXCERPT_CHARACTERS]
+
+
+def _redacted(text: str) -> str:
+    """Without the signature of a request that an error page repeats."""
+    return _SIGNATURE.sub(r"\1***", text)
 
 
 def date_s(headers: Mapping[str, str]) -> float | None:

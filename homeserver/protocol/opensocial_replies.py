@@ -1,0 +1,262 @@
+"""What the container's answers mean: people, AppData, and every refusal.
+
+Source: the Orkut Remote API guide; OpenSocial REST 0.9 where it is silent; Apache Shindig as observed. Numbers are read
+as the text in which they came, so that no id and no score is rounded.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from html import unescape
+from typing import Any, Final
+
+from homeserver.errors import (
+    RemoteConflict,
+    RemoteForbidden,
+    RemoteGarbage,
+    RemoteNotFound,
+    RemoteQuota,
+    RemoteRefused,
+    RemoteUnauthorized,
+    RemoteUnavailable,
+    RemoteUnsupported,
+)
+from homeserver.model import AppData, HttpReply, Person
+from homeserver.protocol.dialects import Dialect
+from homeserver.protocol.replies import excerpt, plain_text, retry_after_s
+
+PERSON_ID: Final = re.compile(r"[^\x00-\x20\x7f-\x9f,\ud800-\udfff]{1,255}")
+"""A comma would make it several people."""
+SURROGATE: Final = re.compile(r"[\ud800-\udfff]")
+_UNPRINTABLE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]+")
+_LONGEST_NAME: Final = 200
+_LONGEST_URL: Final = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of people. `start` and `total` are what the container claims, None where it claims nothing readable."""
+
+    people: tuple[Person, ...]
+    start: int | None
+    total: int | None
+
+
+def raise_for(reply: HttpReply, service: str = "container") -> None:
+    """Nothing for a 2xx; for any other status the error that it means, with the container's text.
+
+    Raises:
+        RemoteUnauthorized: 401. The signature was refused, or this person does not have the application.
+        RemoteQuota: 413, or a refusal that speaks of a quota.
+        RemoteForbidden: 403.
+        RemoteNotFound: 404, 410.
+        RemoteConflict: 409, 412.
+        RemoteUnsupported: 501.
+        RemoteUnavailable: 408, 429 and the other 5xx, with `Retry-After`.
+        RemoteRefused: The other 4xx: our request is wrong.
+        RemoteGarbage: A redirect, which a signed call never follows, or no status at all that has a place here.
+    """
+    status = reply.status
+    if 200 <= status < 300:
+        return
+    text = plain_text(reply.body)
+    message = f"{status}: {text}" if text else str(status)
+    if status == 413 or (status in {400, 403, 409} and "quota" in text.lower()):
+        raise RemoteQuota(message, service=service)
+    if status in {408, 429} or (status >= 500 and status != 501):
+        raise RemoteUnavailable(message, service=service, wait_s=retry_after_s(reply.headers))
+    known = _BY_STATUS.get(status)
+    if known is not None:
+        raise known(message, service=service)
+    if 400 <= status < 500:
+        raise RemoteRefused(message, service=service)
+    raise RemoteGarbage(f"the answer has status {status}", service=service, excerpt=excerpt(reply.body))
+
+
+_BY_STATUS: Final = {
+    401: RemoteUnauthorized,
+    403: RemoteForbidden,
+    404: RemoteNotFound,
+    409: RemoteConflict,
+    410: RemoteNotFound,
+    412: RemoteConflict,
+    501: RemoteUnsupported,
+}
+
+
+def parse_person(reply: HttpReply) -> Person:
+    """Read one person.
+
+    Raises:
+        RemoteError: As `raise_for`; RemoteGarbage for what is not JSON or not a person.
+    """
+    entry = _entry(reply)
+    if isinstance(entry, list) and len(entry) == 1:
+        [entry] = entry
+    return _person(entry, reply)
+
+
+def parse_people(reply: HttpReply) -> Page:
+    """Read a page of people.
+
+    Accepts `entry` (0.8, 0.9) and `list` (1.0 and later), numbers that arrive as strings, and a single person where a
+    list was due.
+
+    Raises:
+        RemoteError: As `raise_for`; RemoteGarbage for what is not JSON or not a collection of people.
+    """
+    raise_for(reply)
+    content = _load(reply)
+    entry = _entry_of(content, reply)
+    items = entry if isinstance(entry, list) else [entry]
+    people = tuple([_person(item, reply) for item in items if item is not None])
+    return Page(people, _count(content.get("startIndex")), _count(content.get("totalResults")))
+
+
+def parse_appdata(reply: HttpReply, dialect: Dialect) -> dict[str, AppData]:
+    """Read AppData: from person id to their item. A person without data has an empty item, or none.
+
+    Values are text: a number is the text in which it came; `true` and `false` are these words; a structure is its JSON;
+    `null` is no value. Each is HTML-unescaped exactly once where the dialect says so, and nothing else is done to it,
+    except that half a surrogate pair, which no database and no UTF-8 can hold, becomes U+FFFD.
+
+    Raises:
+        RemoteError: As `raise_for`; RemoteGarbage for what is not JSON or not AppData.
+    """
+    entry = _entry(reply)
+    items: dict[str, AppData] = {}
+    try:
+        for user_id, item in _map(entry, reply).items():
+            if not PERSON_ID.fullmatch(user_id):
+                raise _garbage("the answer holds an id that is none", reply)
+            items[user_id] = {
+                SURROGATE.sub("\ufffd", key): _value(value, dialect)
+                for key, value in _map(item, reply).items()
+                if value is not None
+            }
+    except RecursionError as error:
+        raise _garbage("a value is nested too deeply", reply) from error
+    return items
+
+
+def parse_written(reply: HttpReply) -> None:
+    """Check the answer to a write: a 2xx with JSON, or with nothing. What it repeats of the item is not needed.
+
+    Raises:
+        RemoteError: As `raise_for`; RemoteGarbage for a page of HTML, which some proxy sent and no container.
+    """
+    raise_for(reply)
+    if reply.body.strip():
+        _load(reply)
+
+
+def _load(reply: HttpReply) -> dict[str, Any]:
+    try:
+        content = json.loads(
+            reply.body.decode("utf-8-sig"), parse_int=_Number, parse_float=_Number, parse_constant=_refuse_constant
+        )
+    except (ValueError, RecursionError) as error:
+        raise _garbage("the answer is not JSON", reply) from error
+    if not isinstance(content, dict):
+        raise _garbage("the answer is not an object", reply)
+    return content
+
+
+def _entry(reply: HttpReply) -> object:
+    raise_for(reply)
+    return _entry_of(_load(reply), reply)
+
+
+def _entry_of(content: dict[str, Any], reply: HttpReply) -> object:
+    for name in ("entry", "list"):
+        if name in content:
+            return content[name]
+    raise _garbage("the answer has no entry", reply)
+
+
+class _Number(str):
+    """A JSON number as the text in which it came."""
+
+    __slots__ = ()
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _garbage(message: str, reply: HttpReply) -> RemoteGarbage:
+    return RemoteGarbage(message, service="container", excerpt=excerpt(reply.body))
+
+
+def _map(value: object, reply: HttpReply) -> dict[str, Any]:
+    """An object. PHP writes an empty one as an empty list, and some leave an empty one out: both are `{}`."""
+    if isinstance(value, dict):
+        return value
+    if value is None or value == []:
+        return {}
+    raise _garbage("the entry has the wrong shape", reply)
+
+
+def _value(value: object, dialect: Dialect) -> str:
+    text = SURROGATE.sub("\ufffd", value if isinstance(value, str) else _as_json(value))
+    return unescape(str(text)) if dialect.escaped_values else str(text)
+
+
+def _as_json(value: object) -> str:
+    """A value that is no text, written as JSON again, its numbers digit for digit as they came."""
+    if isinstance(value, _Number):
+        return value
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{_as_json(key)}:{_as_json(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(_as_json(item) for item in value) + "]"
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _count(value: object) -> int | None:
+    """A count of people, a number or its text; None for anything else."""
+    return int(value) if isinstance(value, str) and re.fullmatch(r"[0-9]{1,12}", value) else None
+
+
+def _person(value: object, reply: HttpReply) -> Person:
+    if not isinstance(value, dict) or not isinstance(value.get("id"), str) or not PERSON_ID.fullmatch(value["id"]):
+        raise _garbage("the answer holds something that is not a person", reply)
+    name = value.get("name")
+    parts: dict[str, Any] = name if isinstance(name, dict) else {"formatted": name}
+    return Person(
+        id=str(value["id"]),
+        given_name=_shown(parts.get("givenName")),
+        family_name=_shown(parts.get("familyName")),
+        display_name=_shown(value.get("displayName")) or _shown(parts.get("formatted") or parts.get("unstructured")),
+        thumbnail_url=_picture(value.get("thumbnailUrl")) or _thumbnail(value.get("photos")),
+        has_app=_flag(value.get("hasApp")),
+    )
+
+
+def _shown(value: object) -> str:
+    """A name, on one line and of bounded length; it is data from outside, and not every database holds a NUL."""
+    if not isinstance(value, str):
+        return ""
+    return _UNPRINTABLE.sub(" ", value[: 4 * _LONGEST_NAME]).strip()[:_LONGEST_NAME]
+
+
+def _picture(value: object) -> str:
+    if not isinstance(value, str) or len(value) > _LONGEST_URL or _UNPRINTABLE.search(value):
+        return ""
+    return str(value) if value.lower().startswith(("http://", "https://")) else ""
+
+
+def _thumbnail(photos: object) -> str:
+    """The picture among `photos` that calls itself a thumbnail."""
+    for photo in photos if isinstance(photos, list) else []:
+        if isinstance(photo, dict) and photo.get("type") == "thumbnail" and (url := _picture(photo.get("value"))):
+            return url
+    return ""
+
+
+def _flag(value: object) -> bool | None:
+    if isinstance(value, str):
+        return {"true": True, "false": False, "1": True, "0": False}.get(value.strip().lower())
+    return value if isinstance(value, bool) else None
