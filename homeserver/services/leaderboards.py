@@ -1,0 +1,314 @@
+"""Leaderboards as people use them: pages, places, and a score that is submitted.
+
+Every view is read in one snapshot: its ranks, total, names and cursors fit together. The clock is read once for each
+request, so `day` cannot change its meaning within one.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Mapping, Sequence
+from typing import Final, Protocol
+
+from homeserver.domain import periods, scores
+from homeserver.domain.cursors import Cursor, Cursors, Direction, Scope
+from homeserver.errors import BadInput
+from homeserver.model import AppData, Board, EntryPage, NowMs, Origin, Place, Placed, Position
+from homeserver.services import board_lists
+from homeserver.services.board_lists import List, Shown
+from homeserver.storage import appdata, people, standings
+from homeserver.storage import leaderboards as store
+from homeserver.storage.database import Database, Reader, Transaction
+from homeserver.storage.standings import Run
+
+MAX_LIMIT: Final = 100
+MAX_SEARCH: Final = 100
+DEFAULT_LIMIT: Final = 20
+
+
+class AppDataWrite(Protocol):
+    """What one update of a player's AppData found and left."""
+
+    @property
+    def before(self) -> AppData:
+        """As read from the container before the change."""
+
+    @property
+    def after(self) -> AppData:
+        """As the container holds it now."""
+
+    @property
+    def read_at_ms(self) -> int:
+        """When the request that read it was sent."""
+
+    @property
+    def written_at_ms(self) -> int:
+        """When the answer to the write came."""
+
+
+class AppDataWriter(Protocol):
+    """Writes a player's AppData in their container, one update of a player at a time."""
+
+    async def update(self, player: int, changes: Mapping[str, str]) -> AppDataWrite:
+        """Set these keys and leave all others as they are."""
+
+
+_WHOLE: Final = "all"
+"""The view whose cursors lead through the whole list."""
+
+
+class Leaderboards:
+    """Every use of the boards.
+
+    Common to the views: `period` is an id or a span's word (`domain/periods.py`), `reader` the player who looks or
+    None, `limit` 1 to 100. `EntryPage.total` counts the entries of the whole list, whatever part of it the view shows,
+    so "rank of total" is right everywhere.
+
+    Common errors: NotFound (no such board), BadInput (field "period", "limit", "at_rank" or "search"), BadCursor.
+    """
+
+    def __init__(self, database: Database, writer: AppDataWriter, now_ms: NowMs, cursor_key: bytes) -> None:
+        self._database = database
+        self._writer = writer
+        self._now_ms = now_ms
+        self._cursors = Cursors(cursor_key)
+
+    # --- boards -------------------------------------------------------------------------------------------------------
+
+    async def seed(self, wanted: Sequence[Board]) -> tuple[str, ...]:
+        """At start: store the definitions that the database lacks.
+
+        Returns:
+            A sentence for each board whose settings differ from what the database has, and serves.
+
+        Raises:
+            BadInput: A definition is not right.
+        """
+        return await self._database.write(lambda tx: store.seed(tx, wanted))
+
+    async def boards(self) -> tuple[Board, ...]:
+        """All boards, in their order."""
+        found = await self._database.look(store.boards_in_force)
+        return tuple(in_force.board for in_force in found)
+
+    async def board(self, board_id: str) -> Board:
+        """One board."""
+        return (await self._database.look(lambda db: board_lists.board(db, board_id))).board
+
+    async def fields(self) -> tuple[str, ...]:
+        """The AppData keys that boards are made of, sorted."""
+        return tuple(sorted({board.field for board in await self.boards()}))
+
+    # --- views --------------------------------------------------------------------------------------------------------
+
+    async def entries(
+        self,
+        board_id: str,
+        *,
+        period: str = "all",
+        reader: int | None,
+        limit: int = DEFAULT_LIMIT,
+        cursor: str | None = None,
+    ) -> EntryPage:
+        """The best entries, or those next to a cursor: directly behind it, or directly before it.
+
+        A page that a `previous` cursor leads to may be short where the list begins; it never repeats an entry of the
+        page that the cursor came from.
+        """
+        _check_limit(limit)
+
+        async def work(db: Reader) -> EntryPage:
+            shown = await self._list(db, board_id, period)
+            at = None if cursor is None else self._cursors.open(shown.scope(_WHOLE), cursor)
+            ties = shown.board.ties
+            if at is None:
+                run = await standings.run_from(db, shown.number, ties, standings.BEGINNING, limit)
+            elif at.direction is Direction.NEXT:
+                run = await standings.run_after(db, shown.number, ties, at.position, limit)
+            else:
+                run = await standings.run_before(db, shown.number, ties, at.position, limit)
+            return self._page(await board_lists.show(db, shown, run, reader), shown.scope(_WHOLE), run, at)
+
+        return await self._database.read(work)
+
+    async def around(self, board_id: str, *, period: str = "all", reader: int, limit: int = DEFAULT_LIMIT) -> EntryPage:
+        """The reader's entry with its neighbours; at either end of the list a full page all the same.
+
+        A reader without an entry gets the best entries: that shows what there is to reach, an empty page nothing.
+        """
+        _check_limit(limit)
+
+        async def work(db: Reader) -> EntryPage:
+            shown = await self._list(db, board_id, period)
+            mine = await standings.entry_of(db, shown.number, reader)
+            around = mine or standings.BEGINNING
+            run = await standings.run_around(db, shown.number, shown.board.ties, around, limit)
+            return self._page(await board_lists.show(db, shown, run, reader), shown.scope(_WHOLE), run)
+
+        return await self._database.read(work)
+
+    async def at_rank(
+        self, board_id: str, *, period: str = "all", reader: int | None, rank: int, limit: int = DEFAULT_LIMIT
+    ) -> EntryPage:
+        """The entries from this rank on; beyond the last rank, the last page. See `standings.run_at_rank`."""
+        _check_limit(limit)
+        if rank < 1:
+            raise BadInput("a rank is a whole number from 1 on", field="at_rank")
+
+        async def work(db: Reader) -> EntryPage:
+            shown = await self._list(db, board_id, period)
+            run = await standings.run_at_rank(db, shown.number, shown.board.ties, rank, limit)
+            return self._page(await board_lists.show(db, shown, run, reader), shown.scope(_WHOLE), run)
+
+        return await self._database.read(work)
+
+    async def friends(
+        self,
+        board_id: str,
+        *,
+        period: str = "all",
+        reader: int,
+        limit: int = DEFAULT_LIMIT,
+        cursor: str | None = None,
+    ) -> EntryPage:
+        """The entries of the reader and their friends, best first, each with its rank in the whole list."""
+        _check_limit(limit)
+        view = f"friends of {reader}"
+
+        async def work(db: Reader) -> EntryPage:
+            shown = await self._list(db, board_id, period)
+            at = None if cursor is None else self._cursors.open(shown.scope(view), cursor)
+            friends = [reader, *await people.friends_of(db, reader)]
+            found = await standings.among(db, shown.number, friends)
+            begin, end = _part(found, at, limit)
+            part = await standings.standings(db, shown.number, shown.board.ties, found[begin:end])
+            run = Run(part, more_before=begin > 0, more_behind=end < len(found))
+            return self._page(await board_lists.show(db, shown, run, reader), shown.scope(view), run, at)
+
+        return await self._database.read(work)
+
+    async def search(
+        self, board_id: str, *, period: str = "all", reader: int | None, text: str, limit: int = DEFAULT_LIMIT
+    ) -> EntryPage:
+        """The best entries of players whose shown name holds `text`, whatever its case and accents. One page only."""
+        _check_limit(limit)
+        if not 0 < len(text.strip()) <= MAX_SEARCH:
+            raise BadInput(f"1 to {MAX_SEARCH} characters of a name", field="search")
+
+        async def work(db: Reader) -> EntryPage:
+            shown = await self._list(db, board_id, period)
+            found = await standings.search(db, shown.number, text, limit)
+            part = await standings.standings(db, shown.number, shown.board.ties, found)
+            run = Run(part, more_before=False, more_behind=False)
+            return self._page(await board_lists.show(db, shown, run, reader), shown.scope(_WHOLE), run)
+
+        return await self._database.read(work)
+
+    async def places(self, player: int) -> tuple[Place, ...]:
+        """Where the player stands on every board in every current period, in the order of boards and spans."""
+        now_ms = self._now_ms()
+
+        async def work(db: Reader) -> tuple[Place, ...]:
+            return tuple(
+                [
+                    await board_lists.place(db, shown, await board_lists.standing_in(db, shown, player))
+                    for in_force in await store.boards_in_force(db)
+                    for shown in await board_lists.current(db, in_force, now_ms)
+                ]
+            )
+
+        return await self._database.read(work)
+
+    # --- a score ------------------------------------------------------------------------------------------------------
+
+    async def submit(self, player: int, board_id: str, value: str) -> Placed:
+        """Write a score into the player's AppData in the container, then let it count.
+
+        The container gets the score's canonical text whether or not it is a best one: AppData holds the latest, the
+        board decides what stands. What was read on the way counts first, as what any read brings; then the score, in
+        every period, at the time when the container's answer came.
+
+        Returns:
+            The new place in each current period of this board, with the rank that the player had there before.
+
+        Raises:
+            NotFound: No such board, or no such player.
+            BadInput: `value` is no score of this board (field "value"). Nothing was written anywhere.
+            RemoteError: The container did not take it. Nothing counts.
+        """
+        board = await self.board(board_id)
+        text = scores.exact(scores.read(board, value), board.decimals)
+        written = await self._writer.update(player, {board.field: text})
+
+        async def work(tx: Transaction) -> Placed:
+            in_force = await store.boards_in_force(tx)
+            fields = {each.board.field for each in in_force}
+            at_ms = written.written_at_ms
+            read = await appdata.observe(
+                tx,
+                player,
+                {field: written.before.get(field) for field in fields},
+                observed_ms=written.read_at_ms,
+                at_ms=written.read_at_ms,
+                origin=Origin.READ,
+            )
+            await store.record(tx, in_force, read, at_ms)
+            mine = await board_lists.board(tx, board_id)
+            before = [
+                await board_lists.standing_in(tx, shown, player) for shown in await board_lists.current(tx, mine, at_ms)
+            ]
+            submitted = await appdata.observe(
+                tx,
+                player,
+                {board.field: written.after.get(board.field)},
+                observed_ms=at_ms,
+                at_ms=at_ms,
+                origin=Origin.SUBMITTED,
+            )
+            await store.record(tx, in_force, submitted, at_ms)
+            lists = await board_lists.current(tx, mine, at_ms)
+            changes = [
+                await board_lists.place_change(tx, shown, player, was) for shown, was in zip(lists, before, strict=True)
+            ]
+            return Placed(mine.board, written.after.get(board.field, text), tuple(changes))
+
+        return await self._database.write(work)
+
+    # --- parts --------------------------------------------------------------------------------------------------------
+
+    async def _list(self, db: Reader, board_id: str, period: str) -> List:
+        now_ms = self._now_ms()
+        in_force = await board_lists.board(db, board_id)
+        (shown,) = await board_lists.lists(db, in_force, [periods.parse(in_force.board, period, now_ms)], now_ms)
+        return shown
+
+    def _page(self, shown: Shown, scope: Scope, run: Run, at: Cursor | None = None) -> EntryPage:
+        # A page may be empty behind or before its cursor; the way back then includes the cursor's own place.
+        edge = standings.BEGINNING if at is None else at.position
+        first = run.standings[0].position if run.standings else standings.just_behind(edge)
+        last = run.standings[-1].position if run.standings else standings.just_before(edge)
+        return EntryPage(
+            board=shown.list.board,
+            period=shown.list.period,
+            total=shown.total,
+            entries=shown.entries,
+            next=self._cursors.seal(scope, Cursor(Direction.NEXT, last)) if run.more_behind else None,
+            previous=self._cursors.seal(scope, Cursor(Direction.PREVIOUS, first)) if run.more_before else None,
+            as_of_ms=shown.list.now_ms,
+        )
+
+
+def _check_limit(limit: int) -> None:
+    if not 1 <= limit <= MAX_LIMIT:
+        raise BadInput(f"1 to {MAX_LIMIT} entries a page", field="limit")
+
+
+def _part(found: Sequence[Position], at: Cursor | None, limit: int) -> tuple[int, int]:
+    """Which of these entries, sorted, make the page next to a cursor: begin and end."""
+    if at is None:
+        return 0, min(limit, len(found))
+    if at.direction is Direction.NEXT:
+        begin = bisect_right(found, at.position)
+        return begin, min(begin + limit, len(found))
+    end = bisect_left(found, at.position)
+    return max(end - limit, 0), end

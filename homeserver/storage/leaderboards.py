@@ -1,0 +1,230 @@
+"""Boards in force, their lists, and the entries that accepted changes make. What is read from them: `standings.py`.
+
+A *list* is one board in one period and one generation, with a number; it is made when its first entry comes. A player
+has at most one entry in a list. The primary key of entries is their order: key ascending from best to worst, then who
+reached it first, then the player's number.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from homeserver.domain import boards as definitions
+from homeserver.domain import periods, scores
+from homeserver.domain.boards import BoardInForce
+from homeserver.domain.ranking import NoScore, settle
+from homeserver.errors import BadInput
+from homeserver.model import Board, Change, Period, Position
+from homeserver.storage.database import Reader, Row, Transaction
+
+FIRST_REVISION = 1
+FIRST_GENERATION = 1
+
+
+# --- boards ---------------------------------------------------------------------------------------------------------
+
+
+async def boards_in_force(reader: Reader) -> tuple[BoardInForce, ...]:
+    """All boards, in their order."""
+    rows = await reader.fetch("SELECT definition, revision, generation FROM boards ORDER BY position, board")
+    return tuple(_in_force(row) for row in rows)
+
+
+async def board_in_force(reader: Reader, board_id: str) -> BoardInForce | None:
+    """One board, or None if there is none of this id, which may be any text from outside."""
+    if "\0" in board_id:  # PostgreSQL does not even compare it
+        return None
+    row = await reader.fetch_one("SELECT definition, revision, generation FROM boards WHERE board = $1", board_id)
+    return None if row is None else _in_force(row)
+
+
+def _in_force(row: Row) -> BoardInForce:
+    definition, revision, generation = row
+    return BoardInForce(definitions.board_from(json.loads(definition)), revision, generation)
+
+
+async def seed(tx: Transaction, wanted: Sequence[Board]) -> tuple[str, ...]:
+    """Store the definitions that the database does not have yet. Those that it has stay as they are.
+
+    Returns:
+        What the settings have other than the database, which is what is served: one sentence for each board.
+
+    Raises:
+        BadInput: A definition is not right; nothing is stored.
+    """
+    await tx.execute_many(
+        "INSERT INTO boards (board, position, definition, revision, generation) VALUES ($1, $2, $3, $4, $5) "
+        "ON CONFLICT (board) DO NOTHING",
+        # In sorted order: two servers that start at once wait for each other instead of deadlocking.
+        sorted(
+            (board.id, position, _definition(board), FIRST_REVISION, FIRST_GENERATION)
+            for position, board in enumerate(wanted)
+        ),
+    )
+    return _differences(wanted, await boards_in_force(tx))
+
+
+def _definition(board: Board) -> str:
+    return json.dumps(definitions.board_to(definitions.checked(board)), ensure_ascii=False)
+
+
+def _differences(wanted: Iterable[Board], served: Iterable[BoardInForce]) -> tuple[str, ...]:
+    asked = {board.id: board for board in wanted}
+    said: list[str] = []
+    for in_force in served:
+        board = in_force.board
+        if board.id not in asked:
+            said.append(f"board {board.id}: not in the settings any more; it is still served")
+        elif found := definitions.differences(board, asked[board.id]):
+            said.append(f"board {board.id}: {'; '.join(found)}")
+    return tuple(said)
+
+
+# --- lists ----------------------------------------------------------------------------------------------------------
+
+
+class ListName(NamedTuple):
+    """What a list is of."""
+
+    board: str
+    period: str
+    generation: int
+
+
+async def find_lists(reader: Reader, names: Iterable[ListName]) -> dict[ListName, int]:
+    """The numbers of those lists that exist."""
+    wanted = set(names)
+    rows = await reader.fetch(
+        "SELECT board, period, generation, list FROM lists "
+        "WHERE board IN (SELECT b.value FROM each_text($1) AS b) "
+        "AND period IN (SELECT p.value FROM each_text($2) AS p)",
+        sorted({name.board for name in wanted}),
+        sorted({name.period for name in wanted}),
+    )
+    found = {ListName(board, period, generation): number for board, period, generation, number in rows}
+    return {name: found[name] for name in wanted & found.keys()}
+
+
+async def make_lists(tx: Transaction, wanted: dict[ListName, Period]) -> dict[ListName, int]:
+    """The numbers of these lists; those that do not exist are made."""
+    found = await find_lists(tx, wanted)
+    missing = sorted(wanted.keys() - found.keys())
+    if missing:
+        # In sorted order, as in `seed`. Whoever comes second waits for the first and then finds the list.
+        await tx.execute_many(
+            "INSERT INTO lists (board, period, generation, starts_ms, ends_ms) VALUES ($1, $2, $3, $4, $5) "
+            "ON CONFLICT (board, period, generation) DO NOTHING",
+            [(*name, wanted[name].starts_ms, wanted[name].ends_ms) for name in missing],
+        )
+        found |= await find_lists(tx, missing)
+    return found
+
+
+# --- entries --------------------------------------------------------------------------------------------------------
+
+
+class Move(NamedTuple):
+    """One entry that changes: `old` is None for a new one, `new` for one that goes."""
+
+    list: int
+    player: int
+    old: Position | None
+    new: Position | None
+
+
+class _Effect(NamedTuple):
+    """What one change may do in one list."""
+
+    name: ListName
+    in_force: BoardInForce
+    claim: int | NoScore
+    player: int
+    at_ms: int
+
+
+async def record(tx: Transaction, boards: Sequence[BoardInForce], changes: Sequence[Change], now_ms: int) -> None:
+    """Let accepted changes take effect on every board whose field they are of, in every period that they concern.
+
+    Args:
+        boards: All boards in force, read in this transaction.
+        changes: As `appdata.observe` returned them *in this transaction*, in the order in which they happened. The rows
+            that it locked make writers of the same player and field wait for each other; nothing else is locked here.
+        now_ms: No change counts as later than this.
+
+    A baseline concerns `all` alone, any other change all periods of `at_ms`; what it does to the entry there says
+    `ranking.settle`. A value that is gone, or that `latest` cannot rank, therefore leaves `all` and the periods then
+    current, while closed periods keep their final result.
+    """
+    effects: list[_Effect] = []
+    concerned: dict[ListName, Period] = {}
+    scored: set[ListName] = set()
+    for change in changes:
+        at_ms = min(change.at_ms, now_ms)
+        for in_force in boards:
+            if in_force.board.field != change.key:
+                continue
+            claim = _claim(in_force.board, change.new)
+            for period in periods.concerned(in_force.board, at_ms, change.origin):
+                name = ListName(in_force.board.id, period.id, in_force.generation)
+                concerned[name] = period
+                if isinstance(claim, int):
+                    scored.add(name)
+                effects.append(_Effect(name, in_force, claim, change.player, at_ms))
+    if not effects:
+        return
+    lists = await find_lists(tx, concerned) | await make_lists(tx, {name: concerned[name] for name in scored})
+    before = await _positions(tx, lists.values(), {effect.player for effect in effects})
+    after = dict(before)
+    for effect in effects:
+        if effect.name in lists:
+            place = (lists[effect.name], effect.player)
+            keep = effect.in_force.board.keep
+            after[place] = settle(keep, after.get(place), effect.claim, effect.player, effect.at_ms)
+    moves = [Move(*place, before.get(place), new) for place, new in after.items() if new != before.get(place)]
+    await _write(tx, moves)
+
+
+async def apply_changes(tx: Transaction, changes: Sequence[Change], now_ms: int) -> None:
+    """`record` on all boards in force."""
+    if changes:
+        await record(tx, await boards_in_force(tx), changes, now_ms)
+
+
+def _claim(board: Board, value: str | None) -> int | NoScore:
+    if value is None:
+        return NoScore.GONE
+    try:
+        return scores.key_of(scores.read(board, value), board.order)
+    except BadInput:
+        return NoScore.REFUSED
+
+
+async def _positions(
+    reader: Reader, lists: Iterable[int], players: Iterable[int]
+) -> dict[tuple[int, int], Position | None]:
+    """The entries of these players in these lists, by (list, player)."""
+    # CROSS JOIN: SQLite keeps this order of the tables, which finds each player by the index.
+    rows = await reader.fetch(
+        "SELECT e.list, e.key, e.reached_ms, e.player FROM each_bigint($1) AS w CROSS JOIN entries AS e "
+        "WHERE e.player = w.value AND e.list IN (SELECT l.value FROM each_bigint($2) AS l)",
+        sorted(players),
+        sorted(lists),
+    )
+    return {(list_, player): Position(key, reached_ms, player) for list_, key, reached_ms, player in rows}
+
+
+async def _write(tx: Transaction, moves: Iterable[Move]) -> None:
+    """The one place where entries are written. Sorted: fewer pages touched, and one order for everybody."""
+    ordered = sorted(moves, key=lambda move: (move.list, move.player))
+    old = [(move.list, move.old.key, move.old.reached_ms, move.player) for move in ordered if move.old]
+    new = [(move.list, move.new.key, move.new.reached_ms, move.player) for move in ordered if move.new]
+    if old:
+        await tx.execute_many(
+            "DELETE FROM entries WHERE list = $1 AND key = $2 AND reached_ms = $3 AND player = $4", sorted(old)
+        )
+    if new:
+        await tx.execute_many(
+            "INSERT INTO entries (list, key, reached_ms, player) VALUES ($1, $2, $3, $4)", sorted(new)
+        )

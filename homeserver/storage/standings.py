@@ -1,0 +1,238 @@
+"""Reading lists: ranks, runs of consecutive entries, friends, names.
+
+Ranks are counted by `_ahead` and turned into numbers by `ranking.rank`, here and nowhere else, so a page, "my rank" and
+a friend's rank cannot disagree. Counting reads every better entry of the list, once for each run or single standing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Final, cast
+
+from homeserver.domain import ranking
+from homeserver.domain.ranking import Ahead
+from homeserver.domain.scores import INT64_MIN
+from homeserver.model import Position, Ties
+from homeserver.storage.database import Reader
+from homeserver.storage.texts import search_key
+
+BEGINNING: Final = Position(INT64_MIN, INT64_MIN, INT64_MIN)
+"""Before every entry of any list."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where one entry stands. `tied` says that another entry of the list has the same score."""
+
+    position: Position
+    rank: int
+    tied: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Consecutive entries of a list, best first, and whether there are others before and behind."""
+
+    standings: tuple[Standing, ...]
+    more_before: bool
+    more_behind: bool
+
+
+async def total(reader: Reader, list_: int) -> int:
+    """How many entries the list has."""
+    return cast("int", await reader.fetch_value("SELECT count(*) FROM entries WHERE list = $1", list_))
+
+
+async def entry_of(reader: Reader, list_: int, player: int) -> Position | None:
+    """The player's entry in the list."""
+    row = await reader.fetch_one(
+        "SELECT key, reached_ms, player FROM entries WHERE player = $1 AND list = $2", player, list_
+    )
+    return None if row is None else Position(*row)
+
+
+async def _ahead(reader: Reader, list_: int, ties: Ties, position: Position) -> Ahead:
+    """What the list holds before this position. The one place that counts."""
+    better, earlier = cast(
+        "tuple[int, int]",
+        await reader.fetch_one(
+            "SELECT (SELECT count(*) FROM entries WHERE list = $1 AND key < $2), "
+            "(SELECT count(*) FROM entries WHERE list = $1 AND key = $2 AND (reached_ms, player) < ($3, $4))",
+            list_,
+            *_values(position),
+        ),
+    )
+    distinct = 0
+    if ties is Ties.DENSE:
+        distinct = await reader.fetch_value(
+            "SELECT count(DISTINCT key) FROM entries WHERE list = $1 AND key < $2", list_, position.key
+        )
+    return Ahead(better, earlier, distinct)
+
+
+async def index_of(reader: Reader, list_: int, position: Position) -> int:
+    """How many entries come before this position, where there may be an entry or not."""
+    return (await _ahead(reader, list_, Ties.ORDINAL, position)).entries
+
+
+async def standing(reader: Reader, list_: int, ties: Ties, position: Position) -> Standing:
+    """Where the entry at this position stands."""
+    number = ranking.rank(ties, await _ahead(reader, list_, ties, position))
+    tied = await reader.fetch_value(
+        "SELECT EXISTS (SELECT 1 FROM entries WHERE list = $1 AND key = $2 AND (reached_ms, player) <> ($3, $4))",
+        list_,
+        *_values(position),
+    )
+    return Standing(position, number, bool(tied))
+
+
+async def standings(reader: Reader, list_: int, ties: Ties, positions: Sequence[Position]) -> tuple[Standing, ...]:
+    """Where each of these entries stands."""
+    return tuple([await standing(reader, list_, ties, position) for position in positions])
+
+
+# --- runs -------------------------------------------------------------------------------------------------------------
+
+
+async def run_from(reader: Reader, list_: int, ties: Ties, start: Position, limit: int) -> Run:
+    """The first `limit` entries at or behind `start`."""
+    rows = await reader.fetch(
+        "SELECT key, reached_ms, player FROM entries WHERE list = $1 AND (key, reached_ms, player) >= ($2, $3, $4) "
+        "ORDER BY key, reached_ms, player LIMIT $5",
+        list_,
+        *_values(start),
+        limit + 1,  # the one behind says whether there are more, and whether the last one is tied
+    )
+    if not rows:
+        return Run((), more_before=await index_of(reader, list_, start) > 0, more_behind=False)
+    positions = [Position(*row) for row in rows]
+    ahead = first = await _ahead(reader, list_, ties, positions[0])
+    numbers = [ranking.rank(ties, ahead)]
+    same = [first.earlier > 0]
+    for one, other in pairwise(positions):
+        same.append(one.key == other.key)
+        ahead = ahead.after(same_score=same[-1])
+        numbers.append(ranking.rank(ties, ahead))
+    same.append(False)
+    found = [
+        Standing(position, number, before or behind)
+        for position, number, before, behind in zip(positions, numbers, same[:-1], same[1:], strict=True)
+    ]
+    return Run(tuple(found[:limit]), more_before=first.entries > 0, more_behind=len(found) > limit)
+
+
+async def run_after(reader: Reader, list_: int, ties: Ties, position: Position, limit: int) -> Run:
+    """The first `limit` entries behind `position`, which may hold an entry or not."""
+    return await run_from(reader, list_, ties, just_behind(position), limit)
+
+
+async def run_before(reader: Reader, list_: int, ties: Ties, position: Position, limit: int) -> Run:
+    """The last `limit` entries before `position`, best first: fewer where the list begins."""
+    start, count = await _back(reader, list_, position, limit)
+    if count:
+        return await run_from(reader, list_, ties, start, count)
+    behind = await run_from(reader, list_, ties, position, 1)
+    return Run((), more_before=False, more_behind=bool(behind.standings))
+
+
+async def run_around(reader: Reader, list_: int, ties: Ties, position: Position, limit: int) -> Run:
+    """`limit` entries with the one at `position` in the middle; at either end of the list full all the same."""
+    behind = await reader.fetch(
+        "SELECT 1 FROM entries WHERE list = $1 AND (key, reached_ms, player) >= ($2, $3, $4) "
+        "ORDER BY key, reached_ms, player LIMIT $5",
+        list_,
+        *_values(position),
+        limit // 2 + 1,
+    )
+    start, _ = await _back(reader, list_, position, limit - len(behind))
+    return await run_from(reader, list_, ties, start, limit)
+
+
+async def run_at_rank(reader: Reader, list_: int, ties: Ties, rank: int, limit: int) -> Run:
+    """The entries from this rank (1 or more) on; where the list has no such rank, its last `limit` entries.
+
+    Where ties leave a number out (1 1 3), the run begins at the entry in that place of the list. With dense ranks it
+    begins at the first entry of the rank.
+    """
+    by_score = "SELECT key FROM entries WHERE list = $1 GROUP BY key ORDER BY key LIMIT 1 OFFSET $2"
+    by_place = (
+        "SELECT key, reached_ms, player FROM entries WHERE list = $1 ORDER BY key, reached_ms, player LIMIT 1 OFFSET $2"
+    )
+    offset = min(rank - 1, await total(reader, list_))  # any larger number says the same, and may not fit
+    row = await reader.fetch_one(by_score if ties is Ties.DENSE else by_place, list_, offset)
+    if row is not None:
+        start = Position(row[0], INT64_MIN, INT64_MIN) if ties is Ties.DENSE else Position(*row)
+    else:
+        row = await reader.fetch_one(
+            "SELECT key, reached_ms, player FROM entries WHERE list = $1 "
+            "ORDER BY key DESC, reached_ms DESC, player DESC LIMIT 1",
+            list_,
+        )
+        if row is None:
+            return Run((), more_before=False, more_behind=False)
+        start, _ = await _back(reader, list_, just_behind(Position(*row)), limit)
+    return await run_from(reader, list_, ties, start, limit)
+
+
+async def _back(reader: Reader, list_: int, position: Position, count: int) -> tuple[Position, int]:
+    """The place of the entry `count` before `position`, or of the first one; and how many that went back."""
+    rows = await reader.fetch(
+        "SELECT key, reached_ms, player FROM entries WHERE list = $1 AND (key, reached_ms, player) < ($2, $3, $4) "
+        "ORDER BY key DESC, reached_ms DESC, player DESC LIMIT $5",
+        list_,
+        *_values(position),
+        count,
+    )
+    return Position(*rows[-1]) if rows else position, len(rows)
+
+
+def just_behind(position: Position) -> Position:
+    """The place directly behind this one: no entry can lie between them."""
+    return Position(position.key, position.reached_ms, position.player + 1)
+
+
+def just_before(position: Position) -> Position:
+    """The place directly before this one: no entry can lie between them."""
+    return Position(position.key, position.reached_ms, position.player - 1)
+
+
+# --- some of a list ---------------------------------------------------------------------------------------------------
+
+
+async def among(reader: Reader, list_: int, players: Iterable[int]) -> list[Position]:
+    """The entries of these players, best first."""
+    # CROSS JOIN: SQLite keeps this order of the tables. Without it, it walked the whole list for each player.
+    rows = await reader.fetch(
+        "SELECT e.key, e.reached_ms, e.player FROM each_bigint($2) AS w CROSS JOIN entries AS e "
+        "WHERE e.list = $1 AND e.player = w.value",
+        list_,
+        sorted(set(players)),
+    )
+    return sorted(Position(*row) for row in rows)
+
+
+async def search(reader: Reader, list_: int, text: str, limit: int) -> list[Position]:
+    """The best `limit` entries of players whose name holds this text, whatever its case and accents, best first.
+
+    Cost: reads the names of all players.
+    """
+    wanted = search_key(text)
+    if not wanted:
+        return []
+    for special in ("!", "%", "_"):
+        wanted = wanted.replace(special, f"!{special}")
+    rows = await reader.fetch(
+        "SELECT e.key, e.reached_ms, e.player FROM players AS p CROSS JOIN entries AS e "
+        "WHERE p.search_name LIKE $2 ESCAPE '!' AND e.player = p.player AND e.list = $1 "
+        "ORDER BY e.key, e.reached_ms, e.player LIMIT $3",
+        list_,
+        f"%{wanted}%",
+        limit,
+    )
+    return [Position(*row) for row in rows]
+
+
+def _values(position: Position) -> tuple[int, int, int]:
+    return position.key, position.reached_ms, position.player
