@@ -8,6 +8,7 @@ hold an address with a signature or a one-time upload URL in it, so no text of t
 
 from __future__ import annotations
 
+import secrets
 import ssl
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
@@ -30,7 +31,8 @@ from yarl import URL
 
 from homeserver import __version__
 from homeserver.errors import RemoteError, RemoteGarbage, RemoteUnavailable
-from homeserver.model import HttpReply
+from homeserver.model import HttpReply, NowMs
+from homeserver.protocol.oauth1 import Credentials, body_hash, signed_url
 from homeserver.protocol.replies import excerpt
 
 DEFAULT_LIMIT_BYTES: Final = 4 * 1024 * 1024
@@ -94,13 +96,47 @@ async def exchange(
             data=body,
             allow_redirects=False,
             timeout=session.timeout if timeout is None else timeout,
-            middlewares=() if sign is None else (_signer(sign, body),),
+            middlewares=() if sign is None else (_signing(sign, body),),
         ) as response:
             content = await _read_capped(response, limit_bytes, service)
             return HttpReply(response.status, _plain_headers(response), content)
 
 
-def _signer(sign: SignUrl, body: bytes | Payload | None) -> ClientMiddlewareType:
+class Signer:
+    """Signs with OAuth 1.0 by a clock that can be corrected.
+
+    Attributes:
+        skew_s: How far the other side's clock is taken to be ahead of ours, in every signature from now on.
+        seen_skew_s: How far it was when last seen, taken or not. Whoever measures sets both.
+    """
+
+    def __init__(
+        self, credentials: Credentials, *, now_ms: NowMs, make_nonce: Callable[[], str] = secrets.token_hex
+    ) -> None:
+        self._credentials = credentials
+        self._now_ms = now_ms
+        self._make_nonce = make_nonce
+        self.skew_s = 0.0
+        self.seen_skew_s = 0.0
+
+    def sign(self, method: str, url: str, *, requestor_id: str | None = None, hashed_body: bytes | None = None) -> str:
+        """The URL signed for one attempt, with a nonce and a timestamp of its own.
+
+        Args:
+            hashed_body: The body, where `oauth_body_hash` is wanted.
+        """
+        return signed_url(
+            method,
+            url,
+            self._credentials,
+            timestamp_s=round(self._now_ms() / 1000 + self.skew_s),
+            nonce=self._make_nonce(),
+            requestor_id=requestor_id,
+            body_hash=None if hashed_body is None else body_hash(hashed_body),
+        )
+
+
+def _signing(sign: SignUrl, body: bytes | Payload | None) -> ClientMiddlewareType:
     if isinstance(body, Payload):
         raise TypeError("a signed request needs its body as bytes")
     content = body or b""

@@ -24,8 +24,6 @@ class Dialect:
     """How one family of containers differs from the others."""
 
     name: str
-    first_index: int
-    """What the container calls the first person in `startIndex`. Paging survives either: see `clients/container.py`."""
     people_fields: tuple[str, ...]
     """Asked of a person unless the caller says otherwise; empty where the container's own choice is the best one."""
     short_create: bool
@@ -47,7 +45,6 @@ class Dialect:
 
 GUIDE: Final = Dialect(
     name="guide",
-    first_index=1,
     people_fields=(),
     short_create=True,
     wrapped_put=True,
@@ -62,7 +59,6 @@ GUIDE: Final = Dialect(
 
 ORKUT: Final = Dialect(
     name="orkut",
-    first_index=1,
     people_fields=(),
     short_create=False,
     wrapped_put=False,
@@ -77,7 +73,6 @@ ORKUT: Final = Dialect(
 
 SHINDIG: Final = Dialect(
     name="shindig",
-    first_index=0,
     people_fields=("id", "name", "displayName", "thumbnailUrl", "hasApp"),
     short_create=False,
     wrapped_put=False,

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 from urllib.parse import quote
@@ -39,6 +39,7 @@ __all__ = [
     "Dialect",
     "Page",
     "Selector",
+    "check_changes",
     "create_appdata",
     "delete_appdata",
     "get_appdata",
@@ -189,6 +190,17 @@ def delete_appdata(
     query = (("fields", _key_list(fields)),) if fields else ()
     call = Call("DELETE", f"/appdata/{target}/@self/@app", query)
     return _overridden(dialect, call) if override else call
+
+
+def check_changes(user_id: str, changes: Mapping[str, str | None]) -> None:
+    """Refuse what no container could take, before anything is sent.
+
+    Raises:
+        BadInput: Not the id of one person, or a key or value that cannot be stored. None is a key to remove.
+    """
+    _one_person(user_id)
+    _key_list(changes)
+    _checked({key: value for key, value in changes.items() if value is not None})
 
 
 _JSON: Final = (("Content-Type", "application/json"),)
