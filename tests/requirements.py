@@ -109,6 +109,8 @@ class LeftOut:
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
+        for item in items:
+            needed_by(item)  # a need that nobody knows ends the run before it begins
         if "long" in config.option.markexpr:
             return
         long = [item for item in items if item.get_closest_marker("long")]
