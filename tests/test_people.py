@@ -57,7 +57,7 @@ async def test_players_that_are_created_at_the_same_time_are_created_once(databa
         assert some.items() <= everybody.items()
 
 
-@pytest.mark.parametrize("user_id", ["", "x" * 201, "a\x00b", "half \ud83d"])
+@pytest.mark.parametrize("user_id", ["", "x" * 256, "a\x00b", "half\ud83d", "1,2", "1 2", "@me", "..", "."])
 async def test_what_is_no_user_id_makes_no_player(database: Database, user_id: str) -> None:
     with pytest.raises(BadInput):
         await player_of(database, user_id)

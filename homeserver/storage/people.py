@@ -6,6 +6,7 @@ which their request was sent, and an older one never replaces a newer one.
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Iterable, Mapping
 from typing import Final, cast
@@ -15,17 +16,20 @@ from homeserver.model import Person, PlayerCard
 from homeserver.storage.database import Reader, Transaction
 from homeserver.storage.texts import search_key, storable
 
-MAX_USER_ID: Final = 200
-"""Characters. Real ids have some twenty; an index of PostgreSQL refuses thousands."""
 MAX_NAME: Final = 200
 MAX_URL: Final = 2_000
 WALKS_UNTIL_GONE: Final = 2
 """How many completed walks in a row must miss a friend before the friendship ends."""
 
 
+# Real ids have some twenty characters; an index of PostgreSQL refuses thousands. A comma would make it several people,
+# an "@" a selector.
+_USER_ID: Final = re.compile(r"(?!@|\.{1,2}\Z)[^\x00-\x20\x7f-\x9f,\ud800-\udfff]{1,255}")
+
+
 def usable_user_id(user_id: str) -> bool:
-    """Whether this can be a player's user id at all: 1 to 200 characters that both engines keep as they are."""
-    return 0 < len(user_id) <= MAX_USER_ID and storable(user_id) == user_id
+    """Whether this can be the id of one person at all: something to keep, and to ask the container for."""
+    return _USER_ID.fullmatch(user_id) is not None
 
 
 # --- who is who -----------------------------------------------------------------------------------------------------
