@@ -126,6 +126,22 @@ async def test_one_writer_at_a_time(spool: Spool, tmp_path: Path) -> None:
     await put(other, b"x", id_=id_)
 
 
+async def test_one_sender_at_a_time_beside_the_writer(spool: Spool) -> None:
+    id_ = new_id("node1")
+    assert id_.startswith("node1-")
+    async with spool.appending(id_), spool.claimed(id_):
+        with pytest.raises(Conflict):
+            async with spool.claimed(id_):
+                pass
+    async with spool.claimed(id_):
+        assert await spool.ids() == [id_]
+    await spool.delete(id_)
+    assert await spool.ids() == []
+    async with spool.claimed(id_):
+        pass
+    assert await spool.ids() == [id_]  # a claim without a file is found, too
+
+
 async def test_a_file_may_be_so_large(spool: Spool) -> None:
     id_ = await put(spool, b"x" * 3_000_000)
     async with spool.appending(id_) as appender:

@@ -30,14 +30,15 @@ CHUNK_BYTES: Final = 256 * 1024
 RECOUNT_BYTES: Final = 64 * 1024 * 1024
 
 _ID: Final = re.compile(r"[A-Za-z0-9_-]{16,80}")
+_CLAIM_SUFFIX: Final = ".sending"
 _NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 T = TypeVar("T")
 
 
-def new_id() -> str:
-    """A name for a new file: random (128 bits), url-safe."""
-    return secrets.token_urlsafe(16)
+def new_id(node: str = "") -> str:
+    """A name for a new file: url-safe, random (128 bits), after the machine's name where there are several."""
+    return f"{node}-{secrets.token_urlsafe(16)}" if node else secrets.token_urlsafe(16)
 
 
 class Spool:
@@ -78,8 +79,13 @@ class Spool:
         await _in_thread(make)
 
     async def ids(self) -> list[str]:
-        """The files that lie in the folder."""
-        return await _in_thread(lambda: [path.name for path in self._folder.iterdir() if _ID.fullmatch(path.name)])
+        """The files that lie in the folder, claims left over included."""
+
+        def look() -> list[str]:
+            names = {path.name.removesuffix(_CLAIM_SUFFIX) for path in self._folder.iterdir()}
+            return sorted(name for name in names if _ID.fullmatch(name))
+
+        return await _in_thread(look)
 
     async def size_bytes(self, id_: str) -> int | None:
         """How long a file is now; None if there is none."""
@@ -108,6 +114,23 @@ class Spool:
             yield Appender(self, path, descriptor, size_bytes)
         finally:
             os.close(descriptor)  # also lets go of the lock
+
+    @asynccontextmanager
+    async def claimed(self, id_: str) -> AsyncIterator[None]:
+        """Be the one sender of a file, across the processes of this machine. The claim of a dead process is gone at once.
+
+        It stands beside the writer's own lock, because a file may be sent while it is still received.
+
+        Raises:
+            Conflict: Somebody else sends it.
+        """
+        path = self._path(id_)
+        claim = path.with_name(path.name + _CLAIM_SUFFIX)
+        descriptor, _ = await _in_thread(partial(_open_to_append, claim), undo=lambda opened: os.close(opened[0]))
+        try:
+            yield
+        finally:
+            os.close(descriptor)
 
     async def chunks(self, id_: str, *, size_bytes: int, offset_bytes: int = 0) -> AsyncGenerator[bytes, None]:
         """The bytes of a file from `offset_bytes` up to `size_bytes`, in pieces of `CHUNK_BYTES`.
@@ -138,6 +161,7 @@ class Spool:
         path = self._path(id_)
 
         def remove() -> int:
+            path.with_name(path.name + _CLAIM_SUFFIX).unlink(missing_ok=True)
             try:
                 size_bytes = path.stat().st_size
                 path.unlink()
@@ -243,7 +267,7 @@ def _open_to_append(path: Path) -> tuple[int, int]:
         return descriptor, os.fstat(descriptor).st_size
     except BlockingIOError:
         os.close(descriptor)
-        raise Conflict("This file is being received already.") from None
+        raise Conflict("Somebody else is at work on this file.") from None
     except BaseException:
         os.close(descriptor)
         raise
