@@ -25,7 +25,8 @@ from homeserver.model import Board, Origin, Period, Span
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MS: Final = timedelta(milliseconds=1)
 _THURSDAY: Final = 3
-_FIRST_YEAR: Final = 1970
+_FIRST_YEAR: Final = 1969
+"""Where the epoch is a date of 1969, west of Greenwich, its periods have ids too."""
 _LAST_YEAR: Final = 9000
 """Well inside what `datetime` can add a zone and a month to."""
 
