@@ -39,7 +39,9 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "sandbox": WORDS | {"sandbox"},
 }
 # wiring, config, cli, and the modules that these are cut into.
-SEE_EVERYTHING: Final = frozenset({"wiring", "config", "cli", "__main__", "demo", "logs", "serving"})
+SEE_EVERYTHING: Final = frozenset(
+    {"wiring", "config", "cli", "__main__", "demo", "doctor", "logs", "serving", "sync_command", "walk"}
+)
 # The package itself holds its version and imports nothing.
 PACKAGE_ROOM: Final = ""
 
