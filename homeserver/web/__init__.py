@@ -1,0 +1,26 @@
+"""Everything that people's browsers, the container and the gadget reach over HTTP."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from homeserver.paths import STATIC
+from homeserver.web.middleware import answer_errors, check_requests, set_headers
+from homeserver.web.rendering import setup_templates
+from homeserver.web.routes import routes
+from homeserver.web.statics import PREFIX, STATIC_FILES, StaticFiles
+
+__all__ = ["setup"]
+
+
+def setup(app: web.Application) -> None:
+    """Add routes, middlewares, templates and static files. `keys.SITE` must be in the application already.
+
+    The services' keys may be filled later, at start-up.
+    """
+    app[STATIC_FILES] = StaticFiles(STATIC)
+    setup_templates(app)
+    app.middlewares.extend([answer_errors, check_requests])
+    app.on_response_prepare.append(set_headers)
+    app.add_routes(routes())
+    app.router.add_static(PREFIX, STATIC, follow_symlinks=False)

@@ -1,0 +1,42 @@
+"""Who a player is, for whoever shows one: from the number to the card, from the public id to the number."""
+
+from __future__ import annotations
+
+from homeserver.errors import NotFound
+from homeserver.model import PlayerCard
+from homeserver.storage import people
+from homeserver.storage.database import Database, Reader
+
+
+class Players:
+    """Reads players. Writes nothing."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def card(self, player: int) -> PlayerCard:
+        """What others may see of a player.
+
+        Raises:
+            NotFound: There is no such player.
+        """
+
+        async def work(reader: Reader) -> PlayerCard:
+            return await people.card(reader, player)
+
+        return await self._database.look(work)
+
+    async def find(self, public_id: str) -> int:
+        """The player behind a public id, which may be any text from outside.
+
+        Raises:
+            NotFound: There is no such player.
+        """
+
+        async def work(reader: Reader) -> int | None:
+            return await people.by_public_id(reader, public_id)
+
+        player = await self._database.look(work)
+        if player is None:
+            raise NotFound("There is no such player.")
+        return player

@@ -1,0 +1,105 @@
+"""Who holds this browser's session: the link from the gadget, the storage's sign-in, what is held, the way out."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from aiohttp import hdrs, web
+
+from homeserver.errors import NotSignedIn
+from homeserver.model import PageSession
+from homeserver.web.bodies import read_form
+from homeserver.web.keys import PAGE_SESSIONS, SITE
+from homeserver.web.rendering import render
+from homeserver.web.security import PAGE_COOKIE, cookie, drop_cookie, local_path, set_cookie
+from homeserver.web.visitors import visitor
+
+RETURN_PATH: Final = "/sign-in/return"
+
+
+# --- from the gadget to the pages -----------------------------------------------------------------------------------
+
+
+async def show_link(request: web.Request) -> web.Response:
+    """`GET /page-link/{token}`: whose pages the link opens, and a button. Nothing is used up by looking."""
+    card = await request.app[PAGE_SESSIONS].peek_link(request.match_info["token"])
+    await visitor(request)
+    response = render(request, "page_link.html", card=card)
+    response.headers[hdrs.REFERRER_POLICY] = "no-referrer"  # the address still opens the pages
+    return response
+
+
+async def redeem_link(request: web.Request) -> web.Response:
+    """`POST /page-link/{token}`: the player is signed in, by a new session id, and the link is used up."""
+    value = await request.app[PAGE_SESSIONS].redeem_link(request.match_info["token"], cookie(request, PAGE_COOKIE))
+    return _see_other(request, "/", value)
+
+
+# --- the storage's sign-in ------------------------------------------------------------------------------------------
+
+
+async def show_sign_in(request: web.Request) -> web.Response:
+    """`GET /sign-in`: what signing in means, and a button."""
+    await visitor(request)
+    return render(request, "sign_in.html", back=local_path(request.query.get("back"), "/files"))
+
+
+async def start_sign_in(request: web.Request) -> web.Response:
+    """`POST /sign-in`: off to the storage's sign-in, with a state that only this browser's session knows."""
+    back = local_path((await read_form(request)).get("back"), "/files")
+    return_url = f"{request.app[SITE].public_url}{RETURN_PATH}"
+    value, url = await request.app[PAGE_SESSIONS].start_sign_in(cookie(request, PAGE_COOKIE), back, return_url)
+    return _see_other(request, url, value)
+
+
+async def finish_sign_in(request: web.Request) -> web.Response:
+    """`GET /sign-in/return`: the storage's sign-in sends people here."""
+    query = {name: request.query.getall(name)[-1] for name in request.query}
+    value, back = await request.app[PAGE_SESSIONS].finish_sign_in(cookie(request, PAGE_COOKIE), query)
+    return _see_other(request, local_path(back, "/files"), value)
+
+
+async def sign_out(request: web.Request) -> web.Response:
+    """`POST /sign-out`: the session's row is deleted, so a copied cookie is worth nothing any more."""
+    await request.app[PAGE_SESSIONS].sign_out(cookie(request, PAGE_COOKIE))
+    response = _see_other(request, "/")
+    drop_cookie(response, request.app[SITE], PAGE_COOKIE)
+    return response
+
+
+# --- what is held ---------------------------------------------------------------------------------------------------
+
+
+async def privacy(request: web.Request) -> web.Response:
+    """`GET /privacy`: what this session holds, and whether its two halves are linked."""
+    session = (await visitor(request)).session
+    both = session is not None and session.player is not None and session.storage_user is not None
+    linked = session is not None and (session.player is not None or session.storage_user is not None)
+    linked = linked and session is not None and await request.app[PAGE_SESSIONS].linked(session)
+    return render(request, "privacy.html", can_link=both and not linked, linked=linked)
+
+
+async def link(request: web.Request) -> web.Response:
+    """`POST /privacy/link`: this player and this storage user are the same person, says who is signed in as both."""
+    await request.app[PAGE_SESSIONS].link(await _session(request))
+    return _see_other(request, "/privacy")
+
+
+async def unlink(request: web.Request) -> web.Response:
+    """`POST /privacy/unlink`: forget that."""
+    await request.app[PAGE_SESSIONS].unlink(await _session(request))
+    return _see_other(request, "/privacy")
+
+
+async def _session(request: web.Request) -> PageSession:
+    session = (await visitor(request)).session
+    if session is None:
+        raise NotSignedIn("Nobody is signed in here.")
+    return session
+
+
+def _see_other(request: web.Request, place: str, cookie_value: str | None = None) -> web.Response:
+    response = web.Response(status=303, headers={hdrs.LOCATION: place})
+    if cookie_value is not None:
+        set_cookie(response, request.app[SITE], PAGE_COOKIE, cookie_value)
+    return response

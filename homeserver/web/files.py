@@ -1,0 +1,159 @@
+"""Sending files to the storage: the page, the plain form, and what a script asks for while they travel."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Final
+
+import orjson
+from aiohttp import BodyPartReader, MultipartReader, hdrs, web
+
+from homeserver.errors import BadInput, TooLarge
+from homeserver.model import StorageLeg, Upload
+from homeserver.protocol.gadget import iso
+from homeserver.web.bodies import json_answer, wants_json
+from homeserver.web.keys import PAGE_SESSIONS, SITE, UPLOADS
+from homeserver.web.rendering import render
+from homeserver.web.visitors import storage_session
+from homeserver.web.words import upload_words
+
+_PIECE_BYTES: Final = 64 * 1024
+_ENVELOPE_BYTES: Final = 16 * 1024
+"""What the multipart envelope may add to a file of the largest size."""
+
+ACTIVATE: Final = "MD804"
+
+
+async def files_page(request: web.Request) -> web.Response:
+    """`GET /files`: the form, what is under way, what was sent."""
+    _, user = await storage_session(request)
+    uploads = await request.app[UPLOADS].history(user)
+    if wants_json(request):
+        return json_answer(orjson.dumps({"uploads": [_members(upload) for upload in uploads]}))
+    ended = {StorageLeg.STORED, StorageLeg.CANCELLED, StorageLeg.REFUSED}
+    return render(
+        request,
+        "files.html",
+        now=[upload for upload in uploads if upload.storage not in ended],
+        sent=[upload for upload in uploads if upload.storage in ended],
+        max_bytes=request.app[SITE].max_upload_bytes,
+    )
+
+
+async def receive_file(request: web.Request) -> web.Response:
+    """`POST /files`: one file as multipart/form-data, handed on piece by piece, never whole in memory.
+
+    A browser is sent to the storage's portal when the space there is not active yet (MD804), else back to the page. A
+    script gets 201 and the upload, whose `code` and `portal_url` say the same.
+    """
+    session, user = await storage_session(request)
+    token = await request.app[PAGE_SESSIONS].storage_token(session)
+    limit = request.app[SITE].max_upload_bytes
+    if (request.content_length or 0) > limit + _ENVELOPE_BYTES:
+        raise _too_large(limit)
+    name, media_type, pieces = await _file_part(request, limit)
+    upload = await request.app[UPLOADS].receive(user, token, name, media_type, pieces)
+    if wants_json(request):
+        answer = json_answer(orjson.dumps(_members(upload)), status=201)
+        answer.headers[hdrs.LOCATION] = f"/files/{upload.id}"
+        return answer
+    portal = upload.portal_url if upload.code == ACTIVATE else None
+    return _see_other(portal or "/files")
+
+
+async def _file_part(request: web.Request, limit: int) -> tuple[str, str, AsyncIterator[bytes]]:
+    """Name, media type and bytes of the one file in the request."""
+    if request.content_type != "multipart/form-data":
+        raise BadInput("This address takes a file from a form (multipart/form-data).", field="file")
+    try:
+        reader = await request.multipart()
+        part = await reader.next()
+    except (ValueError, AssertionError, RuntimeError):
+        raise BadInput("The form cannot be read.", field="file") from None
+    if not isinstance(part, BodyPartReader) or part.name != "file" or not part.filename:
+        raise BadInput("Choose a file first.", field="file")
+    # Browsers write a quotation mark in a name as %22, and nothing else of what can stand in a name.
+    name = part.filename.replace("%22", '"')
+    return name, part.headers.get(hdrs.CONTENT_TYPE, ""), _pieces(reader, part, limit)
+
+
+async def _pieces(reader: MultipartReader, part: BodyPartReader, limit: int) -> AsyncIterator[bytes]:
+    """The bytes of the part as they come in.
+
+    Raises:
+        TooLarge: More than `limit`. BadInput: The request broke off, or brought a second part.
+    """
+    received = 0
+    while True:
+        try:
+            piece = b"" if part.at_eof() else await part.read_chunk(_PIECE_BYTES)
+            another = part.at_eof() and await reader.next() is not None
+        except (ValueError, AssertionError, RuntimeError, ConnectionError, web.RequestPayloadError):
+            raise BadInput("The file did not arrive whole.", field="file") from None
+        received += len(piece)
+        if received > limit:
+            raise _too_large(limit)
+        if another:
+            raise BadInput("Send one file at a time.", field="file")
+        if piece:
+            yield piece
+        if part.at_eof():
+            return
+
+
+def _too_large(limit: int) -> TooLarge:
+    return TooLarge(f"A file may have {limit:,} bytes.", limit_bytes=limit, field="file")
+
+
+async def show_upload(request: web.Request) -> web.Response:
+    """`GET /files/{upload}`: one upload, for a script."""
+    _, user = await storage_session(request)
+    return json_answer(orjson.dumps(_members(await request.app[UPLOADS].find(request.match_info["upload"], user))))
+
+
+async def send_again(request: web.Request) -> web.Response:
+    """`POST /files/{upload}/send`: the user says that the obstacle is gone, or accepts that it may be there twice."""
+    session, user = await storage_session(request)
+    token = await request.app[PAGE_SESSIONS].storage_token(session)
+    upload = await request.app[UPLOADS].send_again(request.match_info["upload"], user, token)
+    return _changed(request, upload)
+
+
+async def cancel(request: web.Request) -> web.Response:
+    """`POST /files/{upload}/cancel`: stop, and keep nothing."""
+    _, user = await storage_session(request)
+    return _changed(request, await request.app[UPLOADS].cancel(request.match_info["upload"], user))
+
+
+def _changed(request: web.Request, upload: Upload) -> web.Response:
+    return json_answer(orjson.dumps(_members(upload))) if wants_json(request) else _see_other("/files")
+
+
+def _see_other(place: str) -> web.Response:
+    return web.Response(status=303, headers={hdrs.LOCATION: place})
+
+
+def _members(upload: Upload) -> dict[str, object]:
+    """An upload as a script sees it. Whose it is stays here: it is theirs."""
+    words = upload_words(upload)
+    return {
+        "id": upload.id,
+        "name": upload.name,
+        "media_type": upload.media_type,
+        "size_bytes": upload.size_bytes,
+        "received_bytes": upload.received_bytes,
+        "sent_bytes": upload.sent_bytes,
+        "browser": upload.browser,
+        "storage": upload.storage,
+        "attempts": upload.attempts,
+        "code": upload.code,
+        "detail": upload.detail,
+        "portal_url": upload.portal_url,
+        "content_id": upload.content_id,
+        "folder_id": upload.folder_id,
+        "created": iso(upload.created_ms),
+        "updated": iso(upload.updated_ms),
+        "state": words.state,
+        "line": words.line,
+        "moving": words.moving,
+    }

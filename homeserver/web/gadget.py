@@ -1,0 +1,93 @@
+"""What the container and the gadget call: the specification, the signed handshake, and `/gadget/v1` by bearer token."""
+
+from __future__ import annotations
+
+from aiohttp import hdrs, web
+
+from homeserver.errors import Forbidden
+from homeserver.protocol import gadget
+from homeserver.web.boards import entries
+from homeserver.web.bodies import as_it_travelled, json_answer, read_body
+from homeserver.web.keys import GADGET_SESSIONS, LEADERBOARDS, PAGE_SESSIONS, PLAYERS, SITE, SYNC
+from homeserver.web.statics import STATIC_FILES
+from homeserver.web.visitors import gadget_session
+
+# --- called by the container ----------------------------------------------------------------------------------------
+
+
+async def specification(request: web.Request) -> web.Response:
+    """`GET /gadget.xml`: the gadget specification, whose script's address changes with the script."""
+    site, static = request.app[SITE], request.app[STATIC_FILES]
+    body = gadget.gadget_xml(
+        site.gadget,
+        base_url=site.public_url,
+        script_url=site.public_url + static.path("gadget.js"),
+        style_url=site.public_url + static.path("gadget.css"),
+    )
+    headers = {hdrs.CACHE_CONTROL: "public, max-age=300"}
+    return web.Response(body=body, content_type="text/xml", charset="utf-8", headers=headers)
+
+
+async def open_session(request: web.Request) -> web.Response:
+    """`POST /gadget/session`, signed: a bearer token for the gadget's own calls, and a sync of whoever just came."""
+    opened = await request.app[GADGET_SESSIONS].open(await as_it_travelled(request, gadget.MAX_BODY_BYTES))
+    return json_answer(gadget.dump_opened(opened))
+
+
+async def lifecycle(request: web.Request) -> web.Response:
+    """`GET` or `POST /gadget/lifecycle`, signed: people added or removed the application."""
+    await request.app[GADGET_SESSIONS].lifecycle(await as_it_travelled(request, gadget.MAX_BODY_BYTES))
+    return web.Response(status=204)
+
+
+# --- called by the gadget -------------------------------------------------------------------------------------------
+
+
+async def boards(request: web.Request) -> web.Response:
+    """`GET /gadget/v1/boards`."""
+    await gadget_session(request)
+    return json_answer(gadget.dump_boards(await request.app[LEADERBOARDS].boards()))
+
+
+async def board_entries(request: web.Request) -> web.Response:
+    """`GET /gadget/v1/boards/{board}/entries`."""
+    session = await gadget_session(request)
+    asked = gadget.parse_entries_query(request.query.items())
+    page = await entries(request.app[LEADERBOARDS], request.match_info["board"], asked, session.viewer)
+    return json_answer(gadget.dump_entries(page))
+
+
+async def me(request: web.Request) -> web.Response:
+    """`GET /gadget/v1/me`: who asks and all their places; null and none without a viewer."""
+    session = await gadget_session(request)
+    if session.viewer is None:
+        return json_answer(gadget.dump_me(None, ()))
+    card = await request.app[PLAYERS].card(session.viewer)
+    return json_answer(gadget.dump_me(card, await request.app[LEADERBOARDS].places(session.viewer)))
+
+
+async def submit_score(request: web.Request) -> web.Response:
+    """`POST /gadget/v1/scores`: into the container's AppData first, then onto the board."""
+    viewer = await _viewer(request)
+    submission = gadget.parse_submission(await read_body(request, gadget.MAX_BODY_BYTES))
+    placed = await request.app[LEADERBOARDS].submit(viewer, submission.board, submission.value)
+    return json_answer(gadget.dump_placed(placed), status=201)
+
+
+async def request_sync(request: web.Request) -> web.Response:
+    """`POST /gadget/v1/sync`: read this player and their friends again, soon."""
+    viewer = await _viewer(request)
+    return json_answer(gadget.dump_sync(await request.app[SYNC].request(viewer)), status=202)
+
+
+async def create_page_link(request: web.Request) -> web.Response:
+    """`POST /gadget/v1/page-links`: an address that opens this player's pages, once and for a minute."""
+    token = await request.app[PAGE_SESSIONS].create_link(await _viewer(request))
+    return json_answer(gadget.dump_link(f"{request.app[SITE].public_url}/page-link/{token}"), status=201)
+
+
+async def _viewer(request: web.Request) -> int:
+    session = await gadget_session(request)
+    if session.viewer is None:
+        raise Forbidden("This gadget has no viewer, so it can only read.")
+    return session.viewer

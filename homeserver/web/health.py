@@ -1,0 +1,42 @@
+"""What machines ask: does the process run, can it work, what does it offer."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+import orjson
+import structlog
+from aiohttp import hdrs, web
+
+from homeserver.web.bodies import json_answer
+from homeserver.web.keys import HEALTH, SITE
+from homeserver.web.openapi import document
+
+_PATIENCE_S: Final = 2.0
+
+_log = structlog.get_logger(__name__)
+
+
+async def healthz(request: web.Request) -> web.Response:
+    """`GET /healthz`: the process runs."""
+    del request
+    return json_answer(b'{"status":"alive"}')
+
+
+async def readyz(request: web.Request) -> web.Response:
+    """`GET /readyz`: 200 when the database answers within two seconds, else 503."""
+    try:
+        async with asyncio.timeout(_PATIENCE_S):
+            ready = await request.app[HEALTH].is_ready()
+    except Exception:
+        _log.exception("the database does not answer")
+        ready = False
+    return json_answer(b'{"status":"ready"}') if ready else json_answer(b'{"status":"not ready"}', status=503)
+
+
+async def openapi(request: web.Request) -> web.Response:
+    """`GET /openapi.json`: what the gadget may call."""
+    answer = json_answer(orjson.dumps(document(request.app[SITE].public_url)))
+    answer.headers[hdrs.CACHE_CONTROL] = "public, max-age=300"
+    return answer

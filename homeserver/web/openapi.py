@@ -1,0 +1,245 @@
+"""The OpenAPI 3.1 document of what the gadget may call, written by hand as data."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from homeserver import __version__
+from homeserver.protocol.gadget import DEFAULT_LIMIT, MAX_LIMIT
+
+Schema = dict[str, Any]
+
+_PROBLEM: Final = "application/problem+json"
+
+
+def document(public_url: str) -> dict[str, Any]:
+    """The whole document for a server at this address."""
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Home server: the gadget's interface",
+            "version": __version__,
+            "description": (
+                "Scores are decimal strings, times ISO 8601 in UTC. A member that has nothing to say is null. Errors "
+                "are problem documents (RFC 9457) with a stable `code`."
+            ),
+        },
+        "servers": [{"url": public_url}],
+        "paths": _PATHS,
+        "components": {
+            "schemas": _SCHEMAS,
+            "securitySchemes": {
+                "token": {"type": "http", "scheme": "bearer", "description": "From POST /gadget/session."},
+                "signature": {
+                    "type": "apiKey",
+                    "in": "query",
+                    "name": "oauth_signature",
+                    "description": "OAuth 1.0 signature of a trusted container, RSA-SHA1 or HMAC-SHA1.",
+                },
+            },
+        },
+    }
+
+
+def _object(properties: dict[str, Schema], *, optional: tuple[str, ...] = ()) -> Schema:
+    required = [name for name in properties if name not in optional]
+    return {"type": "object", "properties": properties, "required": required}
+
+
+def _ref(name: str) -> Schema:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def _list(of: Schema) -> Schema:
+    return {"type": "array", "items": of}
+
+
+def _nullable(schema: Schema) -> Schema:
+    if "type" in schema:
+        return {**schema, "type": [schema["type"], "null"]}
+    return {"anyOf": [schema, {"type": "null"}]}
+
+
+_TEXT: Final[Schema] = {"type": "string"}
+_COUNT: Final[Schema] = {"type": "integer", "minimum": 0}
+_PLACE: Final[Schema] = {"type": "integer", "minimum": 1}
+_FLAG: Final[Schema] = {"type": "boolean"}
+_TIME: Final[Schema] = {"type": "string", "format": "date-time"}
+_DECIMAL: Final[Schema] = {"type": "string", "pattern": r"^-?[0-9]+(\.[0-9]+)?$"}
+
+_PLACE_MEMBERS: Final[dict[str, Schema]] = {
+    "board": _TEXT,
+    "period": _ref("Period"),
+    "rank": _nullable(_PLACE),
+    "tied": _FLAG,
+    "total": _COUNT,
+    "score": _nullable(_DECIMAL),
+    "display": _nullable(_TEXT),
+}
+
+_SCHEMAS: Final[dict[str, Schema]] = {
+    "Problem": _object(
+        {
+            "type": _TEXT,
+            "title": _TEXT,
+            "status": {"type": "integer"},
+            "detail": _TEXT,
+            "code": {"type": "string", "description": "Stable: programs may read it."},
+            "field": {"type": "string", "description": "The value at fault."},
+            "error_id": {"type": "string", "description": "Stands in the server's log too."},
+        },
+        optional=("field", "error_id"),
+    ),
+    "Player": _object({"id": _TEXT, "name": _TEXT, "thumbnail_url": _TEXT}),
+    "Session": _object({"token": _TEXT, "expires": _TIME, "viewer": _nullable(_ref("Player"))}),
+    "Board": _object(
+        {
+            "id": _TEXT,
+            "title": _TEXT,
+            "order": {"enum": ["more", "less"]},
+            "ties": {"enum": ["competition", "dense", "ordinal"]},
+            "decimals": _COUNT,
+            "format": {"enum": ["integer", "duration", "money"]},
+            "periods": _list({"enum": ["all", "month", "week", "day"]}),
+            "zone": _TEXT,
+        }
+    ),
+    "Boards": _object({"boards": _list(_ref("Board"))}),
+    "Period": _object({"id": _TEXT, "starts": _nullable(_TIME), "ends": _nullable(_TIME), "zone": _TEXT}),
+    "Entry": _object(
+        {
+            "rank": {**_nullable(_PLACE), "description": "null for an entry that is not listed"},
+            "tied": _FLAG,
+            "player": _ref("Player"),
+            "score": _DECIMAL,
+            "display": _TEXT,
+            "reached": _TIME,
+            "me": _FLAG,
+        }
+    ),
+    "Entries": _object(
+        {
+            "board": _TEXT,
+            "period": _ref("Period"),
+            "total": _COUNT,
+            "entries": _list(_ref("Entry")),
+            "next": _nullable(_TEXT),
+            "previous": _nullable(_TEXT),
+            "as_of": _TIME,
+        }
+    ),
+    "Place": _object(_PLACE_MEMBERS),
+    "Me": _object({"me": _nullable(_ref("Player")), "places": _list(_ref("Place"))}),
+    "Submission": {**_object({"board": _TEXT, "value": _DECIMAL}), "additionalProperties": False},
+    "Change": _object(
+        {
+            **_PLACE_MEMBERS,
+            "rank_before": _nullable(_PLACE),
+            "passed": {**_COUNT, "description": "How many players this score passed."},
+            "is_best": _FLAG,
+        }
+    ),
+    "Placed": _object({"board": _TEXT, "value": _DECIMAL, "changes": _list(_ref("Change"))}),
+    "SyncState": _object({"synced_at": _nullable(_TIME), "queued": _FLAG}),
+    "PageLink": _object({"url": {"type": "string", "format": "uri"}}),
+}
+
+
+def _answers(status: str, says: str, schema: str, *problems: str) -> dict[str, Any]:
+    words = {
+        "400": "Something in the request is wrong; `field` names it",
+        "401": "No token, or one that is not good any more; without detail where a signature was refused",
+        "403": "The gadget has no viewer, so it can only read",
+        "404": "There is no such board",
+        "413": "The body is larger than 64 KiB",
+        "429": "Asked too often; Retry-After says when to come back",
+        "502": "The container gave a wrong answer",
+        "503": "The container does not answer; Retry-After says when to come back",
+    }
+    answers: dict[str, Any] = {status: {"description": says, "content": {"application/json": {"schema": _ref(schema)}}}}
+    for problem in problems:
+        answers[problem] = {"description": words[problem], "content": {_PROBLEM: {"schema": _ref("Problem")}}}
+    return answers
+
+
+def _operation(
+    summary: str,
+    answers: dict[str, Any],
+    *,
+    security: str = "token",
+    parameters: tuple[Schema, ...] = (),
+    body: str | None = None,
+) -> dict[str, Any]:
+    operation: dict[str, Any] = {"summary": summary, "security": [{security: []}], "responses": answers}
+    if parameters:
+        operation["parameters"] = list(parameters)
+    if body:
+        operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": _ref(body)}}}
+    return operation
+
+
+def _query(name: str, schema: Schema, description: str) -> Schema:
+    return {"name": name, "in": "query", "schema": schema, "description": description}
+
+
+_BOARD_IN_PATH: Final[Schema] = {"name": "board", "in": "path", "required": True, "schema": _TEXT}
+
+_PATHS: Final[dict[str, Any]] = {
+    "/gadget/session": {
+        "post": _operation(
+            "Turn a call signed by the container into a token for the calls below, good for an hour.",
+            _answers("200", "The token, and who the viewer is", "Session", "401", "413", "429"),
+            security="signature",
+        )
+    },
+    "/gadget/v1/boards": {
+        "get": _operation("All boards.", _answers("200", "The boards in their order", "Boards", "401"))
+    },
+    "/gadget/v1/boards/{board}/entries": {
+        "get": _operation(
+            "Entries of a board: from the top, or chosen by one of around, friends, at_rank and search.",
+            _answers("200", "A page of entries", "Entries", "400", "401", "403", "404"),
+            parameters=(
+                _BOARD_IN_PATH,
+                _query(
+                    "period", {"type": "string", "default": "all"}, "Such as all, week (the current), week:2026-W47"
+                ),
+                _query(
+                    "limit",
+                    {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT},
+                    "How many entries",
+                ),
+                _query("cursor", _TEXT, "`next` or `previous` of an earlier answer"),
+                _query("around", {"enum": ["me"]}, "The viewer's neighbourhood"),
+                _query("friends", {"enum": ["true"]}, "The viewer and their friends, with their places among all"),
+                _query("at_rank", _PLACE, "From this place on"),
+                _query("search", {"type": "string", "minLength": 1, "maxLength": 100}, "Players by name"),
+            ),
+        )
+    },
+    "/gadget/v1/me": {
+        "get": _operation(
+            "Who the viewer is and where they stand, on every board and in every current period.",
+            _answers("200", "null and no places where there is no viewer", "Me", "401"),
+        )
+    },
+    "/gadget/v1/scores": {
+        "post": _operation(
+            "Write a score into the viewer's AppData, then onto the board.",
+            _answers("201", "What it did", "Placed", "400", "401", "403", "404", "413", "429", "502", "503"),
+            body="Submission",
+        )
+    },
+    "/gadget/v1/sync": {
+        "post": _operation(
+            "Read the viewer and their friends from the container again, soon.",
+            _answers("202", "When that was last done, and whether it waits", "SyncState", "401", "403", "429"),
+        )
+    },
+    "/gadget/v1/page-links": {
+        "post": _operation(
+            "Make an address that opens the viewer's pages, good once and for a minute.",
+            _answers("201", "The address", "PageLink", "401", "403", "429"),
+        )
+    },
+}

@@ -1,0 +1,115 @@
+"""The one place that turns an error into a status: a problem as data, from the error's class."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from types import MappingProxyType
+from typing import Any, Final
+
+import orjson
+from aiohttp import hdrs, web
+
+from homeserver import errors
+from homeserver.web.words import storage_words
+
+PROBLEM_TYPE: Final = "application/problem+json"
+
+_RETRY_AFTER_S: Final = 30.0
+
+# The most specific class in this table counts. An error of ours that stands in no line is a fault of this server.
+STATUS_OF: Final[Mapping[type[errors.HomeServerError], int]] = MappingProxyType(
+    {
+        errors.HomeServerError: 500,
+        errors.OutdatedSchema: 503,
+        errors.BadInput: 400,
+        errors.TooLarge: 413,
+        errors.NotSignedIn: 401,
+        errors.SignatureRefused: 401,
+        errors.Forbidden: 403,
+        errors.NotFound: 404,
+        errors.Conflict: 409,
+        errors.TooMany: 429,
+        errors.SpoolFull: 507,
+        errors.RemoteError: 502,
+        errors.RemoteUnavailable: 503,
+        # What the storage says of this user's file or account: neither a broken gateway nor a conflict, which upload
+        # clients would retry.
+        errors.StorageRefused: 422,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What went wrong, as it leaves the house. `code` is stable; `detail` is for people."""
+
+    status: int
+    code: str
+    detail: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    more: Mapping[str, Any] = field(default_factory=dict)
+    """Further members of the document, such as `field` or `error_id`."""
+
+    @property
+    def title(self) -> str:
+        """The status in words."""
+        return HTTPStatus(self.status).phrase
+
+    def dump(self) -> bytes:
+        """The document of RFC 9457. Its type is about:blank: the title says what the status says, `code` says more."""
+        document = {
+            "type": "about:blank",
+            "title": self.title,
+            "status": self.status,
+            "detail": self.detail,
+            "code": self.code,
+        }
+        return orjson.dumps({**document, **self.more})
+
+
+def of_error(error: errors.HomeServerError) -> Problem:
+    """The problem that one of our own errors is."""
+    status = next(STATUS_OF[kind] for kind in type(error).__mro__ if kind in STATUS_OF)
+    headers: dict[str, str] = {}
+    more: dict[str, Any] = {}
+    detail = str(error)
+    match error:
+        case errors.BadInput(field=str(name)):
+            more["field"] = name
+        case errors.TooMany(wait_s=wait_s):
+            headers[hdrs.RETRY_AFTER] = _seconds(wait_s)
+        case errors.RemoteUnavailable(wait_s=wait_s):
+            headers[hdrs.RETRY_AFTER] = _seconds(_RETRY_AFTER_S if wait_s is None else wait_s)
+        case errors.StorageRefused(storage_code=storage_code):
+            words = storage_words(storage_code)
+            more["storage_code"] = storage_code
+            detail = f"{words.title} {words.advice}"
+        case errors.SignatureRefused():
+            headers[hdrs.WWW_AUTHENTICATE] = "OAuth"
+        case _ if status == 500:
+            detail = "Something went wrong here."  # our own fault: its message is for the operator
+    return Problem(status, error.code, detail, headers, more)
+
+
+def of_http(error: web.HTTPException) -> Problem:
+    """The problem that an answer of aiohttp itself is (no such address, wrong method, body too large)."""
+    known = {
+        404: ("not_found", "There is nothing at this address."),
+        405: ("method_not_allowed", "This address does not take that method."),
+        413: ("too_large", "That is more than this address takes."),
+    }
+    code, detail = known.get(error.status, ("bad_request" if error.status < 500 else "error", error.reason))
+    headers = {hdrs.ALLOW: error.headers[hdrs.ALLOW]} if hdrs.ALLOW in error.headers else {}
+    return Problem(error.status, code, detail, headers)
+
+
+def of_bug(error_id: str) -> Problem:
+    """What is said of an error that nobody expected: nothing but an id that stands in the log too."""
+    return Problem(500, "internal", "Something went wrong here. It has been noted.", more={"error_id": error_id})
+
+
+def _seconds(wait_s: float) -> str:
+    return str(max(1, math.ceil(wait_s)))

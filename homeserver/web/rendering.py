@@ -1,0 +1,110 @@
+"""Templates: the environment, the filters that write numbers and times for people, and the one way to make a page."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Final
+from urllib.parse import urlencode
+from zoneinfo import ZoneInfo
+
+import aiohttp_jinja2
+import jinja2
+from aiohttp import web
+
+from homeserver.model import PlayerCard, Span
+from homeserver.paths import TEMPLATES
+from homeserver.protocol.gadget import iso
+from homeserver.web.keys import SITE
+from homeserver.web.statics import STATIC_FILES
+from homeserver.web.visitors import VISITOR
+from homeserver.web.words import upload_words
+
+SPAN_WORDS: Final = {Span.ALL: "All time", Span.MONTH: "Month", Span.WEEK: "Week", Span.DAY: "Today"}
+
+
+def setup_templates(app: web.Application) -> None:
+    """Open the templates. Every value is escaped; a name that is missing is an error, never an empty text."""
+    environment = aiohttp_jinja2.setup(
+        app,
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "iso": iso,
+        "moment": moment,
+        "size": size,
+        "number": number,
+        "place": place,
+        "span": SPAN_WORDS.__getitem__,
+        "initials": initials,
+        "picture": picture,
+        "left": left,
+        "upload_words": upload_words,
+    }
+    environment.globals |= {"static": app[STATIC_FILES].path, "site": app[SITE], "board_url": board_url}
+
+
+def render(request: web.Request, template: str, *, status: int = 200, **context: object) -> web.Response:
+    """A page. What stands in its header is whoever was already looked up: making a page asks the database nothing."""
+    visitor = request.get(VISITOR)
+    return aiohttp_jinja2.render_template(
+        template, request, {"visitor": visitor, "path": request.path, **context}, status=status
+    )
+
+
+def moment(ms: int, zone: str = "UTC") -> str:
+    """`22 Nov 2026, 08:20 UTC`."""
+    when = datetime.fromtimestamp(ms // 1000, UTC).astimezone(ZoneInfo(zone))
+    return f"{when.day} {when:%b %Y, %H:%M} {when.tzname()}"
+
+
+def size(size_bytes: int) -> str:
+    """`812 KB`: three digits at most, powers of 1000 as browsers and Orange write them."""
+    amount = float(size_bytes)
+    for unit in ("bytes", "KB", "MB", "GB"):
+        if amount < 999.5 or unit == "GB":
+            break
+        amount /= 1000
+    digits = 0 if unit == "bytes" or amount >= 9.95 else 1
+    return f"{amount:.{digits}f} {unit}"
+
+
+def number(value: int) -> str:
+    """`1,284,310`."""
+    return f"{value:,}"
+
+
+def place(rank: int | None, tied: bool) -> str:
+    """`=3` for a place that is shared, an en dash for none."""
+    return "\u2013" if rank is None else f"{'=' if tied else ''}{rank:,}"
+
+
+def initials(name: str) -> str:
+    """The first letters of the first and last words of a name, for where there is no picture."""
+    words = [word for word in name.split() if word[0].isalnum()]
+    return "".join(word[0].upper() for word in (words[:1] + words[-1:] if len(words) > 1 else words)) or "?"
+
+
+def picture(card: PlayerCard) -> str:
+    """The address of a player's picture when a browser may be sent there, else an empty text."""
+    return card.thumbnail_url if card.thumbnail_url.startswith(("https://", "http://")) else ""
+
+
+def left(span_ms: int) -> str:
+    """`2 days 4 hours`: a span in its two largest units."""
+    minutes = max(0, span_ms) // 60_000
+    parts = [(minutes // 1440, "day"), (minutes // 60 % 24, "hour"), (minutes % 60, "minute")]
+    while len(parts) > 1 and parts[0][0] == 0:
+        parts.pop(0)
+    shown = [f"{count} {unit}{'' if count == 1 else 's'}" for count, unit in parts[:2] if count]
+    return " ".join(shown) or "less than a minute"
+
+
+def board_url(board: str, period: str | None = None, **choice: str | int | None) -> str:
+    """The address of a board's page in a given state."""
+    query = {"period": period} | choice
+    text = urlencode({name: value for name, value in query.items() if value is not None})
+    return f"/boards/{board}{'?' if text else ''}{text}"

@@ -1,0 +1,47 @@
+"""Every address of the home server, in one list."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from homeserver.web import account, admin, boards, files, gadget, health
+
+
+def routes() -> list[web.AbstractRouteDef]:
+    """All routes but the static files. GET serves HEAD too; OPTIONS is answered for every address."""
+    return [
+        web.get("/", boards.home),
+        web.get("/boards/{board}", boards.board_page),
+        web.get("/players/{player}", boards.player_page),
+        web.get("/files", files.files_page),
+        web.post("/files", files.receive_file),
+        web.get("/files/{upload}", files.show_upload),
+        web.post("/files/{upload}/send", files.send_again),
+        web.post("/files/{upload}/cancel", files.cancel),
+        web.get("/sign-in", account.show_sign_in),
+        web.post("/sign-in", account.start_sign_in),
+        web.get(account.RETURN_PATH, account.finish_sign_in),
+        web.post("/sign-out", account.sign_out),
+        web.get("/privacy", account.privacy),
+        web.post("/privacy/link", account.link),
+        web.post("/privacy/unlink", account.unlink),
+        web.get("/page-link/{token}", account.show_link),
+        web.post("/page-link/{token}", account.redeem_link),
+        web.get("/admin", admin.overview),
+        web.get("/admin/sign-in", admin.show_sign_in),
+        web.post("/admin/sign-in", admin.sign_in),
+        web.post("/admin/sign-out", admin.sign_out),
+        web.get("/gadget.xml", gadget.specification),
+        web.post("/gadget/session", gadget.open_session),
+        web.get("/gadget/lifecycle", gadget.lifecycle),
+        web.post("/gadget/lifecycle", gadget.lifecycle),
+        web.get("/gadget/v1/boards", gadget.boards),
+        web.get("/gadget/v1/boards/{board}/entries", gadget.board_entries),
+        web.get("/gadget/v1/me", gadget.me),
+        web.post("/gadget/v1/scores", gadget.submit_score),
+        web.post("/gadget/v1/sync", gadget.request_sync),
+        web.post("/gadget/v1/page-links", gadget.create_page_link),
+        web.get("/healthz", health.healthz),
+        web.get("/readyz", health.readyz),
+        web.get("/openapi.json", health.openapi),
+    ]

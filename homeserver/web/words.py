@@ -1,0 +1,161 @@
+"""The words for everything that can happen to a file or a request, each with its code in small print.
+
+The codes are those of the Personal Content API guide ("error codes", "content upload") and the general `-3`; `upload.*`
+stands for the upload's messages, which have no code of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
+
+from homeserver.model import BrowserLeg, StorageLeg, Upload
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """What happened, and what one can do about it. Both are whole sentences."""
+
+    title: str
+    advice: str
+
+
+_LATER: Final = "Send it again in a while; the file is kept here meanwhile."
+_OPERATOR: Final = "Nothing you can do about it: tell the operator of this site."
+
+STORAGE_WORDS: Final[Mapping[str, Words]] = MappingProxyType(
+    {
+        "PA003": Words("Mes Données does not accept this file's name.", "Rename the file and choose it again."),
+        "PA004": Words("Mes Données does not accept this file's size.", "An empty file cannot be stored."),
+        "PA900": Words("Mes Données had a problem of its own.", _LATER),
+        "MD113": Words(
+            "Your Mes Données account has been deactivated.",
+            "Only Orange can open it again: contact its customer service.",
+        ),
+        "MD327": Words(
+            "There is not enough room in your Mes Données space for this file.", "Make room there, then send it again."
+        ),
+        "MD803": Words(
+            "Your access to Mes Données is suspended.", "Only Orange can lift this: contact its customer service."
+        ),
+        "MD804": Words(
+            "Your Mes Données space is not switched on yet.",
+            "Orange asks you to activate it once, on its portal. We keep the file for you.",
+        ),
+        "-3": Words(
+            "Orange asks whether this site may put files into your Mes Données space.",
+            "Answer there, then come back. We keep the file for you.",
+        ),
+        "upload.tmp_create": Words("Mes Données could not make room for the file while receiving it.", _LATER),
+        "upload.tmp_write": Words("Mes Données could not write the file down while receiving it.", _LATER),
+        "upload.tmp_info": Words("Mes Données lost sight of the file while receiving it.", _LATER),
+        "upload.no_content": Words("Mes Données received the file but could not keep it.", _LATER),
+        "upload.failed": Words("Mes Données stopped while it was receiving the file.", _LATER),
+        "upload.parameter": Words(
+            "Mes Données did not recognise what this site sent.", "Send it again; if that fails too, tell the operator."
+        ),
+        "upload.method": Words("Mes Données refused how this site sends files.", _OPERATOR),
+        "upload.preprocess": Words("Mes Données is not set up to receive files from this site.", _OPERATOR),
+        "upload.postprocess": Words("Mes Données is not set up to finish files from this site.", _OPERATOR),
+        "unknown": Words("Mes Données refused the file and gave a reason that this site does not know.", _LATER),
+    }
+)
+
+
+def storage_words(code: str | None) -> Words:
+    """The words for a code of the storage. The guide lists only "the most significant", so unknown ones will come."""
+    return STORAGE_WORDS.get(code or "unknown", STORAGE_WORDS["unknown"])
+
+
+@dataclass(frozen=True, slots=True)
+class UploadWords:
+    """How one upload is shown. `tone` is good, warn, bad or empty; `send` and `portal` are what the buttons say."""
+
+    state: str
+    tone: str
+    line: str
+    moving: bool = False
+    send: str | None = None
+    portal: str | None = None
+    cancel: bool = False
+
+
+_UNCERTAIN: Final = (
+    "Mes Données did not answer after the last byte: the file may already be there. Look before you send it again."
+)
+
+
+def upload_words(upload: Upload) -> UploadWords:
+    """What is said of an upload, and what may be done with it."""
+    words = storage_words(upload.code) if upload.code else None
+    line = f"{words.title} {words.advice}" if words else ""
+    match upload.storage:
+        case StorageLeg.STORED:
+            where = f"content {upload.content_id}" if upload.content_id else "stored"
+            return UploadWords("stored", "good", f"{where} in folder {upload.folder_id}" if upload.folder_id else where)
+        case StorageLeg.CANCELLED:
+            return UploadWords("cancelled", "", "You cancelled it; no copy is kept here.")
+        case StorageLeg.UNKNOWN:
+            return UploadWords("uncertain", "warn", _UNCERTAIN, send="Send again", cancel=True)
+        case StorageLeg.NEEDS_ACTIVATION:
+            return UploadWords(
+                "waiting for activation",
+                "warn",
+                line or _line("MD804"),
+                send="I have activated it, send now",
+                portal="Activate at Orange",
+                cancel=True,
+            )
+        case StorageLeg.NEEDS_CONSENT:
+            return UploadWords(
+                "waiting for your consent",
+                "warn",
+                line or _line("-3"),
+                send="I have answered, send now",
+                portal="Answer at Orange",
+                cancel=True,
+            )
+        case StorageLeg.NEEDS_SIGN_IN:
+            said = "Your sign-in at Orange has ended. Sign in again, then send it; we keep the file for you."
+            return UploadWords("waiting for your sign-in", "warn", said, send="Send now", cancel=True)
+        case StorageLeg.OUT_OF_SPACE:
+            return UploadWords("no space", "bad", line or _line("MD327"), send="Send again", cancel=True)
+        case StorageLeg.REFUSED:
+            return UploadWords("refused", "bad", line or _line(None), cancel=False)
+        case StorageLeg.FAILED:
+            return UploadWords("failed", "bad", line or _line(None), send="Send again", cancel=True)
+        case StorageLeg.ASKING | StorageLeg.WAITING | StorageLeg.SENDING | StorageLeg.CLOSING:
+            if upload.browser is not BrowserLeg.RECEIVED:
+                return UploadWords("receiving", "", "On its way from you.", moving=True, cancel=True)
+            again = f" {line}" if line else ""
+            return UploadWords("sending", "", f"On its way to Mes Données.{again}", moving=True, cancel=True)
+
+
+def _line(code: str | None) -> str:
+    words = storage_words(code)
+    return f"{words.title} {words.advice}"
+
+
+HEADINGS: Final[Mapping[int, str]] = MappingProxyType(
+    {
+        400: "That could not be understood",
+        401: "You are not signed in",
+        403: "That is not allowed",
+        404: "Nothing here",
+        405: "That is not possible here",
+        409: "Not in this state",
+        413: "That is too large",
+        422: "Mes Données said no",
+        429: "A little slower, please",
+        502: "A service we depend on gave a wrong answer",
+        503: "A service we depend on does not answer",
+        507: "No room left here",
+    }
+)
+
+
+def heading(status: int) -> str:
+    """The headline of an error page."""
+    return HEADINGS.get(status, "Something went wrong")
