@@ -6,7 +6,6 @@ A wrong or missing value is refused at start with its name, what was found and w
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
@@ -30,20 +29,10 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from homeserver.domain.boards import board_from
 from homeserver.errors import BadInput, BadSettings
 from homeserver.model import Board
+from homeserver.protocol.addresses import is_loopback
 
 ENV_PREFIX: Final = "HOMESERVER_"
 GIB: Final = 1 << 30
-
-
-def is_loopback(url: str) -> bool:
-    """Whether a URL's host is this machine."""
-    host = urlsplit(url).hostname or ""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _web_address(text: str) -> str:
@@ -220,10 +209,11 @@ class MesDonnees(Section):
     spool_dir: Path = Field(Path("var/spool"), description="Where files wait until they are stored.")
     max_file_bytes: int = Field(2 * GIB, ge=1, description="The largest file.")
     max_spool_bytes: int = Field(20 * GIB, ge=1, description="All waiting files together.")
+    free_floor_bytes: int = Field(GIB, ge=0, description="What stays free on the spool's disk.")
 
     @model_validator(mode="after")
     def _is_encrypted(self) -> Self:
-        loopback = is_loopback(self.base_url)
+        loopback = is_loopback(urlsplit(self.base_url).hostname or "")
         if self.allow_http_loopback and not loopback:
             raise ValueError("allow_http_loopback is for a base_url on this machine only")
         if urlsplit(self.base_url).scheme != "https" and not self.allow_http_loopback:

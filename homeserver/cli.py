@@ -1,0 +1,232 @@
+"""The command line: `homeserver <command>`. A command that fails says why in words and ends with 1, or 2 for usage."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import getpass
+import os
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Final, TypeVar
+
+from homeserver import __version__, config, logs
+from homeserver.errors import BadSettings, HomeServerError
+from homeserver.model import Role
+
+T = TypeVar("T")
+
+DEMO_FOLDER: Final = Path("var/demo")
+DEMO_PORT: Final = 8080
+SANDBOX_PORT: Final = 8081
+
+
+def say(text: str) -> None:
+    """Tell the person at the terminal, at once."""
+    print(text, flush=True)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; the exit status."""
+    parser = build_parser()
+    options = parser.parse_args(arguments)
+    if not hasattr(options, "command"):
+        parser.print_help()
+        return 2
+    command: Callable[[argparse.Namespace], int] = options.command
+    try:
+        return command(options)
+    except HomeServerError as error:
+        print(f"homeserver: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """All commands and their options."""
+    parser = argparse.ArgumentParser(prog="homeserver", description="The home server of a social gadget.")
+    parser.add_argument("--version", action="version", version=f"homeserver {__version__}")
+    parser.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="the settings file (or HOMESERVER_CONFIG)",
+    )
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+
+    serve = commands.add_parser("serve", help="run the server")
+    serve.add_argument("--workers", type=int, metavar="N", help="so many processes on one port")
+    serve.add_argument("--no-jobs", action="store_true", help="leave the sync and the clean-up to other processes")
+    serve.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
+    serve.set_defaults(command=_serve)
+
+    demo = commands.add_parser("demo", help="run the server with a sandbox of both remote services")
+    demo.add_argument("--once", action="store_true", help="walk the main job without a browser, report, and end")
+    demo.add_argument("--folder", type=Path, default=DEMO_FOLDER, help=f"what the demo keeps ({DEMO_FOLDER})")
+    demo.add_argument("--port", type=int, default=DEMO_PORT, help=f"of the home server ({DEMO_PORT})")
+    demo.add_argument("--sandbox-port", type=int, default=SANDBOX_PORT, help=f"of the sandbox ({SANDBOX_PORT})")
+    demo.set_defaults(command=_demo)
+
+    sandbox = commands.add_parser("sandbox", help="run the stand-ins alone, for a server of yours")
+    sandbox.add_argument("--home-url", default=f"http://127.0.0.1:{DEMO_PORT}", help="where the home server is")
+    sandbox.add_argument("--port", type=int, default=SANDBOX_PORT, help=f"to listen on ({SANDBOX_PORT})")
+    sandbox.add_argument("--folder", type=Path, default=Path("var/sandbox"), help="where its key is kept")
+    sandbox.add_argument("--seed", type=int, default=1, help="decides people, friends and scores")
+    sandbox.set_defaults(command=_sandbox)
+
+    migrate = commands.add_parser("migrate", help="bring the database's tables up to date")
+    migrate.set_defaults(command=_migrate)
+
+    sync = commands.add_parser("sync", help="fetch players' friends and scores from the container now")
+    who = sync.add_mutually_exclusive_group(required=True)
+    who.add_argument("--player", metavar="ID", help="the container's user id")
+    who.add_argument("--all", action="store_true", help="everybody we know, one after the other")
+    sync.set_defaults(command=_sync)
+
+    admin = commands.add_parser("admin", help="operators' accounts").add_subparsers(metavar="ACTION", required=True)
+    add = admin.add_parser("add", help="make an account; asks for the password")
+    add.add_argument("name")
+    add.add_argument("--role", type=Role, choices=list(Role), default=Role.VIEW, metavar="|".join(Role))
+    add.add_argument("--password-file", type=Path, help="read the password from a file instead of asking")
+    add.set_defaults(command=_admin_add)
+
+    doctor = commands.add_parser("doctor", help="check a real set-up: database, clock, a signed call, the storage")
+    doctor.add_argument("--player", metavar="ID", help="somebody who has the application, for the signed call")
+    doctor.set_defaults(command=_doctor)
+
+    settings = commands.add_parser("config", help="about the settings").add_subparsers(metavar="ACTION", required=True)
+    settings.add_parser("example", help="print a commented settings file").set_defaults(command=_config_example)
+    settings.add_parser("check", help="read the settings and say what is wrong").set_defaults(command=_config_check)
+    return parser
+
+
+def settings_of(options: argparse.Namespace) -> config.Settings:
+    """The settings that this command runs with."""
+    path: Path | None = options.config
+    if path is None and (named := os.environ.get("HOMESERVER_CONFIG")):
+        path = Path(named)
+    return config.load(path)
+
+
+# --- commands ---------------------------------------------------------------------------------------------------------
+# Each imports what it needs when it runs: `homeserver --help` answers at once.
+
+
+def _serve(options: argparse.Namespace) -> int:
+    from homeserver.serving import run, serve, serve_by_workers  # noqa: PLC0415
+    from homeserver.wiring import make_app  # noqa: PLC0415
+
+    settings = settings_of(options)
+    logs.configure()
+    server = settings.server
+    workers: int = server.workers if options.workers is None else options.workers
+    if workers > 1 and not options.worker:
+        if server.port == 0:
+            raise BadSettings("server.port: several workers need a port of their own choice, not 0.")
+        named = ["--config", str(options.config)] if options.config else []
+        idle = ["--no-jobs"] if options.no_jobs else []
+        again = ["-m", "homeserver", *named, "serve", "--worker", *idle]
+        return serve_by_workers(again, workers, server.host, server.port, say)
+
+    async def serving() -> None:
+        app = make_app(settings, jobs=not options.no_jobs)
+        await serve(app, server.host, server.port, say, shared=options.worker)
+
+    run(serving())
+    return 0
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from homeserver.demo import prepare, serve_demo  # noqa: PLC0415
+    from homeserver.serving import run  # noqa: PLC0415
+    from homeserver.walk import walk  # noqa: PLC0415
+
+    logs.configure()
+    if options.once:
+        return 0 if run(walk(say)) else 1
+    folder: Path = options.folder.resolve()
+    run(serve_demo(prepare(folder, options.port, options.sandbox_port), folder, say))
+    return 0
+
+
+def _sandbox(options: argparse.Namespace) -> int:
+    from homeserver.demo import serve_sandbox  # noqa: PLC0415
+    from homeserver.serving import run  # noqa: PLC0415
+
+    logs.configure()
+    run(serve_sandbox(options.folder.resolve(), options.home_url, options.port, options.seed, say))
+    return 0
+
+
+def _migrate(options: argparse.Namespace) -> int:
+    from homeserver.storage.migrate import migrate  # noqa: PLC0415
+
+    settings = settings_of(options)
+    migrate(settings.database_url, settings.database.schema_name)
+    say("The database is up to date.")
+    return 0
+
+
+def _sync(options: argparse.Namespace) -> int:
+    from homeserver.sync_command import sync_all, sync_one  # noqa: PLC0415
+
+    settings = settings_of(options)
+    logs.configure()
+    done = sync_all(settings, say) if options.all else sync_one(settings, options.player, say)
+    return 0 if asyncio.run(done) else 1
+
+
+def _admin_add(options: argparse.Namespace) -> int:
+    from homeserver.services.operators import Operators  # noqa: PLC0415
+    from homeserver.storage.database import Database  # noqa: PLC0415
+    from homeserver.wiring import wall_clock_ms  # noqa: PLC0415
+
+    settings = settings_of(options)
+    password = _new_password(options.password_file)
+
+    async def add(database: Database) -> None:
+        await Operators(database, wall_clock_ms).add(options.name, password, options.role)
+
+    with_database(settings, add)
+    say(f"{options.name} may sign in at {settings.server.public_url}/admin ({options.role.value}).")
+    return 0
+
+
+def _new_password(file: Path | None) -> str:
+    if file is not None:
+        return file.read_text().strip()
+    password = getpass.getpass("Password: ")
+    if getpass.getpass("Again: ") != password:
+        raise BadSettings("The two passwords differ.")
+    return password
+
+
+def with_database(settings: config.Settings, work: Callable[..., Awaitable[T]]) -> T:
+    """Open the database for one piece of work."""
+    from homeserver.storage.database import open_database  # noqa: PLC0415
+
+    async def opened() -> T:
+        async with open_database(settings.database_url, settings.database.schema_name) as database:
+            return await work(database)
+
+    return asyncio.run(opened())
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from homeserver.doctor import examine  # noqa: PLC0415
+
+    return 0 if asyncio.run(examine(settings_of(options), options.player, say)) else 1
+
+
+def _config_example(options: argparse.Namespace) -> int:
+    del options
+    print(config.example(), end="")
+    return 0
+
+
+def _config_check(options: argparse.Namespace) -> int:
+    settings_of(options)
+    say("The settings are complete.")
+    return 0

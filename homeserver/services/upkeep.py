@@ -1,0 +1,40 @@
+"""Throws away what has ended: sessions, links, nonces, leases, counters. Any number of processes may do it at once."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from homeserver.model import NowMs
+from homeserver.storage import leases, limits, nonces, operators, sessions
+from homeserver.storage.database import Database, Transaction
+
+EVERY_S: Final = 600.0
+
+
+class Upkeep:
+    """The clean-up, as a job."""
+
+    def __init__(self, database: Database, now_ms: NowMs) -> None:
+        self._database = database
+        self._now_ms = now_ms
+
+    async def tidy(self) -> int:
+        """Delete what has ended by now.
+
+        Returns:
+            How many rows went.
+        """
+
+        async def work(tx: Transaction) -> int:
+            now_ms = self._now_ms()
+            stores = (sessions, operators, nonces, leases, limits)
+            return sum([await store.prune(tx, now_ms) for store in stores])
+
+        return await self._database.write(work)
+
+    async def run(self) -> None:
+        """Tidy at the start and then every ten minutes, without end."""
+        while True:
+            await self.tidy()
+            await asyncio.sleep(EVERY_S)

@@ -1,0 +1,229 @@
+"""The composition root: from settings to an application. The only place that knows every part."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+import structlog
+from aiohttp import ClientSession, web
+
+from homeserver import config
+from homeserver import web as web_layer
+from homeserver.clients.container import ContainerClient
+from homeserver.clients.mesdonnees import MesDonneesClient
+from homeserver.clients.sign_in import SandboxSignIn
+from homeserver.clients.transport import open_session
+from homeserver.errors import BadSettings
+from homeserver.model import NowMs
+from homeserver.protocol.dialects import DIALECTS
+from homeserver.protocol.gadget import GadgetSpec
+from homeserver.protocol.oauth1 import Credentials
+from homeserver.protocol.trusted_signers import SignatureMethod, TrustedSigner
+from homeserver.services.appdata import AppDataWriter
+from homeserver.services.gadget_sessions import GadgetSessions
+from homeserver.services.health import Health
+from homeserver.services.jobs import Jobs
+from homeserver.services.leaderboards import Leaderboards
+from homeserver.services.operators import Operators
+from homeserver.services.page_sessions import PageSessions
+from homeserver.services.players import Players
+from homeserver.services.secret_box import SecretBox, derive
+from homeserver.services.sync import Sync
+from homeserver.services.upkeep import Upkeep
+from homeserver.services.uploads import Uploads
+from homeserver.storage.database import open_database
+from homeserver.storage.spool import Spool
+from homeserver.web import keys
+
+log: Final = structlog.get_logger(__name__)
+
+
+def wall_clock_ms() -> int:
+    """The machine's clock."""
+    return time.time_ns() // 1_000_000
+
+
+def make_app(settings: config.Settings, *, now_ms: NowMs = wall_clock_ms, jobs: bool = True) -> web.Application:
+    """The application, ready to be served; what it holds open is opened at its start and closed at its end.
+
+    Args:
+        now_ms: The clock of everything in it.
+        jobs: Whether this process syncs and tidies. The senders of files that lie in its spool run all the same.
+
+    Raises:
+        BadSettings: A file that the settings name cannot be read.
+    """
+    app = web.Application()
+    app[keys.SITE] = site_of(settings)
+    signers = trusted_signers(settings)
+
+    async def opened(app: web.Application) -> AsyncIterator[None]:
+        async with contextlib.AsyncExitStack() as stack:
+            await _open(app, settings, signers, now_ms, stack, jobs=jobs)
+            yield
+
+    app.cleanup_ctx.append(opened)
+    web_layer.setup(app)
+    return app
+
+
+async def _open(
+    app: web.Application,
+    settings: config.Settings,
+    signers: Sequence[TrustedSigner],
+    now_ms: NowMs,
+    stack: contextlib.AsyncExitStack,
+    *,
+    jobs: bool,
+) -> None:
+    """Open database and connections, make the services, start the jobs; the stack closes them in reverse order."""
+    server = settings.server
+    database = await stack.enter_async_context(open_database(settings.database_url, settings.database.schema_name))
+    session = await stack.enter_async_context(open_session(max_connections=settings.container.max_connections))
+    container = container_client(settings, session, now_ms)
+    writer = AppDataWriter(database, container, now_ms)
+    boards = Leaderboards(database, writer, now_ms, derive(server.secret_key.get_secret_value(), "cursors"))
+    for difference in await boards.seed(settings.boards):
+        log.warning("board differs from the settings", difference=difference)
+    sync = Sync(database, container, settings.container.name, boards.fields, now_ms)
+    storage = storage_client(settings, session)
+    uploads = Uploads(
+        database,
+        storage,
+        spool_of(settings),
+        secret_box(settings, "uploads"),
+        now_ms=now_ms,
+    )
+    running = Jobs()
+    app[keys.LEADERBOARDS] = boards
+    app[keys.PLAYERS] = Players(database)
+    app[keys.SYNC] = sync
+    app[keys.UPLOADS] = uploads
+    app[keys.OPERATORS] = Operators(database, now_ms)
+    app[keys.PAGE_SESSIONS] = PageSessions(
+        database, secret_box(settings, "page sessions"), sandbox_sign_in(settings, session), now_ms=now_ms
+    )
+    app[keys.GADGET_SESSIONS] = GadgetSessions(
+        database,
+        signers,
+        server.public_url,
+        settings.app_url,
+        settings.gadget.app_id,
+        now_ms=now_ms,
+        on_open=sync.request,
+        allow_missing_body_hash=settings.gadget.allow_missing_body_hash,
+    )
+    app[keys.HEALTH] = Health(database, running)
+    await stack.enter_async_context(running.running("uploads", uploads.run))
+    await stack.enter_async_context(running.running("sync", sync.run))
+    if jobs:
+        await stack.enter_async_context(running.running("upkeep", Upkeep(database, now_ms).run))
+
+
+# --- parts ------------------------------------------------------------------------------------------------------------
+
+
+def site_of(settings: config.Settings) -> keys.Site:
+    """What the pages know about the site."""
+    storage, gadget = settings.mesdonnees, settings.gadget
+    return keys.Site(
+        public_url=settings.server.public_url,
+        title=gadget.title,
+        allowed_origins=frozenset(gadget.allowed_origins),
+        picture_sources=settings.container.picture_hosts,
+        form_targets=form_targets(storage),
+        boards_for_everyone=settings.server.boards_visible_to is config.Visibility.EVERYONE,
+        max_upload_bytes=storage.max_file_bytes,
+        gadget=GadgetSpec(
+            title=gadget.title,
+            description=gadget.description,
+            author=gadget.author,
+            author_email=gadget.author_email,
+        ),
+    )
+
+
+def form_targets(storage: config.MesDonnees) -> tuple[str, ...]:
+    """Where an answer to one of our forms may send a browser: the sign-in, and the portal's and consent's hosts."""
+    sign_in = urlsplit(storage.sign_in_url)
+    targets = {f"{sign_in.scheme}://{sign_in.netloc}"}
+    targets |= {f"https://*{host}" if host.startswith(".") else f"https://{host}" for host in storage.portal_hosts}
+    if storage.portal_url:
+        portal = urlsplit(storage.portal_url)
+        targets.add(f"{portal.scheme}://{portal.netloc}")
+    return tuple(sorted(targets))
+
+
+def trusted_signers(settings: config.Settings) -> tuple[TrustedSigner, ...]:
+    """Whose signed calls are believed.
+
+    Raises:
+        BadSettings: A certificate's file is missing or holds no key; the message names it.
+    """
+    return tuple(_signer(signer) for signer in settings.gadget.trusted_signers)
+
+
+def _signer(signer: config.TrustedSignerSettings) -> TrustedSigner:
+    named = {"container": signer.container, "key_name": signer.key_name, "own_app_only": signer.own_app_only}
+    if signer.secret is not None and signer.method == SignatureMethod.HMAC_SHA1:
+        return TrustedSigner.from_secret(signer.consumer_key, signer.secret.get_secret_value(), **named)
+    try:
+        key = Path(signer.certificate or "").read_text(encoding="ascii")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadSettings(f"gadget.trusted_signers: {signer.certificate} cannot be read: {error}") from error
+    return TrustedSigner.from_key(signer.consumer_key, key, **named)
+
+
+def secret_box(settings: config.Settings, purpose: str) -> SecretBox:
+    """Seals with the secret key, opens with the one before it too."""
+    server = settings.server
+    secrets = [server.secret_key, *([server.old_secret_key] if server.old_secret_key else [])]
+    return SecretBox([derive(secret.get_secret_value(), purpose) for secret in secrets])
+
+
+def container_client(settings: config.Settings, session: ClientSession, now_ms: NowMs) -> ContainerClient:
+    """The container's signed REST API."""
+    container = settings.container
+    return ContainerClient(
+        session,
+        container.base_url,
+        DIALECTS[container.dialect],
+        Credentials(container.consumer_key, container.consumer_secret.get_secret_value()),
+        now_ms=now_ms,
+    )
+
+
+def storage_client(settings: config.Settings, session: ClientSession) -> MesDonneesClient:
+    """The storage's two steps."""
+    storage = settings.mesdonnees
+    return MesDonneesClient(
+        session,
+        storage.base_url,
+        storage.service_id,
+        storage.service_password.get_secret_value(),
+        upload_hosts=storage.upload_hosts,
+        allow_http_loopback=storage.allow_http_loopback,
+        basic_auth=storage.basic_auth,
+    )
+
+
+def spool_of(settings: config.Settings) -> Spool:
+    """Where files wait."""
+    storage = settings.mesdonnees
+    return Spool(
+        storage.spool_dir,
+        quota_bytes=storage.max_spool_bytes,
+        file_limit_bytes=storage.max_file_bytes,
+        free_floor_bytes=storage.free_floor_bytes,
+    )
+
+
+def sandbox_sign_in(settings: config.Settings, session: ClientSession) -> SandboxSignIn:
+    """The storage's sign-in."""
+    storage = settings.mesdonnees
+    return SandboxSignIn(session, storage.sign_in_url, storage.service_id, storage.service_password.get_secret_value())
