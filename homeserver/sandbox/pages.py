@@ -11,7 +11,7 @@ from urllib.parse import quote, urlencode, urlsplit
 from aiohttp import web
 
 from homeserver.sandbox.container import ContainerStandIn
-from homeserver.sandbox.gadgets import VIEWS, GadgetHost
+from homeserver.sandbox.gadgets import VIEWS, GadgetHost, Told
 from homeserver.sandbox.people import SandboxPerson
 from homeserver.sandbox.rendering import HERE, Renderer
 
@@ -90,8 +90,7 @@ class Pages:
             frame=self._frame_url(viewer, owner, view, language, fresh="bpc" in query) if owner.has_app else None,
             tabs=[(name, self._play_url(viewer, owner, name, language)) for name in ("home", "profile", "canvas")],
             friends=self._friends_who_play(viewer or owner, viewer, language),
-            told=self._gadgets.told[-1] if self._gadgets.told and "told" in query else None,
-            here=request.path_qs,
+            told=self._last_told(owner) if "told" in query else None,
         )
 
     async def _change_application(self, request: web.Request) -> web.Response:
@@ -126,6 +125,9 @@ class Pages:
 
     def _known(self, person_id: str) -> SandboxPerson | None:
         return self._container.people.get(person_id)
+
+    def _last_told(self, person: SandboxPerson) -> Told | None:
+        return next((told for told in reversed(self._gadgets.told) if told.person_id == person.id), None)
 
     def _row(self, person: SandboxPerson) -> Row:
         return Row(

@@ -111,11 +111,10 @@ var gadgets = (() => {
 
   // --- gadgets.window, .views, .json, .Prefs -----------------------------------------------------------------------------
 
+  // The root's box holds the margins that a child pushes out of the body; a horizontal scroll bar takes room of its own.
   const contentHeight = () => {
-    const { body } = document;
-    const style = getComputedStyle(body);
-    const margins = parseFloat(style.marginTop) + parseFloat(style.marginBottom);
-    return Math.max(body.offsetHeight + margins, body.scrollHeight + margins);
+    const root = document.documentElement;
+    return Math.max(root.offsetHeight, document.body.scrollHeight) + innerHeight - root.clientHeight;
   };
 
   const window_ = {
