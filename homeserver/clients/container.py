@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final, Literal, Self
 
 from aiohttp import ClientSession
@@ -32,6 +33,14 @@ _LIMIT_BYTES: Final = 16 * 1024 * 1024  # a thousand friends with full quotas
 _SMALLEST_SKEW_S: Final = 2.0  # `Date` has whole seconds, and the answer was under way
 _LARGEST_SKEW_S: Final = 24 * 3600.0  # beyond, one of the two clocks is nonsense, and that needs a person
 _SKEW_WORTH_ASKING_AGAIN_S: Final = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Updated:
+    """Somebody's whole AppData item, before and after a change of some of its keys."""
+
+    before: AppData
+    after: AppData
 
 
 class ContainerClient:
@@ -244,14 +253,14 @@ class ContainerClient:
         if keys or not self._dialect.delete_by_fields:
             await self._write(opensocial.delete_appdata(self._dialect, user_id, keys, override=self._override), user_id)
 
-    async def update_appdata(self, user_id: str, changes: Mapping[str, str | None]) -> AppData:
+    async def update_appdata(self, user_id: str, changes: Mapping[str, str | None]) -> Updated:
         """Change some keys (None removes one) and leave all others as they are.
 
         PUT replaces, so the item is read, changed and put back whole. Where there is none, POST creates it. It is never
         deleted and made again: in between, it would be lost. Nothing is sent when nothing changes.
 
         Returns:
-            The item as it is now.
+            The item as it was, and as it is now.
 
         Raises:
             BadInput, RemoteError: As `create_appdata`.
@@ -259,7 +268,7 @@ class ContainerClient:
         opensocial.check_changes(user_id, changes)
         before = await self._own(user_id)
         try:
-            return await self._apply(user_id, before, changes)
+            return Updated(before, await self._apply(user_id, before, changes))
         except RemoteConflict:
             if before:
                 raise
@@ -267,7 +276,7 @@ class ContainerClient:
         before = await self._own(user_id)
         if not before:
             raise RemoteConflict("an item that is there and is not", service=SERVICE)
-        return await self._apply(user_id, before, changes)
+        return Updated(before, await self._apply(user_id, before, changes))
 
     async def _apply(self, user_id: str, before: AppData, changes: Mapping[str, str | None]) -> AppData:
         after = {key: value for key, value in {**before, **changes}.items() if value is not None}

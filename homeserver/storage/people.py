@@ -44,7 +44,7 @@ async def players_of(tx: Transaction, container: str, user_ids: Iterable[str]) -
     wanted = sorted(set(user_ids))
     if not all(map(usable_user_id, wanted)):
         raise BadInput("a user id is empty, too long, or holds characters that no id has", field="user_id")
-    found = await _known(tx, container, wanted)
+    found = await known_players(tx, container, wanted)
     missing = [user_id for user_id in wanted if user_id not in found]
     if missing:
         # In sorted order: two transactions that create the same people wait for each other instead of deadlocking.
@@ -53,16 +53,17 @@ async def players_of(tx: Transaction, container: str, user_ids: Iterable[str]) -
             "ON CONFLICT (container, user_id) DO NOTHING",
             [(secrets.token_hex(10), container, user_id) for user_id in missing],
         )
-        found |= await _known(tx, container, missing)
+        found |= await known_players(tx, container, missing)
     return found
 
 
-async def _known(reader: Reader, container: str, user_ids: list[str]) -> dict[str, int]:
+async def known_players(reader: Reader, container: str, user_ids: Iterable[str]) -> dict[str, int]:
+    """The player numbers of those of these people who are players."""
     rows = await reader.fetch(
         "SELECT user_id, player FROM players "
         "WHERE container = $1 AND user_id IN (SELECT w.value FROM each_text($2) AS w)",
         container,
-        user_ids,
+        list(user_ids),
     )
     return {row[0]: row[1] for row in rows}
 
