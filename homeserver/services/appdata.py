@@ -49,8 +49,8 @@ class AppDataWriter:
         database: Database,
         client: ContainerClient,
         container: str,
-        *,
         now_ms: NowMs,
+        *,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
         """

@@ -26,7 +26,7 @@ from homeserver.errors import HomeServerError, NotFound, RemoteError, RemoteUnav
 from homeserver.model import AppData, Change, NowMs, Origin, Person, SyncResult, SyncState
 from homeserver.services.limits import SYNC, Limits
 from homeserver.services.turns import Turns
-from homeserver.storage import appdata, leases, people
+from homeserver.storage import appdata, leaderboards, leases, people
 from homeserver.storage.database import Database, Reader, Transaction
 
 PLAYER_S: Final = 60.0
@@ -40,9 +40,6 @@ ASKED_AT_MOST: Final = 20
 """Friends asked for by themselves in one sync, lest one strange answer lead to a request for each of a thousand."""
 
 _log = structlog.get_logger(__name__)
-
-Apply = Callable[[Transaction, Sequence[Change], int], Awaitable[None]]
-"""Lets changes take effect on the boards, in the transaction that made them. The last argument is the time now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +63,8 @@ class Sync:
         client: ContainerClient,
         container: str,
         board_fields: Callable[[], Awaitable[Sequence[str]]],
-        apply: Apply,
-        *,
         now_ms: NowMs,
+        *,
         concurrency: int = 4,
     ) -> None:
         """
@@ -81,7 +77,6 @@ class Sync:
         self._client = client
         self._container = container
         self._board_fields = board_fields
-        self._apply_to_boards = apply
         self._now_ms = now_ms
         self._concurrency = concurrency
         self._limits = Limits(database, now_ms)
@@ -170,7 +165,7 @@ class Sync:
             at_ms=now_ms,
             origin=Origin.READ,
         )
-        await self._apply_to_boards(tx, changed, now_ms)
+        await leaderboards.apply_changes(tx, changed, now_ms)
         await people.set_synced(tx, player, began_ms)
         return changed
 
