@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from homeserver.services.jobs import Jobs
 from homeserver.storage import health
 from homeserver.storage.database import Database
 
@@ -19,10 +21,16 @@ class SyncOverview:
 
 
 class Health:
-    """Answers for the database."""
+    """Answers for the database and for the jobs of this process."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, jobs: Jobs) -> None:
         self._database = database
+        self._jobs = jobs
+
+    @property
+    def dead_jobs(self) -> Sequence[str]:
+        """The jobs that ended although they should run: only a new start of the process brings them back."""
+        return self._jobs.dead
 
     async def is_ready(self) -> bool:
         """Whether the database answers; an error of the database is raised as it comes."""

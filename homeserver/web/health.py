@@ -19,8 +19,9 @@ _log = structlog.get_logger(__name__)
 
 
 async def healthz(request: web.Request) -> web.Response:
-    """`GET /healthz`: the process runs."""
-    del request
+    """`GET /healthz`: the process runs; 503 when one of its jobs has died, which only a new start cures."""
+    if dead := request.app[HEALTH].dead_jobs:
+        return json_answer(orjson.dumps({"status": "failing", "dead_jobs": list(dead)}), status=503)
     return json_answer(b'{"status":"alive"}')
 
 

@@ -33,6 +33,7 @@ STATUS_OF: Final[Mapping[type[errors.HomeServerError], int]] = MappingProxyType(
         errors.Conflict: 409,
         errors.TooMany: 429,
         errors.SpoolFull: 507,
+        errors.SpoolBroken: 410,
         errors.RemoteError: 502,
         errors.RemoteUnavailable: 503,
         # What the storage says of this user's file or account: neither a broken gateway nor a conflict, which upload

@@ -129,8 +129,9 @@ def upload_words(upload: Upload) -> UploadWords:
         case StorageLeg.ASKING | StorageLeg.WAITING | StorageLeg.SENDING | StorageLeg.CLOSING:
             if upload.browser is not BrowserLeg.RECEIVED:
                 return UploadWords("receiving", "", "On its way from you.", moving=True, cancel=True)
-            again = f" {line}" if line else ""
-            return UploadWords("sending", "", f"On its way to Mes Données.{again}", moving=True, cancel=True)
+            earlier = f" Once more: {words.title}" if words else ""
+            out_whole = upload.storage is StorageLeg.CLOSING
+            return UploadWords("sending", "", f"On its way to Mes Données.{earlier}", moving=True, cancel=not out_whole)
 
 
 def _line(code: str | None) -> str:
@@ -146,6 +147,7 @@ HEADINGS: Final[Mapping[int, str]] = MappingProxyType(
         404: "Nothing here",
         405: "That is not possible here",
         409: "Not in this state",
+        410: "That is gone",
         413: "That is too large",
         422: "Mes Données said no",
         429: "A little slower, please",
