@@ -140,6 +140,7 @@ class LeftOut:
             report.longrepr = f"{reason} (HOMESERVER_TESTS_REQUIRE=all allows no skip here)"
         return report
 
+    @pytest.hookimpl(trylast=True)
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         for line in self.words():
             terminalreporter.write_line(line)

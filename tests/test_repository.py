@@ -22,6 +22,10 @@ LONGEST_MODULE: Final = 500
 PYTHONS: Final = ("3.11", "3.12", "3.13")
 # Files of others, kept as they came.
 VENDORED: Final = ("static/vendor/",)
+# Folders that git would leave out, for where there is no git.
+NOT_OURS: Final = {".git", ".venv", "build", "dist", "var", "__pycache__", ".hypothesis"} | {
+    f".{tool}_cache" for tool in ("mypy", "pytest", "ruff")
+}
 
 # Written in two halves, so that this file does not hold what it looks for.
 HOSTS: Final = [
@@ -62,7 +66,7 @@ def repository_files() -> list[str]:
     except (OSError, subprocess.CalledProcessError):
         names = []
         for folder, inside, files in os.walk(ROOT):
-            inside[:] = [name for name in inside if name not in {".venv", "build", "dist", "var", "__pycache__"}]
+            inside[:] = [name for name in inside if name not in NOT_OURS]
             names += [str((Path(folder) / name).relative_to(ROOT)) for name in files]
     return sorted(name for name in names if name and (ROOT / name).is_file())
 
