@@ -149,7 +149,6 @@ def serving(program: Path, folder: Path, **variables: str) -> Iterator[str]:
         assert server.wait(STARTS_WITHIN_S) == 0, log.read_text()
 
 
-@pytest.mark.skipif(not (ROOT / "homeserver/wiring.py").exists(), reason="there is nothing to serve yet")
 def test_the_installed_server_migrates_starts_and_serves_pages(installed: Path, elsewhere: Path) -> None:
     program = installed / "homeserver"
     settings = elsewhere / "f.toml"
