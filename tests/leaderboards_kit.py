@@ -1,0 +1,78 @@
+"""What tests of leaderboards share: a container that holds AppData, players, and values that change."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from homeserver.errors import RemoteUnavailable
+from homeserver.model import AppData, Board, Change, EntryPage, Origin, Person
+from homeserver.storage import leaderboards as store
+from homeserver.storage import people
+from homeserver.storage.database import Database, Transaction
+from tests.clock import NOON_MS, Clock
+
+KEY = b"a key for cursors in tests, long"
+BOARD = Board("letters", "Letters", "letters")
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    before: AppData
+    after: AppData
+    read_at_ms: int
+    written_at_ms: int
+
+
+@dataclass(slots=True)
+class Container:
+    """Holds AppData as a container would. Each update takes two milliseconds of the test's clock."""
+
+    clock: Clock
+    held: dict[int, dict[str, str]] = field(default_factory=dict)
+    down: bool = False
+
+    async def update(self, player: int, changes: Mapping[str, str]) -> Written:
+        if self.down:
+            raise RemoteUnavailable("no answer", service="container")
+        before = dict(self.held.get(player, {}))
+        read_at_ms = self.clock.now_ms()
+        self.clock.advance(ms=2)
+        self.held[player] = {**before, **changes}
+        return Written(before, dict(self.held[player]), read_at_ms, self.clock.now_ms())
+
+
+async def make_players(database: Database, *names: str) -> list[int]:
+    """Players whose given names are these."""
+
+    async def work(tx: Transaction) -> list[int]:
+        numbers = [await people.player_of(tx, "orkut", f"0{number}") for number, _ in enumerate(names)]
+        for player, name in zip(numbers, names, strict=True):
+            await people.observe_person(tx, player, Person(str(player), given_name=name), 1)
+        return numbers
+
+    return await database.write(work)
+
+
+async def befriend(database: Database, player: int, friends: Sequence[int]) -> None:
+    await database.write(lambda tx: people.observe_friends(tx, player, friends, 1))
+
+
+async def give(
+    database: Database, scores: Mapping[int, str | None], at_ms: int = NOON_MS, key: str = "letters"
+) -> None:
+    """Let each player's value become this, one millisecond after the other."""
+    changes = [
+        Change(player, key, None, new, at_ms + number, Origin.READ)
+        for number, (player, new) in enumerate(scores.items())
+    ]
+    await database.write(lambda tx: store.apply_changes(tx, changes, at_ms + 86_400_000))
+
+
+def ranks(page: EntryPage) -> list[str]:
+    """As a page shows them: "=38" where tied."""
+    return [f"{'=' * entry.tied}{entry.rank}" for entry in page.entries]
+
+
+def names(page: EntryPage) -> list[str]:
+    return [entry.player.name for entry in page.entries]

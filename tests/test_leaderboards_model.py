@@ -1,0 +1,212 @@
+"""Every view of every kind of board against a naive sorted list, after random histories; on both engines."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from homeserver.model import Board, Change, EntryPage, Keep, Order, Origin, Span, Ties
+from homeserver.services.leaderboards import Leaderboards
+from homeserver.storage import leaderboards as store
+from homeserver.storage import people
+from homeserver.storage.database import Database, Transaction
+from tests.clock import NOON_MS, Clock
+from tests.leaderboards_kit import KEY, Container, befriend, make_players
+from tests.naive_board import NaiveBoard, Row
+
+KINDS: Final = [
+    Board(f"{order}-{keep}-{ties}", "B", "letters", order=order, keep=keep, ties=ties, minimum=-3)
+    for order, keep, ties in itertools.product(Order, Keep, Ties)
+]
+PLAYERS: Final = ["Ana", "Bruno", "Anabela", "Carlos", "Dulce", "Eva"]
+HISTORIES: Final = st.lists(
+    st.tuples(
+        st.integers(0, len(PLAYERS) - 1),
+        # Few values, so that most are tied; -4 is out of range.
+        st.integers(-4, 3).map(str) | st.sampled_from([None, "junk", "03"]),
+        st.sampled_from([0, 0, 1, 3_600_000, 50_000_000]),
+        st.sampled_from(Origin),
+    ),
+    max_size=25,
+)
+
+
+def page_row(page: EntryPage, numbers: Mapping[str, int]) -> list[Row]:
+    return [
+        Row(numbers[entry.player.id], int(entry.score), entry.reached_ms, entry.rank or -1, entry.tied)
+        for entry in page.entries
+    ]
+
+
+@settings(
+    max_examples=max(20, settings.default.max_examples // 5) if settings.default else 20,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(
+    history=HISTORIES,
+    batch=st.integers(1, 6),
+    chosen=st.sampled_from(KINDS),
+    limit=st.integers(1, 4),
+    friends=st.sets(st.integers(1, len(PLAYERS) - 1)),
+)
+async def test_every_view_equals_the_naive_list(
+    *,
+    database: Database,
+    clock: Clock,
+    history: list[tuple[int, str | None, int, Origin]],
+    batch: int,
+    chosen: Board,
+    limit: int,
+    friends: set[int],
+) -> None:
+    leaderboards = Leaderboards(database, Container(clock), clock.now_ms, KEY)
+    await leaderboards.seed(KINDS)
+    players = await make_players(database, *PLAYERS)
+    await empty(database)
+    await befriend(database, players[0], [players[index] for index in friends])
+    cards = await database.read(lambda reader: people.cards(reader, players))
+    numbers = {card.id: player for player, card in cards.items()}
+    model = {board.id: NaiveBoard(board.order, board.keep, board.ties, least=-3) for board in KINDS}
+
+    clock.set(NOON_MS)
+    changes: list[Change] = []
+    for index, new, wait_ms, origin in history:
+        clock.advance(ms=wait_ms)
+        changes.append(Change(players[index], "letters", None, new, clock.now_ms(), origin))
+    for begin in range(0, len(changes), batch):
+        some = changes[begin : begin + batch]
+        await database.write(lambda tx, some=some: store.apply_changes(tx, some, clock.now_ms()))  # type: ignore[misc]
+        for change in some:
+            for naive in model.values():
+                naive.apply(change)
+
+    for board in KINDS:
+        for period in {"all", "day", *model[board.id].lists}:
+            whole = await leaderboards.entries(board.id, period=period, reader=None, limit=100)
+            assert page_row(whole, numbers) == model[board.id].rows(whole.period.id)
+            assert whole.total == len(whole.entries)
+            assert (whole.next, whole.previous) == (None, None)
+    for period in ("all", "week"):
+        view = View(leaderboards, chosen, period, limit, numbers)
+        current = (await leaderboards.entries(chosen.id, period=period, reader=None)).period.id
+        rows = model[chosen.id].rows(current)
+        await view.pages_lead_both_ways(rows)
+        await view.around_is_full(rows, players)
+        await view.every_rank_is_found(rows)
+        await view.friends_have_global_ranks(rows, players[0], {players[0], *(players[index] for index in friends)})
+        await view.names_are_found(rows, {player for player in players if "ana" in cards[player].name.casefold()})
+    await places_equal(leaderboards, players[1], model)
+
+
+async def empty(database: Database) -> None:
+    async def work(tx: Transaction) -> None:
+        for table in ("entries", "lists", "friendships"):
+            await tx.execute(f"DELETE FROM {table}")
+        await tx.execute("UPDATE players SET friends_synced_ms = NULL")
+
+    await database.write(work)
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One list of the service beside the rows that it should have."""
+
+    leaderboards: Leaderboards
+    board: Board
+    period: str
+    limit: int
+    numbers: Mapping[str, int]
+
+    async def pages_lead_both_ways(self, rows: list[Row]) -> None:
+        pages = await self._walk(rows, None)
+        back, cursor = [pages[-1]], pages[-1].previous
+        while cursor:
+            back.insert(0, await self._entries(cursor))
+            cursor = back[0].previous
+        assert [page_row(page, self.numbers) for page in back] == [page_row(page, self.numbers) for page in pages]
+
+    async def _walk(self, rows: list[Row], reader: int | None) -> list[EntryPage]:
+        pages = [await self._entries(None)]
+        while pages[-1].next:
+            pages.append(await self._entries(pages[-1].next))
+        found = [row for page in pages for row in page_row(page, self.numbers)]
+        assert found == rows
+        assert all(len(page.entries) == self.limit for page in pages[:-1])
+        assert pages[0].previous is None
+        return pages
+
+    async def _entries(self, cursor: str | None) -> EntryPage:
+        return await self.leaderboards.entries(
+            self.board.id, period=self.period, reader=None, limit=self.limit, cursor=cursor
+        )
+
+    async def around_is_full(self, rows: list[Row], players: Sequence[int]) -> None:
+        for player in players:
+            page = await self.leaderboards.around(self.board.id, period=self.period, reader=player, limit=self.limit)
+            found = page_row(page, self.numbers)
+            assert len(found) == min(self.limit, len(rows))
+            assert page.total == len(rows)
+            begin = rows.index(found[0]) if found else 0
+            assert found == rows[begin : begin + self.limit]
+            assert (page.previous is None, page.next is None) == (begin == 0, begin + self.limit >= len(rows))
+            mine = [index for index, row in enumerate(rows) if row.player == player]
+            assert [entry.me for entry in page.entries].count(True) == len(mine)
+            if mine:  # in the middle, unless an edge is near
+                assert begin == max(0, min(mine[0] - (self.limit - 1) // 2, len(rows) - self.limit))
+            else:
+                assert begin == 0
+
+    async def every_rank_is_found(self, rows: list[Row]) -> None:
+        for rank in range(1, len(rows) + 3):
+            page = await self.leaderboards.at_rank(
+                self.board.id, period=self.period, reader=None, rank=rank, limit=self.limit
+            )
+            shown = [row.rank for row in rows]
+            if rank in shown:
+                begin = shown.index(rank)
+            elif rank <= len(rows) and self.board.ties is not Ties.DENSE:
+                begin = rank - 1
+            else:
+                begin = max(0, len(rows) - self.limit)
+            assert page_row(page, self.numbers) == rows[begin : begin + self.limit]
+
+    async def friends_have_global_ranks(self, rows: list[Row], reader: int, friends: set[int]) -> None:
+        wanted = [row for row in rows if row.player in friends]
+        pages: list[EntryPage] = []
+        cursor: str | None = None
+        while not pages or cursor:
+            page = await self.leaderboards.friends(
+                self.board.id, period=self.period, reader=reader, limit=self.limit, cursor=cursor
+            )
+            pages.append(page)
+            cursor = page.next
+        assert [row for page in pages for row in page_row(page, self.numbers)] == wanted
+        for later, earlier in itertools.pairwise(reversed(pages)):
+            back = await self.leaderboards.friends(
+                self.board.id, period=self.period, reader=reader, limit=self.limit, cursor=later.previous
+            )
+            assert back == earlier
+
+    async def names_are_found(self, rows: list[Row], named: set[int]) -> None:
+        page = await self.leaderboards.search(
+            self.board.id, period=self.period, reader=None, text=" ÁNA ", limit=self.limit
+        )
+        assert page_row(page, self.numbers) == [row for row in rows if row.player in named][: self.limit]
+
+
+async def places_equal(leaderboards: Leaderboards, player: int, model: Mapping[str, NaiveBoard]) -> None:
+    places = await leaderboards.places(player)
+    assert [(place.board, place.period.span) for place in places] == list(itertools.product(KINDS, Span))
+    for place in places:
+        rows = model[place.board.id].rows(place.period.id)
+        mine = next((row for row in rows if row.player == player), None)
+        assert place.total == len(rows)
+        if mine is None:
+            assert (place.rank, place.tied, place.score, place.display) == (None, False, None, None)
+        else:
+            assert (place.rank, place.tied, place.score) == (mine.rank, mine.tied, str(mine.score))
