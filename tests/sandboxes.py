@@ -70,7 +70,7 @@ class SignedClient:
         headers: Mapping[str, str] | None = None,
         **oauth: Any,
     ) -> Reply:
-        """One signed request. `body` is sent as JSON, bytes as they are; `oauth` changes how oauthlib's client signs."""
+        """One signed request. `body` is sent as JSON, bytes as they are; `oauth` goes to oauthlib's client."""
         parameters = dict(query or {})
         if requestor is not None:
             parameters["xoauth_requestor_id"] = requestor
@@ -109,8 +109,8 @@ class SignedClient:
         return url, sent
 
 
-async def serve(sandbox: Sandbox) -> Client:
-    """A client of the sandbox, served on a free port of this machine. Close it when done."""
-    client = TestClient(TestServer(sandbox.app))
+async def serve(sandbox: Sandbox, port: int | None = None) -> Client:
+    """A client of the sandbox, served on `port` or a free port of this machine. Close it when done."""
+    client = TestClient(TestServer(sandbox.app, port=port))
     await client.start_server()
     return client
