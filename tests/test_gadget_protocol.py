@@ -1,0 +1,260 @@
+"""What the gadget says and hears: strict reading, exact writing, a specification that containers can use."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from lxml import etree
+
+from homeserver.errors import BadInput, TooLarge
+from homeserver.model import (
+    Board,
+    Entry,
+    EntryPage,
+    OpenedGadget,
+    Period,
+    Place,
+    PlaceChange,
+    Placed,
+    PlayerCard,
+    Span,
+    SyncState,
+)
+from homeserver.protocol import gadget
+from homeserver.protocol.gadget import EntriesQuery, GadgetSpec, Submission
+from tests.clock import NOON_MS
+
+BOARD = Board(id="letters", title="Letters written", field="letters", spans=(Span.ALL, Span.WEEK), zone="Europe/Paris")
+ALL = Period("all", Span.ALL, None, None, "Europe/Paris")
+WEEK = Period("week:2026-W47", Span.WEEK, NOON_MS - 1, NOON_MS + 86_400_000, "Europe/Paris")
+JANE = PlayerCard("p_jane", "Jane <Bennet>", "")
+
+
+# --- the query of an entries call -----------------------------------------------------------------------------------
+
+
+def test_an_empty_query_means_the_top_of_all_time() -> None:
+    assert gadget.parse_entries_query([]) == EntriesQuery("all", 20, None, False, False, None, None)
+
+
+@pytest.mark.parametrize(
+    ("pairs", "expected"),
+    [
+        ([("period", "week:2026-W47"), ("limit", "100")], EntriesQuery("week:2026-W47", 100)),
+        ([("around", "me"), ("limit", "1")], EntriesQuery(limit=1, around=True)),
+        ([("friends", "true"), ("cursor", "eyJ.a-b_c~")], EntriesQuery(friends=True, cursor="eyJ.a-b_c~")),
+        ([("at_rank", "1284310")], EntriesQuery(at_rank=1_284_310)),
+        ([("search", "  Łukasz O'Neil ")], EntriesQuery(search="Łukasz O'Neil")),
+    ],
+)
+def test_each_way_of_choosing_entries(pairs: list[tuple[str, str]], expected: EntriesQuery) -> None:
+    assert gadget.parse_entries_query(pairs) == expected
+
+
+@pytest.mark.parametrize(
+    ("pairs", "field"),
+    [
+        ([("limit", "0")], "limit"),
+        ([("limit", "101")], "limit"),
+        ([("limit", "+5")], "limit"),
+        ([("limit", "٣")], "limit"),
+        ([("limit", "")], "limit"),
+        ([("period", "week'--")], "period"),
+        ([("period", "")], "period"),
+        ([("around", "you")], "around"),
+        ([("friends", "1")], "friends"),
+        ([("at_rank", "0")], "at_rank"),
+        ([("at_rank", "-1")], "at_rank"),
+        ([("at_rank", "9" * 19)], "at_rank"),
+        ([("search", "   ")], "search"),
+        ([("search", "x" * 101)], "search"),
+        ([("cursor", "a b")], "cursor"),
+        ([("limit", "5"), ("limit", "5")], "limit"),
+        ([("colour", "red")], "colour"),
+        ([("around", "me"), ("friends", "true")], "friends"),
+        ([("at_rank", "3"), ("search", "x")], "search"),
+        ([("around", "me"), ("cursor", "abc")], "cursor"),
+        ([("search", "x"), ("cursor", "abc")], "cursor"),
+    ],
+)
+def test_what_is_wrong_with_a_query_is_named(pairs: list[tuple[str, str]], field: str) -> None:
+    with pytest.raises(BadInput) as refused:
+        gadget.parse_entries_query(pairs)
+    assert refused.value.field == field
+
+
+@given(st.lists(st.tuples(st.sampled_from(["period", "limit", "cursor", "around", "at_rank", "search"]), st.text())))
+def test_any_query_is_read_or_refused(pairs: list[tuple[str, str]]) -> None:
+    try:
+        asked = gadget.parse_entries_query(pairs)
+    except BadInput:
+        return
+    assert 1 <= asked.limit <= 100
+
+
+# --- a submitted score ----------------------------------------------------------------------------------------------
+
+
+def test_a_score_keeps_its_text() -> None:
+    body = b'{"board": "letters", "value": "9007199254740993"}'
+    assert gadget.parse_submission(body) == Submission("letters", "9007199254740993")
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        (b"", None),
+        (b"letters=4", None),
+        (b"[]", None),
+        (b'"letters"', None),
+        (b'{"board": "letters", "value": "4"', None),
+        (b'{"board": "letters"}', "value"),
+        (b'{"board": "letters", "value": 4}', "value"),
+        (b'{"board": "letters", "value": null}', "value"),
+        (b'{"board": "letters", "value": ""}', "value"),
+        (b'{"board": ["letters"], "value": "4"}', "board"),
+        (b'{"board": "letters", "value": "4", "player": "7"}', "player"),
+        (b'{"board": "letters", "value": "' + b"9" * 65 + b'"}', "value"),
+    ],
+)
+def test_what_is_wrong_with_a_score_is_named(body: bytes, field: str | None) -> None:
+    with pytest.raises(BadInput) as refused:
+        gadget.parse_submission(body)
+    assert refused.value.field == field
+
+
+def test_a_body_beyond_64_kib_is_not_parsed() -> None:
+    with pytest.raises(TooLarge):
+        gadget.parse_submission(b" " * (64 * 1024 + 1))
+
+
+# --- answers --------------------------------------------------------------------------------------------------------
+
+
+def test_times_are_utc_with_milliseconds() -> None:
+    assert gadget.iso(0) == "1970-01-01T00:00:00.000Z"
+    assert gadget.iso(NOON_MS + 7) == "2026-11-22T12:00:00.007Z"
+
+
+def test_a_page_of_entries() -> None:
+    mine = Entry(3, True, JANE, "9007199254740993", "9,007,199,254,740,993", NOON_MS, me=True)
+    unlisted = Entry(None, False, PlayerCard("p_x", "Player", "https://pictures/x.png"), "2", "2", 5, me=False)
+    page = EntryPage(BOARD, WEEK, 1_284_310, (mine, unlisted), "later", None, NOON_MS)
+    assert orjson.loads(gadget.dump_entries(page)) == {
+        "board": "letters",
+        "period": {
+            "id": "week:2026-W47",
+            "starts": "2026-11-22T11:59:59.999Z",
+            "ends": "2026-11-23T12:00:00.000Z",
+            "zone": "Europe/Paris",
+        },
+        "total": 1_284_310,
+        "entries": [
+            {
+                "rank": 3,
+                "tied": True,
+                "player": {"id": "p_jane", "name": "Jane <Bennet>", "thumbnail_url": ""},
+                "score": "9007199254740993",
+                "display": "9,007,199,254,740,993",
+                "reached": "2026-11-22T12:00:00.000Z",
+                "me": True,
+            },
+            {
+                "rank": None,
+                "tied": False,
+                "player": {"id": "p_x", "name": "Player", "thumbnail_url": "https://pictures/x.png"},
+                "score": "2",
+                "display": "2",
+                "reached": "1970-01-01T00:00:00.005Z",
+                "me": False,
+            },
+        ],
+        "next": "later",
+        "previous": None,
+        "as_of": "2026-11-22T12:00:00.000Z",
+    }
+
+
+def test_boards_and_who_asks() -> None:
+    (board,) = orjson.loads(gadget.dump_boards([BOARD]))["boards"]
+    assert board["id"] == "letters"
+    assert board["periods"] == ["all", "week"]
+    assert "field" not in board  # where in the AppData it lies is no business of the page
+
+    placed = Place(BOARD, ALL, None, False, 12, None, None)
+    me = orjson.loads(gadget.dump_me(JANE, [placed]))
+    assert me["me"]["id"] == "p_jane"
+    assert me["places"][0]["period"] == {"id": "all", "starts": None, "ends": None, "zone": "Europe/Paris"}
+    assert me["places"][0]["rank"] is None
+    assert orjson.loads(gadget.dump_me(None, [placed])) == {"me": None, "places": []}
+
+
+@pytest.mark.parametrize(("rank", "before", "passed"), [(3, 10, 7), (3, None, 0), (3, 3, 0), (5, 3, 0), (None, 3, 0)])
+def test_what_a_score_beat(rank: int | None, before: int | None, passed: int) -> None:
+    change = PlaceChange(Place(BOARD, WEEK, rank, False, 12, "4", "4"), before, is_best=True)
+    answer = orjson.loads(gadget.dump_placed(Placed(BOARD, "4", (change,))))
+    assert answer["value"] == "4"
+    assert answer["changes"][0]["passed"] == passed
+    assert answer["changes"][0]["rank_before"] == before
+
+
+def test_the_small_answers() -> None:
+    opened = OpenedGadget("secret", NOON_MS, None)
+    assert orjson.loads(gadget.dump_opened(opened)) == {
+        "token": "secret",
+        "expires": "2026-11-22T12:00:00.000Z",
+        "viewer": None,
+    }
+    assert orjson.loads(gadget.dump_sync(SyncState(None, True))) == {"synced_at": None, "queued": True}
+    assert orjson.loads(gadget.dump_link("https://h/page-link/x")) == {"url": "https://h/page-link/x"}
+
+
+# --- the specification ----------------------------------------------------------------------------------------------
+
+
+def spec(**changes: Any) -> etree._Element:
+    document = gadget.gadget_xml(
+        GadgetSpec(**{"title": "Letters & more", "description": 'Who "writes" <most>?', **changes}),
+        base_url="https://home.example",
+        script_url="https://home.example/static/gadget.js?v=0123",
+        style_url="https://home.example/static/gadget.css?v=4567",
+    )
+    assert document.startswith(b"<?xml version='1.0' encoding='UTF-8'?>")
+    return etree.fromstring(document)
+
+
+def test_the_specification_is_one_that_containers_take() -> None:
+    """Structure as in the 0.8 schema: one ModulePrefs with a title first, then Content elements of type html."""
+    module = spec(author="Ana", author_email="ana@example.org")
+    assert module.tag == "Module"
+    assert [child.tag for child in module] == ["ModulePrefs", "Content", "Content", "Content"]
+    preferences = module[0]
+    assert dict(preferences.attrib) == {
+        "title": "Letters & more",
+        "description": 'Who "writes" <most>?',
+        "author": "Ana",
+        "author_email": "ana@example.org",
+    }
+    assert preferences.xpath("Require/@feature") == ["opensocial-0.8", "dynamic-height"]
+    assert {link.get("rel"): link.get("href") for link in preferences.findall("Link")} == {
+        "event.addapp": "https://home.example/gadget/lifecycle",
+        "event.removeapp": "https://home.example/gadget/lifecycle",
+    }
+    assert module.xpath("Content/@view") == ["profile", "home", "canvas"]
+    assert module.xpath("Content/@type") == ["html"] * 3
+
+
+def test_each_view_brings_script_style_and_our_address() -> None:
+    for content in spec(action='Say "hi" ]]>').findall("Content"):
+        page = etree.HTML(content.text or "")
+        assert page.xpath("//script/@src") == ["https://home.example/static/gadget.js?v=0123"]
+        assert page.xpath("//link/@href") == ["https://home.example/static/gadget.css?v=4567"]
+        (root,) = page.xpath("//div[@id='homeserver']")
+        assert root.get("data-base") == "https://home.example"
+        assert root.get("data-view") == content.get("view")
+        assert root.get("data-action") == 'Say "hi" ]]>'
+        assert not page.xpath("//script[text()] | //style | //@style | //@onclick")
