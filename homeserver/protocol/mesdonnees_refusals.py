@@ -34,7 +34,7 @@ _STEP_ONE: Final = (
     Refusal("-3", StorageLeg.NEEDS_CONSENT, 0),
 )
 
-# Step two has texts and no codes; the codes are ours. A text is known by its beginning, whatever the case, because `[x]`
+# Step two has texts and no codes; the codes are ours. A text is known by its beginning, whatever the case: `[x]`
 # in the guide's list stands for something else each time. "occured" is the service's own spelling.
 _STEP_TWO: Final = (
     ("error while creating temporary file", Refusal("upload.tmp_create", StorageLeg.FAILED, 2)),

@@ -117,7 +117,7 @@ class Spool:
 
     @asynccontextmanager
     async def claimed(self, id_: str) -> AsyncIterator[None]:
-        """Be the one sender of a file, across the processes of this machine. The claim of a dead process is gone at once.
+        """Be the one sender of a file, across the processes of this machine; a dead process holds none.
 
         It stands beside the writer's own lock, because a file may be sent while it is still received.
 
@@ -136,7 +136,7 @@ class Spool:
         """The bytes of a file from `offset_bytes` up to `size_bytes`, in pieces of `CHUNK_BYTES`.
 
         Raises:
-            SpoolBroken: The file is gone or ends before `size_bytes`.
+            SpoolBroken: The file is gone, ends before `size_bytes`, or cannot be read.
         """
         path = self._path(id_)
         try:
@@ -148,7 +148,10 @@ class Spool:
         try:
             while offset_bytes < size_bytes:
                 wanted = min(CHUNK_BYTES, size_bytes - offset_bytes)
-                chunk = await _in_thread(partial(os.pread, descriptor, wanted, offset_bytes))
+                try:
+                    chunk = await _in_thread(partial(os.pread, descriptor, wanted, offset_bytes))
+                except OSError as error:
+                    raise SpoolBroken("The file that was kept here cannot be read any more.") from error
                 if not chunk:
                     raise SpoolBroken("The file that was kept here is shorter than it was.")
                 yield chunk

@@ -1,0 +1,274 @@
+"""The rows of uploads. Each step of the storage leg names the legs it may be taken from, so that of two who act at once
+(a sender and a person who cancels, say) only one succeeds; the other is told by `False`.
+
+A token lies in a row, sealed, only while the upload is under way: every step that ends or pauses it removes the token.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Final, cast
+
+from homeserver.model import BrowserLeg, StorageLeg, Upload
+from homeserver.storage.database import Reader, Row, Transaction
+from homeserver.storage.texts import storable
+
+UNDER_WAY: Final = frozenset({StorageLeg.ASKING, StorageLeg.WAITING, StorageLeg.SENDING, StorageLeg.CLOSING})
+"""Legs in which a sender is, or will be, at work."""
+
+REPEATABLE: Final = frozenset(
+    {
+        StorageLeg.NEEDS_CONSENT,
+        StorageLeg.NEEDS_ACTIVATION,
+        StorageLeg.NEEDS_SIGN_IN,
+        StorageLeg.OUT_OF_SPACE,
+        StorageLeg.FAILED,
+        StorageLeg.UNKNOWN,
+    }
+)
+"""Legs in which the file is kept and waits for a word of its owner."""
+
+CANCELLABLE: Final = (UNDER_WAY | REPEATABLE) - {StorageLeg.CLOSING}
+"""When every byte is out, nothing can be taken back."""
+
+KEPT: Final = UNDER_WAY | REPEATABLE
+"""Legs in which the file is still needed."""
+
+_COLUMNS: Final = (
+    "upload, storage_user, name, media_type, size_bytes, received_bytes, sent_bytes, browser, storage, attempts, "
+    "code, detail, portal_url, content_id, folder_id, created_ms, updated_ms"
+)
+
+
+def _upload(row: Row) -> Upload:
+    (
+        id_, storage_user, name, media_type, size_bytes, received_bytes, sent_bytes, browser, storage, attempts,
+        code, detail, portal_url, content_id, folder_id, created_ms, updated_ms,
+    ) = row  # fmt: skip
+    return Upload(
+        id=id_,
+        storage_user=storage_user,
+        name=name,
+        media_type=media_type,
+        size_bytes=size_bytes,
+        received_bytes=received_bytes,
+        sent_bytes=sent_bytes,
+        browser=BrowserLeg(browser),
+        storage=StorageLeg(storage),
+        attempts=attempts,
+        code=code,
+        detail=detail,
+        portal_url=portal_url,
+        content_id=content_id,
+        folder_id=folder_id,
+        created_ms=created_ms,
+        updated_ms=updated_ms,
+    )
+
+
+async def add(tx: Transaction, upload: Upload, sealed_token: str | None) -> None:
+    """Keep a new upload."""
+    await tx.execute(
+        f"INSERT INTO uploads ({_COLUMNS}, sealed_token) "  # noqa: S608 - constants
+        "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)",
+        upload.id,
+        upload.storage_user,
+        storable(upload.name),
+        upload.media_type,
+        upload.size_bytes,
+        upload.received_bytes,
+        upload.sent_bytes,
+        upload.browser.value,
+        upload.storage.value,
+        upload.attempts,
+        upload.code,
+        upload.detail,
+        upload.portal_url,
+        upload.content_id,
+        upload.folder_id,
+        upload.created_ms,
+        upload.updated_ms,
+        sealed_token,
+    )
+
+
+# --- reading --------------------------------------------------------------------------------------------------------
+
+
+async def find(reader: Reader, id_: str) -> Upload | None:
+    """One upload, whosever it is."""
+    row = await reader.fetch_one(f"SELECT {_COLUMNS} FROM uploads WHERE upload = $1", storable(id_))  # noqa: S608
+    return None if row is None else _upload(row)
+
+
+async def sealed_token(reader: Reader, id_: str) -> str | None:
+    """The token that an upload under way holds."""
+    return cast("str | None", await reader.fetch_value("SELECT sealed_token FROM uploads WHERE upload = $1", id_))
+
+
+async def of_user(reader: Reader, storage_user: str, limit: int) -> list[Upload]:
+    """A user's uploads, the newest first."""
+    rows = await reader.fetch(
+        f"SELECT {_COLUMNS} FROM uploads WHERE storage_user = $1 "  # noqa: S608
+        "ORDER BY created_ms DESC, upload DESC LIMIT $2",
+        storable(storage_user),
+        limit,
+    )
+    return [_upload(row) for row in rows]
+
+
+async def under_way(reader: Reader, prefix: str) -> list[str]:
+    """The ids, of those that begin with `prefix`, that have come whole and that a sender should be at work on."""
+    rows = await reader.fetch(
+        "SELECT upload FROM uploads WHERE browser = $1 AND storage IN (SELECT w.value FROM each_text($2) AS w) "
+        "AND substr(upload, 1, $3) = $4 ORDER BY created_ms, upload",
+        BrowserLeg.RECEIVED.value,
+        _values(UNDER_WAY),
+        len(prefix),
+        prefix,
+    )
+    return [row[0] for row in rows]
+
+
+# --- the steps of the storage leg -----------------------------------------------------------------------------------
+
+
+async def begin_attempt(tx: Transaction, id_: str, now_ms: int, *, counted: bool = True) -> bool:
+    """Ask for a URL: for another attempt, or, not `counted`, for the same one, whose URL grew old unused."""
+    return await _step(
+        tx,
+        "UPDATE uploads SET storage = 'asking', attempts = attempts + $1, sent_bytes = 0, updated_ms = $2 "
+        "WHERE upload = $3 AND storage IN (SELECT w.value FROM each_text($4) AS w)",
+        int(counted),
+        now_ms,
+        id_,
+        _values({StorageLeg.ASKING, StorageLeg.WAITING, StorageLeg.SENDING}),
+    )
+
+
+async def wait(tx: Transaction, id_: str, code: str | None, detail: str | None, now_ms: int) -> bool:
+    """Wait for a sender, or for the time of the next attempt; `code` and `detail` say what was wrong with the last."""
+    return await _step(
+        tx,
+        "UPDATE uploads SET storage = 'waiting', code = $1, detail = $2, sent_bytes = 0, updated_ms = $3 "
+        "WHERE upload = $4 AND storage IN (SELECT w.value FROM each_text($5) AS w)",
+        code,
+        _kept(detail),
+        now_ms,
+        id_,
+        _values(UNDER_WAY),
+    )
+
+
+async def send(tx: Transaction, id_: str, now_ms: int) -> bool:
+    """Begin to send the bytes."""
+    return await _step(
+        tx,
+        "UPDATE uploads SET storage = 'sending', sent_bytes = 0, updated_ms = $1 "
+        "WHERE upload = $2 AND storage IN ('asking', 'waiting')",
+        now_ms,
+        id_,
+    )
+
+
+async def note_progress(tx: Transaction, id_: str, sent_bytes: int, now_ms: int) -> bool:
+    """How much is out."""
+    return await _step(
+        tx,
+        "UPDATE uploads SET sent_bytes = $1, updated_ms = $2 WHERE upload = $3 AND storage = 'sending'",
+        sent_bytes,
+        now_ms,
+        id_,
+    )
+
+
+async def close(tx: Transaction, id_: str, now_ms: int) -> bool:
+    """Every byte is out, and the closing boundary may follow once this is committed."""
+    return await _step(
+        tx,
+        "UPDATE uploads SET storage = 'closing', sent_bytes = size_bytes, updated_ms = $1 "
+        "WHERE upload = $2 AND storage = 'sending'",
+        now_ms,
+        id_,
+    )
+
+
+async def store(tx: Transaction, id_: str, content_id: str, folder_id: str | None, now_ms: int) -> bool:
+    """The storage has it."""
+    return await _step(
+        tx,
+        "UPDATE uploads SET storage = 'stored', content_id = $1, folder_id = $2, code = NULL, detail = NULL, "
+        "portal_url = NULL, sealed_token = NULL, updated_ms = $3 WHERE upload = $4 AND storage = 'closing'",
+        storable(content_id),
+        _kept(folder_id),
+        now_ms,
+        id_,
+    )
+
+
+async def settle(
+    tx: Transaction,
+    id_: str,
+    leg: StorageLeg,
+    *,
+    code: str | None,
+    detail: str | None,
+    portal_url: str | None,
+    now_ms: int,
+) -> bool:
+    """End or pause an upload under way."""
+    return await _step(
+        tx,
+        "UPDATE uploads SET storage = $1, code = $2, detail = $3, portal_url = $4, sealed_token = NULL, "
+        "updated_ms = $5 WHERE upload = $6 AND storage IN (SELECT w.value FROM each_text($7) AS w)",
+        leg.value,
+        code,
+        _kept(detail),
+        portal_url,
+        now_ms,
+        id_,
+        _values(UNDER_WAY),
+    )
+
+
+# --- by the owner's word --------------------------------------------------------------------------------------------
+
+
+async def repeat(tx: Transaction, id_: str, storage_user: str, sealed: str, now_ms: int) -> bool:
+    """Ask again for an upload that waits for its owner's word; as `begin_attempt`, with a new token."""
+    return await _step(
+        tx,
+        "UPDATE uploads SET storage = 'asking', attempts = attempts + 1, sent_bytes = 0, portal_url = NULL, "
+        "sealed_token = $1, updated_ms = $2 WHERE upload = $3 AND storage_user = $4 AND browser = 'received' "
+        "AND storage IN (SELECT w.value FROM each_text($5) AS w)",
+        sealed,
+        now_ms,
+        id_,
+        storage_user,
+        _values(REPEATABLE),
+    )
+
+
+async def cancel(tx: Transaction, id_: str, storage_user: str, now_ms: int) -> bool:
+    """Give an upload up."""
+    return await _step(
+        tx,
+        "UPDATE uploads SET storage = 'cancelled', portal_url = NULL, sealed_token = NULL, updated_ms = $1 "
+        "WHERE upload = $2 AND storage_user = $3 AND storage IN (SELECT w.value FROM each_text($4) AS w)",
+        now_ms,
+        id_,
+        storage_user,
+        _values(CANCELLABLE),
+    )
+
+
+async def _step(tx: Transaction, sql: str, *values: object) -> bool:
+    return await tx.execute(sql, *values) == 1
+
+
+def _values(legs: Collection[StorageLeg]) -> list[str]:
+    return sorted(leg.value for leg in legs)
+
+
+def _kept(text: str | None) -> str | None:
+    return None if text is None else storable(text)
