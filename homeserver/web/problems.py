@@ -71,9 +71,14 @@ class Problem:
         return orjson.dumps({**document, **self.more})
 
 
+def status_of(kind: type[errors.HomeServerError]) -> int:
+    """The status of a class of errors: its own, else that of its nearest parent in the table."""
+    return next(STATUS_OF[parent] for parent in kind.__mro__ if parent in STATUS_OF)
+
+
 def of_error(error: errors.HomeServerError) -> Problem:
     """The problem that one of our own errors is."""
-    status = next(STATUS_OF[kind] for kind in type(error).__mro__ if kind in STATUS_OF)
+    status = status_of(type(error))
     headers: dict[str, str] = {}
     more: dict[str, Any] = {}
     detail = str(error)
@@ -103,7 +108,7 @@ def of_http(error: web.HTTPException) -> Problem:
         413: ("too_large", "That is more than this address takes."),
     }
     code, detail = known.get(error.status, ("bad_request" if error.status < 500 else "error", error.reason))
-    headers = {hdrs.ALLOW: error.headers[hdrs.ALLOW]} if hdrs.ALLOW in error.headers else {}
+    headers: dict[str, str] = {hdrs.ALLOW: error.headers[hdrs.ALLOW]} if hdrs.ALLOW in error.headers else {}
     return Problem(error.status, code, detail, headers)
 
 

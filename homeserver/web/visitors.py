@@ -36,8 +36,8 @@ VISITOR: Final = web.RequestKey("VISITOR", Visitor)
 
 async def visitor(request: web.Request) -> Visitor:
     """Who looks at this page; nobody in particular is a visitor too."""
-    if (known := request.get(VISITOR)) is not None:
-        return known
+    if VISITOR in request:
+        return request[VISITOR]
     session = await request.app[PAGE_SESSIONS].find(cookie(request, PAGE_COOKIE))
     card = None
     if session is not None and session.player is not None:
@@ -45,7 +45,8 @@ async def visitor(request: web.Request) -> Visitor:
             card = await request.app[PLAYERS].card(session.player)
         except NotFound:  # erased while signed in: the session may still hold a storage user
             card = None
-    request[VISITOR] = found = Visitor(session, card)
+    found = Visitor(session, card)
+    request[VISITOR] = found
     return found
 
 
