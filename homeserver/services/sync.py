@@ -197,6 +197,10 @@ class Sync:
 
         return await self._database.look(work)
 
+    async def settled(self) -> None:
+        """Return when nobody waits in this process any more, and none of its syncs runs."""
+        await self._waiting.join()
+
     async def run(self) -> None:
         """Sync those who wait, until cancelled. A failure is logged and stops nobody else."""
         async with asyncio.TaskGroup() as workers:
@@ -214,6 +218,7 @@ class Sync:
                 _log.exception("sync_broke", player=player)
             finally:
                 self._queued.discard(player)
+                self._waiting.task_done()
 
     async def _in_turn(self, player: int) -> None:
         """Sync the player, unless another process is at it."""
