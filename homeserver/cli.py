@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import getpass
+import logging
 import os
 import sys
 from collections.abc import Awaitable, Callable, Sequence
@@ -143,9 +144,10 @@ def _demo(options: argparse.Namespace) -> int:
     from homeserver.serving import run  # noqa: PLC0415
     from homeserver.walk import walk  # noqa: PLC0415
 
-    logs.configure()
     if options.once:
+        logs.configure(least=logging.ERROR)
         return 0 if run(walk(say)) else 1
+    logs.configure()
     folder: Path = options.folder.resolve()
     run(serve_demo(prepare(folder, options.port, options.sandbox_port), folder, say))
     return 0

@@ -152,10 +152,10 @@ class TrustedSignerSettings(Section):
 
     @model_validator(mode="after")
     def _has_its_key(self) -> Self:
-        if self.method == "RSA-SHA1" and self.certificate is None:
-            raise ValueError("RSA-SHA1 needs `certificate`, a PEM file with a certificate or a public key")
-        if self.method == "HMAC-SHA1" and self.secret is None:
-            raise ValueError("HMAC-SHA1 needs `secret`")
+        if self.method == "RSA-SHA1" and (self.certificate is None or self.secret is not None):
+            raise ValueError("RSA-SHA1 needs `certificate` (a PEM file, a public key will do) and no secret")
+        if self.method == "HMAC-SHA1" and (self.secret is None or self.certificate is not None):
+            raise ValueError("HMAC-SHA1 needs `secret`, and no certificate")
         return self
 
 

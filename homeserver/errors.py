@@ -220,7 +220,7 @@ class StorageRefused(RemoteError):
 
 
 class TokenRefused(RemoteUnauthorized):
-    """Mes Données does not accept this person's token, or not our pair. `storage_code` and `detail` are its own words."""
+    """Mes Données does not accept this person's token, or our pair. `storage_code`, `detail`: its own words."""
 
     code = "token_refused"
 

@@ -22,8 +22,8 @@ def hide_secrets(_: object, __: str, event: MutableMapping[str, Any]) -> Mutable
     return event
 
 
-def configure(*, as_json: bool | None = None) -> None:
-    """Set logging up for this process. JSON unless standard error is a terminal, or as told."""
+def configure(*, as_json: bool | None = None, least: int = logging.INFO) -> None:
+    """Set logging up for this process, from the level `least` on. JSON, unless standard error is a terminal."""
     if as_json is None:
         as_json = not sys.stderr.isatty()
     renderer = structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer()
@@ -36,7 +36,7 @@ def configure(*, as_json: bool | None = None) -> None:
             *([structlog.processors.format_exc_info] if as_json else []),
             renderer,
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        wrapper_class=structlog.make_filtering_bound_logger(least),
         logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
         cache_logger_on_first_use=False,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -23,7 +24,7 @@ from homeserver.model import NowMs
 from homeserver.protocol.dialects import DIALECTS
 from homeserver.protocol.gadget import GadgetSpec
 from homeserver.protocol.oauth1 import Credentials
-from homeserver.protocol.trusted_signers import SignatureMethod, TrustedSigner
+from homeserver.protocol.trusted_signers import TrustedSigner
 from homeserver.services.appdata import AppDataWriter
 from homeserver.services.gadget_sessions import GadgetSessions
 from homeserver.services.health import Health
@@ -35,8 +36,9 @@ from homeserver.services.players import Players
 from homeserver.services.secret_box import SecretBox, derive
 from homeserver.services.sync import Sync
 from homeserver.services.upkeep import Upkeep
+from homeserver.services.upload_verdicts import PortalRule
 from homeserver.services.uploads import Uploads
-from homeserver.storage.database import open_database
+from homeserver.storage.database import Database, open_database
 from homeserver.storage.spool import Spool
 from homeserver.web import keys
 
@@ -72,6 +74,38 @@ def make_app(settings: config.Settings, *, now_ms: NowMs = wall_clock_ms, jobs: 
     return app
 
 
+@dataclass(frozen=True, slots=True)
+class Core:
+    """What the server and the commands that do its work share: the database, the container, the boards, the sync."""
+
+    database: Database
+    session: ClientSession
+    boards: Leaderboards
+    sync: Sync
+
+
+@contextlib.asynccontextmanager
+async def open_core(settings: config.Settings, now_ms: NowMs = wall_clock_ms) -> AsyncIterator[Core]:
+    """Open the database and the way to the container; store the boards that the database lacks.
+
+    Raises:
+        OutdatedSchema: The database is not migrated.
+    """
+    name = settings.container.name
+    async with (
+        open_database(settings.database_url, settings.database.schema_name) as database,
+        open_session(max_connections=settings.container.max_connections) as session,
+    ):
+        container = container_client(settings, session, now_ms)
+        writer = AppDataWriter(database, container, name, now_ms)
+        boards = Leaderboards(
+            database, writer, now_ms, derive(settings.server.secret_key.get_secret_value(), "cursors")
+        )
+        for difference in await boards.seed(settings.boards):
+            log.warning("board_differs", difference=difference)
+        yield Core(database, session, boards, Sync(database, container, name, boards.fields, now_ms))
+
+
 async def _open(
     app: web.Application,
     settings: config.Settings,
@@ -81,48 +115,43 @@ async def _open(
     *,
     jobs: bool,
 ) -> None:
-    """Open database and connections, make the services, start the jobs; the stack closes them in reverse order."""
-    server = settings.server
-    database = await stack.enter_async_context(open_database(settings.database_url, settings.database.schema_name))
-    session = await stack.enter_async_context(open_session(max_connections=settings.container.max_connections))
-    container = container_client(settings, session, now_ms)
-    writer = AppDataWriter(database, container, now_ms)
-    boards = Leaderboards(database, writer, now_ms, derive(server.secret_key.get_secret_value(), "cursors"))
-    for difference in await boards.seed(settings.boards):
-        log.warning("board differs from the settings", difference=difference)
-    sync = Sync(database, container, settings.container.name, boards.fields, now_ms)
-    storage = storage_client(settings, session)
+    """Make the services and start the jobs; the stack closes everything in reverse order."""
+    core = await stack.enter_async_context(open_core(settings, now_ms))
+    spool = spool_of(settings)
+    await spool.prepare()
     uploads = Uploads(
-        database,
-        storage,
-        spool_of(settings),
+        core.database,
+        spool,
+        storage_client(settings, core.session),
         secret_box(settings, "uploads"),
+        portal_rule(settings),
         now_ms=now_ms,
     )
     running = Jobs()
-    app[keys.LEADERBOARDS] = boards
-    app[keys.PLAYERS] = Players(database)
-    app[keys.SYNC] = sync
+    app[keys.LEADERBOARDS] = core.boards
+    app[keys.PLAYERS] = Players(core.database)
+    app[keys.SYNC] = core.sync
     app[keys.UPLOADS] = uploads
-    app[keys.OPERATORS] = Operators(database, now_ms)
+    app[keys.OPERATORS] = Operators(core.database, now_ms)
     app[keys.PAGE_SESSIONS] = PageSessions(
-        database, secret_box(settings, "page sessions"), sandbox_sign_in(settings, session), now_ms=now_ms
+        core.database, secret_box(settings, "page sessions"), sandbox_sign_in(settings, core.session), now_ms=now_ms
     )
     app[keys.GADGET_SESSIONS] = GadgetSessions(
-        database,
+        core.database,
         signers,
-        server.public_url,
+        settings.server.public_url,
         settings.app_url,
         settings.gadget.app_id,
         now_ms=now_ms,
-        on_open=sync.request,
+        on_open=core.sync.request,
         allow_missing_body_hash=settings.gadget.allow_missing_body_hash,
     )
-    app[keys.HEALTH] = Health(database, running)
+    app[keys.HEALTH] = Health(core.database, running)
+    # A queue and a spool belong to their process and machine, so their workers always run here.
     await stack.enter_async_context(running.running("uploads", uploads.run))
-    await stack.enter_async_context(running.running("sync", sync.run))
+    await stack.enter_async_context(running.running("sync", core.sync.run))
     if jobs:
-        await stack.enter_async_context(running.running("upkeep", Upkeep(database, now_ms).run))
+        await stack.enter_async_context(running.running("upkeep", Upkeep(core.database, now_ms).run))
 
 
 # --- parts ------------------------------------------------------------------------------------------------------------
@@ -169,14 +198,25 @@ def trusted_signers(settings: config.Settings) -> tuple[TrustedSigner, ...]:
 
 
 def _signer(signer: config.TrustedSignerSettings) -> TrustedSigner:
-    named = {"container": signer.container, "key_name": signer.key_name, "own_app_only": signer.own_app_only}
-    if signer.secret is not None and signer.method == SignatureMethod.HMAC_SHA1:
-        return TrustedSigner.from_secret(signer.consumer_key, signer.secret.get_secret_value(), **named)
+    if signer.secret is not None:
+        return TrustedSigner.from_secret(
+            signer.consumer_key,
+            signer.secret.get_secret_value(),
+            container=signer.container,
+            key_name=signer.key_name,
+            own_app_only=signer.own_app_only,
+        )
     try:
         key = Path(signer.certificate or "").read_text(encoding="ascii")
     except (OSError, UnicodeDecodeError) as error:
         raise BadSettings(f"gadget.trusted_signers: {signer.certificate} cannot be read: {error}") from error
-    return TrustedSigner.from_key(signer.consumer_key, key, **named)
+    return TrustedSigner.from_key(
+        signer.consumer_key,
+        key,
+        container=signer.container,
+        key_name=signer.key_name,
+        own_app_only=signer.own_app_only,
+    )
 
 
 def secret_box(settings: config.Settings, purpose: str) -> SecretBox:
@@ -221,6 +261,12 @@ def spool_of(settings: config.Settings) -> Spool:
         file_limit_bytes=storage.max_file_bytes,
         free_floor_bytes=storage.free_floor_bytes,
     )
+
+
+def portal_rule(settings: config.Settings) -> PortalRule:
+    """Where the storage's word may send a browser."""
+    storage = settings.mesdonnees
+    return PortalRule(storage.portal_hosts, storage.portal_url, http_loopback=storage.allow_http_loopback)
 
 
 def sandbox_sign_in(settings: config.Settings, session: ClientSession) -> SandboxSignIn:

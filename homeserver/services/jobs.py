@@ -36,9 +36,9 @@ class Jobs:
             try:
                 await job()
             except Exception:
-                log.exception("job failed", job=name)
+                log.exception("job_failed", job=name)
             else:
-                log.error("job ended by itself", job=name)
+                log.error("job_ended", job=name)
             self._dead.append(name)
 
         task = asyncio.create_task(watched(), name=name)

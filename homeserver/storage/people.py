@@ -234,3 +234,13 @@ async def set_synced(tx: Transaction, player: int, began_ms: int) -> None:
         player,
         began_ms,
     )
+
+
+async def stalest(reader: Reader, container: str) -> list[int]:
+    """Everybody in the container who may have the application: never synced first, then who was synced longest ago."""
+    rows = await reader.fetch(
+        "SELECT player FROM players WHERE container = $1 AND (has_app IS NULL OR has_app = 1) "
+        "ORDER BY COALESCE(synced_ms, 0), player",
+        container,
+    )
+    return [row[0] for row in rows]

@@ -1,0 +1,138 @@
+"""`homeserver doctor`: does this set-up work with the real services? Each check says what it found and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from aiohttp import ClientSession
+
+from homeserver import config
+from homeserver.clients.container import ContainerClient
+from homeserver.clients.transport import open_session
+from homeserver.errors import (
+    HomeServerError,
+    RemoteError,
+    RemoteUnauthorized,
+    RemoteUnavailable,
+    StorageRefused,
+    TokenRefused,
+)
+from homeserver.protocol.mesdonnees import parse_upload_url
+from homeserver.serving import Say
+from homeserver.storage.database import open_database, ping
+from homeserver.wiring import container_client, storage_client, trusted_signers, wall_clock_ms
+
+WORRYING_SKEW_S: Final = 60.0
+"""Containers refuse a signature that is older than a few minutes."""
+
+NOBODY: Final = "0"
+"""Asked for where no player is named: the answer to it tells a wrong key from a right one just as well."""
+
+
+_NAME_SOMEBODY: Final = (
+    "Perhaps because nobody was named: try again with --player ID, of somebody who has the application."
+)
+_WHY_REFUSED: Final = (
+    "Either the key and secret are not those of the Developer Page, or this person does not have the application."
+)
+
+
+class Trouble(Exception):
+    """A check failed: what was found, and what to do about it."""
+
+
+async def examine(settings: config.Settings, player: str | None, say: Say) -> bool:
+    """Run every check, whatever the others say; whether all went well."""
+    async with open_session() as session:
+        client = container_client(settings, session, wall_clock_ms)
+
+        async def signed_call() -> str:
+            return await _signed_call(client, player, settings.container.base_url)
+
+        async def clock() -> str:
+            return _clock(client)
+
+        async def storage() -> str:
+            return await _storage(settings, session)
+
+        checks: tuple[tuple[str, Callable[[], Awaitable[str]]], ...] = (
+            ("database", lambda: _database(settings)),
+            ("trusted signers", lambda: _signers(settings)),
+            ("signed call", signed_call),
+            ("clock", clock),
+            ("storage", storage),
+        )
+        results = [await _check(name, check, say) for name, check in checks]
+    return all(results)
+
+
+async def _check(name: str, check: Callable[[], Awaitable[str]], say: Say) -> bool:
+    try:
+        say(f"ok      {name:<16}{await check()}")
+    except (Trouble, HomeServerError) as trouble:
+        say(f"TROUBLE {name:<16}{trouble}")
+        return False
+    return True
+
+
+async def _database(settings: config.Settings) -> str:
+    async with open_database(settings.database_url, settings.database.schema_name) as database:
+        await database.read(ping)
+    return f"{settings.database_url.partition(':')[0]} answers, its tables are up to date"
+
+
+async def _signers(settings: config.Settings) -> str:
+    signers = trusted_signers(settings)
+    if not signers:
+        raise Trouble(
+            "none, so no gadget can open a session. gadget.trusted_signers wants the container's certificate."
+        )
+    strangers = {signer.container for signer in signers} - {settings.container.name}
+    if strangers:
+        raise Trouble(
+            f"they speak for {', '.join(sorted(strangers))}, but container.name is {settings.container.name!r}: "
+            "those players could not be synced"
+        )
+    return ", ".join(f"{signer.consumer_key} by {signer.method}" for signer in signers)
+
+
+async def _signed_call(client: ContainerClient, player: str | None, base_url: str) -> str:
+    try:
+        person = await client.person(player or NOBODY)
+    except RemoteUnauthorized as error:
+        raise Trouble(f"{base_url} refused it: {error}. {_WHY_REFUSED if player else _NAME_SOMEBODY}") from error
+    except RemoteUnavailable as error:
+        raise Trouble(f"{base_url}: {error}. Is container.base_url right, and reachable from here?") from error
+    except RemoteError as error:
+        if player is None:
+            return f"accepted; nobody was named, so it answered: {error}"
+        raise Trouble(f"{base_url}: {error}") from error
+    return f"accepted; {person.id} is {person.name}"
+
+
+def _clock(client: ContainerClient) -> str:
+    skew_s = client.skew_s
+    if abs(skew_s) > WORRYING_SKEW_S:
+        raise Trouble(
+            f"the container's is {skew_s:+.0f} s from ours. Outgoing calls are corrected; "
+            "calls that it signs for the gadget may be refused as stale. Set this machine's clock (chrony, ntpd)."
+        )
+    return f"the container's is {skew_s:+.0f} s from ours"
+
+
+async def _storage(settings: config.Settings, session: ClientSession) -> str:
+    """Ask for a place with a token that nobody has: what refuses it is the service, and it does so by its own words."""
+    url = settings.mesdonnees.base_url
+    try:
+        reply = await storage_client(settings, session).call(
+            "getContentUploadURL", "homeserver-doctor", {"content_name": "doctor.txt", "content_size": "1"}
+        )
+        if reply.headers.get("www-authenticate", "").lower().startswith("basic"):
+            raise Trouble(f"{url} refuses mesdonnees.service_id and service_password. They come with the subscription.")
+        parse_upload_url(reply, hide=())
+    except RemoteUnavailable as error:
+        raise Trouble(f"{url}: {error}. Is mesdonnees.base_url right, and reachable from here?") from error
+    except (StorageRefused, TokenRefused):
+        return f"{url} answers, and knows the site; it refuses a made-up token, as it should"
+    return f"{url} answers"

@@ -1,0 +1,88 @@
+"""`homeserver sync`: fetch players now, one after the other, with a bar and a summary. Ctrl-C ends it between two."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from homeserver import config
+from homeserver.errors import HomeServerError, NotFound
+from homeserver.services.sync import Sync
+from homeserver.serving import Say
+from homeserver.storage import people
+from homeserver.wiring import open_core
+
+BAR_WIDTH: Final = 30
+
+
+@dataclass(slots=True)
+class Summary:
+    """What came of it."""
+
+    synced: int = 0
+    changed: int = 0
+    requests: int = 0
+    failed: dict[str, int] = field(default_factory=dict)
+    """How many, by what went wrong."""
+
+
+async def sync_one(settings: config.Settings, user_id: str, say: Say) -> bool:
+    """Sync the player with this id in the container; somebody who is new becomes a player.
+
+    Returns:
+        Whether it succeeded.
+    """
+    async with open_core(settings) as core:
+        player = await core.database.write(lambda tx: people.player_of(tx, settings.container.name, user_id))
+        return await _sync_these(core.sync, [player], say)
+
+
+async def sync_all(settings: config.Settings, say: Say) -> bool:
+    """Sync everybody who has the application, those who waited longest first.
+
+    Returns:
+        Whether all succeeded.
+    """
+    async with open_core(settings) as core:
+        players = await core.database.read(lambda reader: people.stalest(reader, settings.container.name))
+        if not players:
+            raise NotFound("No player is known yet. They come with the first gadget that is opened, or by --player ID.")
+        return await _sync_these(core.sync, players, say)
+
+
+async def _sync_these(sync: Sync, players: Sequence[int], say: Say) -> bool:
+    summary, began_s = Summary(), time.monotonic()
+    try:
+        for done, player in enumerate(players):
+            _show_bar(done, len(players), began_s)
+            try:
+                result = await sync.sync_player(player)
+            except HomeServerError as error:
+                summary.failed[str(error)] = summary.failed.get(str(error), 0) + 1
+                continue
+            summary.synced += 1
+            summary.changed += result.changed
+            summary.requests += result.requests
+        _show_bar(len(players), len(players), began_s)
+    finally:
+        if sys.stderr.isatty():
+            print(file=sys.stderr)
+        say(
+            f"{summary.synced} of {len(players)} players synced, {summary.requests} requests, {summary.changed} changes."
+        )
+        for reason, count in summary.failed.items():
+            say(f"{count} not synced: {reason}")
+    return not summary.failed
+
+
+def _show_bar(done: int, total: int, began_s: float) -> None:
+    """Draw progress and the time left, where somebody is looking."""
+    if not sys.stderr.isatty():
+        return
+    filled = BAR_WIDTH * done // total
+    left_s = (time.monotonic() - began_s) / done * (total - done) if done else 0.0
+    bar = "#" * filled + "." * (BAR_WIDTH - filled)
+    print(f"\r[{bar}] {done} of {total}, about {left_s:.0f} s left ", end="", file=sys.stderr, flush=True)
