@@ -68,21 +68,22 @@ async def _sync_these(sync: Sync, players: Sequence[int], say: Say) -> bool:
             summary.requests += result.requests
         _show_bar(len(players), len(players), began_s)
     finally:
-        if sys.stderr.isatty():
-            print(file=sys.stderr)
-        say(
-            f"{summary.synced} of {len(players)} players synced, {summary.requests} requests, {summary.changed} changes."
-        )
+        _draw("\n")
+        said = f"{summary.synced} of {len(players)} players synced"
+        say(f"{said}, {summary.requests} requests, {summary.changed} changes.")
         for reason, count in summary.failed.items():
             say(f"{count} not synced: {reason}")
     return not summary.failed
 
 
 def _show_bar(done: int, total: int, began_s: float) -> None:
-    """Draw progress and the time left, where somebody is looking."""
-    if not sys.stderr.isatty():
-        return
     filled = BAR_WIDTH * done // total
     left_s = (time.monotonic() - began_s) / done * (total - done) if done else 0.0
-    bar = "#" * filled + "." * (BAR_WIDTH - filled)
-    print(f"\r[{bar}] {done} of {total}, about {left_s:.0f} s left ", end="", file=sys.stderr, flush=True)
+    _draw(f"\r[{'#' * filled}{'.' * (BAR_WIDTH - filled)}] {done} of {total}, about {left_s:.0f} s left ")
+
+
+def _draw(text: str) -> None:
+    """Show progress where somebody is looking."""
+    if sys.stderr.isatty():
+        sys.stderr.write(text)
+        sys.stderr.flush()
