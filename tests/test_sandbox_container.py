@@ -369,6 +369,12 @@ async def test_a_body_that_is_no_item_changes_nothing(container: SignedClient, b
     assert container.sandbox.container.appdata_of(ELIZABETH) == before
 
 
+async def test_a_body_that_is_far_too_large_is_refused(container: SignedClient) -> None:
+    body = {"letters": "x" * 65_536}
+    reply = await container.call("PUT", f"appdata/{ELIZABETH}/@self/@app", {"fields": "letters"}, body=body)
+    assert reply.status == 413
+
+
 async def test_deleting(container: SignedClient) -> None:
     state = container.sandbox.container
     path = f"appdata/{ELIZABETH}/@self/@app"

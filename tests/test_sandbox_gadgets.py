@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import shutil
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +19,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from oauthlib.common import Request
 from oauthlib.oauth1.rfc5849 import signature as rfc5849
+from playwright.async_api import async_playwright, expect
 from yarl import URL
 
 from homeserver.sandbox import Sandbox
@@ -566,3 +568,59 @@ def test_settings_do_not_show_their_secrets() -> None:
     assert settings.service_password not in repr(settings)
     assert settings.home_url == "http://127.0.0.1:8080"
     assert settings.derive_key("a") != settings.derive_key("b")
+
+
+# --- in a browser ----------------------------------------------------------------------------------------------------
+
+SCRIPT = """<div id="out" style="height: 700px; margin: 20px 0"></div><script>
+gadgets.util.registerOnLoadHandler(function () {
+  var parameters = {}, P = gadgets.io.RequestParameters;
+  parameters[P.AUTHORIZATION] = gadgets.io.AuthorizationType.SIGNED;
+  parameters[P.METHOD] = gadgets.io.MethodType.POST;
+  parameters[P.CONTENT_TYPE] = gadgets.io.ContentType.JSON;
+  parameters[P.POST_DATA] = gadgets.io.encodeValues({a: "b c", "\\u00e9": "&"});
+  parameters[P.HEADERS] = {"X-Mine": "1"};
+  gadgets.io.makeRequest("%HOME%/session", function (answer) {
+    gadgets.io.makeRequest("http://example.com/", function (refused) {
+      document.getElementById("out").textContent = JSON.stringify([
+        answer.rc, answer.data, answer.errors, refused.rc, refused.errors.length > 0,
+        gadgets.views.getCurrentView().getName(), gadgets.util.escapeString("<&\\"'>"),
+        gadgets.util.unescapeString("&#60;&#128522;"), new gadgets.Prefs().getString("colour"),
+        new gadgets.Prefs().getMsg("hello"), new gadgets.Prefs().getLang()
+      ]);
+      gadgets.window.setTitle("Letters");
+      gadgets.window.adjustHeight();
+    });
+  }, parameters);
+});
+</script>"""
+
+
+@pytest.mark.chromium
+@pytest.mark.usefixtures("browser")
+async def test_a_gadget_runs_in_a_real_browser(sandbox: Sandbox, home: Home) -> None:
+    content = f'<p id="big">__MSG_hello__</p>{SCRIPT.replace("%HOME%", home.origin)}'
+    home.spec = home.spec.replace(b'<p id="big">__MSG_hello__ __UP_colour__ __MODULE_ID__</p>', content.encode())
+    async with async_playwright() as playwright:
+        chromium = await playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        page = await chromium.new_page()
+        complaints: list[str] = []
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        await page.goto(f"{sandbox.settings.public_url}/play?viewer={JANE}&owner={ELIZABETH}&lang=pt-BR")
+        out = page.frame_locator("#gadget").locator("#out")
+        await expect(out).to_contain_text("canvas")
+        said = json.loads(await out.inner_text())
+        await expect(page.locator("#gadget")).to_have_attribute("title", "Letters")
+        height_px = int(await page.locator("#gadget").get_attribute("height") or 0)
+        await chromium.close()
+    assert said == [
+        200, {"ok": True}, [], 403, True, "canvas", "&#60;&#38;&#34;&#39;&#62;", "<\N{SMILING FACE WITH SMILING EYES}",
+        "<red>", "Olá", "pt",
+    ]  # fmt: skip
+    assert 740 <= height_px <= 860
+    assert complaints == []
+    query = verify(home, sandbox.settings, sandbox.certificate_pem)
+    assert (query["opensocial_owner_id"], query["opensocial_viewer_id"]) == (ELIZABETH, JANE)
+    _, _, headers, body = home.calls[-1]
+    assert (body, headers["X-Mine"]) == (b"a=b%20c&%C3%A9=%26&", "1")
