@@ -7,16 +7,18 @@ import re
 import signal
 import subprocess
 import sys
-import sysconfig
 import urllib.request
 import venv
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import Distribution, distribution, distributions
 from pathlib import Path
 from typing import Final
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from homeserver import __version__
 
@@ -41,19 +43,41 @@ def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("elsewhere")
 
 
+def what_it_needs(package: Distribution) -> dict[str, Distribution]:
+    """What pip would install beside this one, by canonical name, as it lies in this environment."""
+    found: dict[str, Distribution] = {}
+    waiting = [(package, frozenset[str]())]
+    seen = set()
+    while waiting:
+        each, extras = waiting.pop()
+        for requirement in map(Requirement, each.requires or ()):
+            marker = requirement.marker
+            if marker is not None and not any(marker.evaluate({"extra": extra}) for extra in {"", *extras}):
+                continue
+            name, its_extras = canonicalize_name(requirement.name), frozenset(requirement.extras)
+            if (name, its_extras) not in seen:
+                seen.add((name, its_extras))
+                found[name] = distribution(name)
+                waiting.append((found[name], its_extras))
+    return found
+
+
 @pytest.fixture(scope="module")
 def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The programs' folder of a new environment that holds the wheel, and borrows what it depends on from this one.
+    """The programs' folder of a new environment that holds the wheel and what the wheel asks for, and nothing else.
 
-    A folder named in a .pth file is searched for packages, but its own .pth files are not read: the editable
-    installation that this environment has of the checkout stays out.
+    What it asks for is linked from this environment, so that nothing is downloaded. What only developers have is not
+    there: a server that needs some of it does not start.
     """
     folder = tmp_path_factory.mktemp("environment") / "venv"
     venv.create(folder)
     (packages,) = folder.glob("lib/python*/site-packages")
     pip = [sys.executable, "-m", "pip", "--python", str(folder), "--disable-pip-version-check"]
     subprocess.run([*pip, "install", "--quiet", "--no-deps", "--no-index", str(wheel)], check=True, cwd=folder)
-    (packages / "borrowed.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    (package,) = distributions(name="homeserver", path=[str(packages)])
+    for each in what_it_needs(package).values():
+        for top in {file.parts[0] for file in each.files or ()} - {"..", "__pycache__"}:
+            (packages / top).symlink_to(Path(str(each.locate_file(top))).resolve())
     return folder / "bin"
 
 
