@@ -145,7 +145,7 @@
   }
 
   function actions() {
-    const bar = make("div", { class: "bar" });
+    const bar = make("div", { class: "bar acts" });
     const button = (key, text, onclick, primary) => make("button", {
       type: "button", class: primary ? "button primary" : "button", "data-key": key, disabled: state.busy, onclick,
     }, text);

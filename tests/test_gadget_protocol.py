@@ -233,7 +233,7 @@ def test_the_specification_is_one_that_containers_take() -> None:
     assert module.tag == "Module"
     assert [child.tag for child in module] == ["ModulePrefs", "Content", "Content", "Content"]
     preferences = module[0]
-    assert dict(preferences.attrib) == {
+    assert dict(preferences.items()) == {
         "title": "Letters & more",
         "description": 'Who "writes" <most>?',
         "author": "Ana",

@@ -113,7 +113,7 @@ def _limit(given: Mapping[str, str]) -> int:
 
 
 def _rank(given: Mapping[str, str]) -> int | None:
-    text = _matching(given, "at_rank", _NUMBER, "a place: 1, 2, 3...")
+    text = _matching(given, "at_rank", _NUMBER, "a place, a whole number from 1 on")
     return None if text is None else int(text)
 
 

@@ -162,7 +162,8 @@ class StoragePages:
                     f"default-src 'none'; style-src 'self'; img-src data:; form-action {form_action}; "
                     "base-uri 'none'; frame-ancestors 'none'"
                 ),
-                "Referrer-Policy": "no-referrer",
+                # Not no-referrer: browsers then send `Origin: null` with a form, which the sandbox refuses.
+                "Referrer-Policy": "same-origin",
                 "X-Content-Type-Options": "nosniff",
             },
         )

@@ -119,6 +119,7 @@ async def set_headers(request: web.Request, response: web.StreamResponse) -> Non
         response.headers[hdrs.CACHE_CONTROL] = request.app[STATIC_FILES].cache_control(request)
     for name, value in security.fixed_headers(site).items():
         response.headers.setdefault(name, value)
+    response.headers[hdrs.SERVER] = "homeserver"
     if request.path.startswith(CORS_PREFIX):
         _allow_origin(request, response)
 

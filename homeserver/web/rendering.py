@@ -56,9 +56,9 @@ def render(request: web.Request, template: str, *, status: int = 200, **context:
 
 
 def moment(ms: int, zone: str = "UTC") -> str:
-    """`22 Nov 2026, 08:20 UTC`."""
+    """`22 Nov 2026, 08:20`; UTC says so, any other zone is the board's, whose page names it."""
     when = datetime.fromtimestamp(ms // 1000, UTC).astimezone(ZoneInfo(zone))
-    return f"{when.day} {when:%b %Y, %H:%M} {when.tzname()}"
+    return f"{when.day} {when:%b %Y, %H:%M}{' UTC' if zone == 'UTC' else ''}"
 
 
 def size(size_bytes: int) -> str:
