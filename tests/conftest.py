@@ -28,8 +28,6 @@ _SCHEMA_NUMBERS: Final = itertools.count(1)
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    # pytest-asyncio warns, which is an error here, unless told that a fixture's loop is its test's.
-    config._inicache.setdefault("asyncio_default_fixture_loop_scope", "function")
     requirements.install(config)
     # The settings of the developer's own server are none of the tests' business.
     for name in [name for name in os.environ if name.startswith("HOMESERVER_") and "_TESTS_" not in name]:

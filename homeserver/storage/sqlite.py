@@ -44,14 +44,20 @@ PRAGMAS: Final = (
 
 
 @functools.cache
-def translated(sql: str) -> str:
-    """Our SQL as SQLite reads it: `$2` would be a *name* there, bound by first appearance."""
-    sql = re.sub(r"\beach_(?:bigint|text)\(\$(\d+)\)", r"json_each(?\1)", sql)
-    return re.sub(r"\$(\d+)", r"?\1", sql)
+def translated(sql: str) -> tuple[str, tuple[int, ...]]:
+    """Our SQL as SQLite reads it, and which of our values each of its placeholders stands for, from 0.
+
+    `$2` would be a *name* to SQLite, bound by first appearance; and Python 3.12 warns of `?2` with a sequence. So each
+    becomes a plain `?`, whose value is found by the order.
+    """
+    order = tuple(int(number) - 1 for number in re.findall(r"\$(\d+)", sql))
+    sql = re.sub(r"\beach_(?:bigint|text)\(\$(\d+)\)", "json_each(?)", sql)
+    return re.sub(r"\$\d+", "?", sql), order
 
 
-def _bound(values: Sequence[object]) -> tuple[Any, ...]:
-    return tuple(json.dumps(value) if isinstance(value, list | tuple) else value for value in values)
+def _bound(order: tuple[int, ...], values: Sequence[object]) -> list[Any]:
+    given = [json.dumps(value) if isinstance(value, list | tuple) else value for value in values]
+    return [given[place] for place in order]
 
 
 class SqliteTransaction:
@@ -60,21 +66,26 @@ class SqliteTransaction:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
 
+    def _run(self, sql: str, values: Sequence[object]) -> sqlite3.Cursor:
+        statement, order = translated(sql)
+        return self._connection.execute(statement, _bound(order, values))
+
     async def fetch(self, sql: str, *values: object) -> list[Row]:
-        return self._connection.execute(translated(sql), _bound(values)).fetchall()
+        return self._run(sql, values).fetchall()
 
     async def fetch_one(self, sql: str, *values: object) -> Row | None:
-        return cast("Row | None", self._connection.execute(translated(sql), _bound(values)).fetchone())
+        return cast("Row | None", self._run(sql, values).fetchone())
 
     async def fetch_value(self, sql: str, *values: object) -> Any:
         row = await self.fetch_one(sql, *values)
         return None if row is None else row[0]
 
     async def execute(self, sql: str, *values: object) -> int:
-        return self._connection.execute(translated(sql), _bound(values)).rowcount
+        return self._run(sql, values).rowcount
 
     async def execute_many(self, sql: str, rows: Iterable[Sequence[object]]) -> None:
-        self._connection.executemany(translated(sql), (_bound(row) for row in rows))
+        statement, order = translated(sql)
+        self._connection.executemany(statement, (_bound(order, row) for row in rows))
 
     async def lock(self, *names: str) -> None:
         """Nothing to do: BEGIN IMMEDIATE has made us the only writer."""
@@ -87,7 +98,8 @@ class PooledReader:
         self._connection = connection
 
     async def fetch(self, sql: str, *values: object) -> list[Row]:
-        return list(await self._connection.execute_fetchall(translated(sql), _bound(values)))
+        statement, order = translated(sql)
+        return list(await self._connection.execute_fetchall(statement, _bound(order, values)))
 
     async def fetch_one(self, sql: str, *values: object) -> Row | None:
         rows = await self.fetch(sql, *values)

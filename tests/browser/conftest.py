@@ -1,0 +1,71 @@
+"""A demo on free ports, and Chromium in front of it. Each test keeps pictures in `build/screenshots/`."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Final
+
+import pytest
+from playwright.async_api import Browser, Page, async_playwright
+
+from homeserver.demo import Demo, prepare, running
+
+SCREENSHOTS: Final = Path(__file__).parents[2] / "build" / "screenshots"
+PATIENCE_MS: Final = 15_000
+
+# Chromium's own business on the network is refused here and would fill its log; root needs --no-sandbox.
+FLAGS: Final = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+KeepPicture = Callable[[Page, str], Awaitable[None]]
+
+
+@pytest.fixture
+async def demo(tmp_path: Path) -> AsyncIterator[Demo]:
+    """The product with its sandbox, begun anew."""
+    prepared = await asyncio.to_thread(prepare, tmp_path / "demo", 0, 0)
+    async with running(prepared):
+        yield prepared
+
+
+@pytest.fixture
+async def browser() -> AsyncIterator[Browser]:
+    """Debian's Chromium."""
+    async with async_playwright() as playwright:
+        chromium = await playwright.chromium.launch(executable_path=shutil.which("chromium"), args=list(FLAGS))
+        yield chromium
+        await chromium.close()
+
+
+@pytest.fixture
+async def page(browser: Browser) -> AsyncIterator[Page]:
+    """A tab of a browser that has never been here. The test fails when a page of ours has an error in its script."""
+    context = await browser.new_context(viewport={"width": 1280, "height": 900}, locale="en-GB", timezone_id="UTC")
+    context.set_default_timeout(PATIENCE_MS)
+    errors: list[str] = []
+    context.on("weberror", lambda error: errors.append(str(error.error)))
+    context.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+    yield await context.new_page()
+    await context.close()
+    assert errors == []
+
+
+@pytest.fixture
+def keep_picture() -> KeepPicture:
+    """Keep the whole page as a picture, for people to look at."""
+
+    async def keep(page: Page, name: str) -> None:
+        SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+        await page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=True)
+
+    return keep
