@@ -106,3 +106,27 @@ async def test_two_sandboxes_in_one_process_know_nothing_of_each_other(container
     assert (await SignedClient(http, other).call("GET", f"people/{JANE}/@self")).status == 401
     assert (await container.call("GET", f"people/{JANE}/@self")).status == 200
     await http.close()
+
+
+async def test_a_request_is_cut_off_while_it_is_sent(container: SignedClient) -> None:
+    cut = container.sandbox.faults.add(Fault("PUT *", read_request_bytes=5, drop=True))
+    with pytest.raises(ServerDisconnectedError):
+        await container.call("PUT", f"appdata/{ELIZABETH}/@self/@app", {"fields": "a"}, body={"a": "1"})
+    assert cut.reached.is_set()
+    assert "a" not in container.sandbox.container.appdata_of(ELIZABETH)
+
+
+async def test_forgetting_the_faults_lets_go_of_what_they_hold(container: SignedClient) -> None:
+    held = container.sandbox.faults.add(Fault("GET *", hold=True, times=None))
+    task = asyncio.create_task(container.call("GET", f"people/{JANE}/@self"))
+    await held.reached.wait()
+    container.sandbox.faults.clear()
+    assert (await task).status == 200
+    assert (await container.call("GET", f"people/{JANE}/@self")).status == 200
+
+
+async def test_a_page_that_answers_by_redirect_can_be_spoilt_too(container: SignedClient) -> None:
+    container.sandbox.faults.add(Fault("POST /people/*", headers={"Location": "/elsewhere"}))
+    url = str(container.http.make_url(f"/people/{JANE}/application"))
+    async with container.http.session.post(url, data={"action": "add"}, allow_redirects=False) as response:
+        assert (response.status, response.headers["Location"]) == (303, "/elsewhere")
