@@ -37,7 +37,7 @@ def run(main: Coroutine[Any, Any, T]) -> T:
 
 
 def listen(host: str, port: int, *, shared: bool = False) -> socket.socket:
-    """A bound socket. `shared` lets several processes listen on the same port.
+    """A socket that listens: who connects from now on waits until it is served. `shared` lets processes share a port.
 
     Raises:
         BadSettings: The port is taken, or the address is not this machine's; one sentence says so.
@@ -49,6 +49,7 @@ def listen(host: str, port: int, *, shared: bool = False) -> socket.socket:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     try:
         listener.bind((host, port))
+        listener.listen()
     except OSError as error:
         listener.close()
         if error.errno == errno.EADDRINUSE:

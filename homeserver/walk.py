@@ -192,11 +192,15 @@ async def walk(say: Say) -> bool:
     """Walk the main job on free ports and in a folder that is gone afterwards; whether every step went well."""
     with tempfile.TemporaryDirectory(prefix="homeserver-walk-") as folder:
         demo = await asyncio.to_thread(prepare, Path(folder), 0, 0)
-        async with (
-            running(demo),
-            ClientSession(cookie_jar=CookieJar(unsafe=True), timeout=ClientTimeout(total=PATIENCE_S)) as browser,
-        ):
-            return await _steps(Walk(demo, browser), say)
+        async with running(demo):
+            return await walk_through(demo, say)
+
+
+async def walk_through(demo: Demo, say: Say) -> bool:
+    """Walk through a running demo, up to the first step that fails; whether none did."""
+    timeout = ClientTimeout(total=PATIENCE_S)
+    async with ClientSession(cookie_jar=CookieJar(unsafe=True), timeout=timeout) as browser:
+        return await _steps(Walk(demo, browser), say)
 
 
 async def _steps(way: Walk, say: Say) -> bool:
