@@ -150,12 +150,12 @@ async def test_a_sync_brings_the_profile_the_friends_and_the_scores(setting: Set
 
 
 async def test_a_sync_asks_for_nothing_but_what_boards_need(setting: Setting) -> None:
-    setting.fields = ["letters", "best_time_ms"]
+    setting.fields = ["letters", "best_time"]
     await setting.synced(ELIZABETH)
     asked = [r for r in setting.sandbox.container.requests if r.path.startswith("appdata")]
     assert [(r.path, r.query["fields"]) for r in asked] == [
-        (f"appdata/{ELIZABETH}/@self/@app", "letters,best_time_ms"),
-        (f"appdata/{ELIZABETH}/@friends/@app", "letters,best_time_ms"),
+        (f"appdata/{ELIZABETH}/@self/@app", "letters,best_time"),
+        (f"appdata/{ELIZABETH}/@friends/@app", "letters,best_time"),
     ]
     assert {r.requestor for r in setting.sandbox.container.requests} == {ELIZABETH}
 

@@ -185,5 +185,5 @@ def _give_scores(chance: random.Random, society: Society) -> None:
             "last_letter_date": f"2008-{month:02d}-{day:02d}T{hour:02d}:{chance.randrange(60):02d}:00Z",
         }
         if chance.random() < 0.7:
-            values["best_time_ms"] = str(chance.randrange(21_000, 180_000))
+            values["best_time"] = f"{chance.randrange(210, 1_800) / 10:.1f}"
         society.appdata[person.id] = values
