@@ -1,0 +1,29 @@
+"""The clean-up: what has ended goes, what is in force stays."""
+
+from __future__ import annotations
+
+from homeserver.model import GadgetSession
+from homeserver.services.upkeep import Upkeep
+from homeserver.storage import leases, nonces, sessions
+from homeserver.storage.database import Database, Transaction
+from tests.clock import Clock
+
+HOUR_MS = 3_600_000
+
+
+async def test_what_has_ended_goes_and_what_is_in_force_stays(database: Database, clock: Clock) -> None:
+    now_ms = clock.now_ms()
+
+    async def fill(tx: Transaction) -> None:
+        await sessions.add_gadget_session(tx, "ends", GadgetSession(None, None, now_ms + HOUR_MS))
+        await sessions.add_gadget_session(tx, "stays", GadgetSession(None, None, now_ms + 3 * HOUR_MS))
+        await leases.acquire(tx, "ends", "somebody", now_ms=now_ms, until_ms=now_ms + HOUR_MS)
+        await nonces.use(tx, "key", now_ms // 1000, "ends")
+
+    await database.write(fill)
+    upkeep = Upkeep(database, clock.now_ms)
+    assert await upkeep.tidy() == 0
+    clock.advance(ms=2 * HOUR_MS)
+    assert await upkeep.tidy() == 3
+    assert await upkeep.tidy() == 0
+    assert await database.read(lambda reader: sessions.find_gadget_session(reader, "stays", clock.now_ms()))
