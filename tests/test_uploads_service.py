@@ -602,13 +602,16 @@ async def test_leftovers_are_removed_and_what_is_needed_is_not(house: House) -> 
     )
     (house.folder / "leftover-of-a-crash").write_bytes(b"x")
     (house.folder / "leftover-of-a-claim.sending").write_bytes(b"")
-    async with house.spool().appending("being-received-just-now") as appender:
+    async with house.spool().appending("being-received-slowly") as appender:
         await appender.append(b"x")
         await appender.finish()
+        for path in house.folder.iterdir():
+            os.utime(path, (0, 0))
+        (house.folder / "being-received-just-now").write_bytes(b"x")
         async with running(house.open()) as next_one:
             done = await house.receive(next_one)
             await house.until(next_one, done.id, L.STORED)
-        assert house.files_kept() == sorted(["being-received-just-now", waiting.id])
+        assert house.files_kept() == sorted(["being-received-just-now", "being-received-slowly", waiting.id])
 
 
 async def test_a_file_that_is_gone_is_said_so(house: House) -> None:

@@ -174,9 +174,8 @@ class MesDonneesClient:
         except RemoteError as error:
             _judge(error, body)
         finally:
-            await (
-                body.at_rest.wait()
-            )  # aiohttp cancels its writer, yet does not wait for it; `chunks` is in use till then
+            # aiohttp cancels its writer, but does not wait for it, and until it rests `chunks` is in use.
+            await body.at_rest.wait()
         if not body.is_whole:
             raise UploadUncertain("The storage says that it stored a file before it had it.", service=SERVICE)
         if receipt.size_bytes != size_bytes:

@@ -33,6 +33,9 @@ PROGRESS_MS: Final = 1000
 TICKET_MS: Final = 10_000
 """How long an upload URL may lie about: its life is unknown, and begins when it is issued."""
 
+LEFTOVER_S: Final = 3600.0
+"""How long nothing must have been written to a file that no upload needs before it is taken for a crash's leftover."""
+
 LAST_ANSWER_S: Final = 10.0
 """How long a stopping process waits for the answers to files that are out whole."""
 
@@ -158,7 +161,7 @@ class Sender:
 
         for id_ in await self._database.read(work):
             self._queue.put_nowait(id_)
-        for id_ in await self._spool.ids():
+        for id_ in await self._spool.ids(untouched_s=LEFTOVER_S):
             if not await self._is_needed(id_):
                 try:
                     async with self._spool.appending(id_):  # nobody receives it, so look again: it may be new
@@ -260,8 +263,12 @@ class Sender:
         self._sent_bytes[id_] = 0
 
         async def before_close() -> None:
-            await self._must(self._database.write(lambda tx: uploads.close(tx, id_, self._now_ms())))
-            self._closing.add(id_)
+            self._closing.add(id_)  # first: who stops us between the commit and the boundary should wait for the answer
+            try:
+                await self._must(self._database.write(lambda tx: uploads.close(tx, id_, self._now_ms())))
+            except BaseException:
+                self._closing.discard(id_)
+                raise
 
         async with aclosing(self._followed(upload)) as chunks:
             return await self._client.send(

@@ -16,6 +16,7 @@ import os
 import re
 import secrets
 import shutil
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -78,11 +79,20 @@ class Spool:
 
         await _in_thread(make)
 
-    async def ids(self) -> list[str]:
-        """The files that lie in the folder, claims left over included."""
+    async def ids(self, *, untouched_s: float = 0.0) -> list[str]:
+        """The files in the folder to which nothing was written for `untouched_s`, claims left over included."""
 
         def look() -> list[str]:
-            names = {path.name.removesuffix(_CLAIM_SUFFIX) for path in self._folder.iterdir()}
+            names: set[str] = set()
+            with os.scandir(self._folder) as entries:
+                for entry in entries:
+                    try:
+                        touched_s = entry.stat(follow_symlinks=False).st_mtime
+                    except FileNotFoundError:
+                        continue
+                    # Against the clock that stamps files, not one that a test moves.
+                    if time.time() - touched_s >= untouched_s:
+                        names.add(entry.name.removesuffix(_CLAIM_SUFFIX))
             return sorted(name for name in names if _ID.fullmatch(name))
 
         return await _in_thread(look)
