@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from typing import Any
 
 import asyncpg
 from alembic import context
-from sqlalchemy import Connection, create_engine, text
+from sqlalchemy import Connection, create_engine, event, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 # Two processes that start together must not migrate together.
 MIGRATION_LOCK = 7_263_518_402
+WAIT_S = 60
 
 
 def run(connection: Connection, schema: str | None) -> None:
@@ -23,9 +25,17 @@ def run(connection: Connection, schema: str | None) -> None:
 
 def migrate_sqlite(url: str) -> None:
     """SQLite: a plain connection; the file is created where it is missing."""
-    engine = create_engine(url)
-    with engine.begin() as connection:
-        connection.execute(text("PRAGMA journal_mode=WAL"))
+    engine = create_engine(url, connect_args={"timeout": WAIT_S, "isolation_level": None})
+
+    @event.listens_for(engine, "connect")
+    def write_ahead(connection: sqlite3.Connection, _: object) -> None:
+        connection.execute("PRAGMA journal_mode=WAL")
+
+    # Python would begin no transaction before DDL by itself: half a migration could stay, and two could run at once.
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
     with engine.begin() as connection:
         run(connection, None)
     engine.dispose()
