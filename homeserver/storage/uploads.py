@@ -117,6 +117,15 @@ async def of_user(reader: Reader, storage_user: str, limit: int) -> list[Upload]
     return [_upload(row) for row in rows]
 
 
+async def recent(reader: Reader, limit: int) -> list[Upload]:
+    """Everybody's uploads, the newest first."""
+    rows = await reader.fetch(
+        f"SELECT {_COLUMNS} FROM uploads ORDER BY created_ms DESC, upload DESC LIMIT $1",  # noqa: S608
+        limit,
+    )
+    return [_upload(row) for row in rows]
+
+
 async def under_way(reader: Reader, prefix: str) -> list[str]:
     """The ids, of those that begin with `prefix`, that have come whole and that a sender should be at work on."""
     rows = await reader.fetch(

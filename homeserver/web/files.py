@@ -17,7 +17,7 @@ from homeserver.web.rendering import render
 from homeserver.web.visitors import storage_session
 from homeserver.web.words import upload_words
 
-_PIECE_BYTES: Final = 64 * 1024
+_PIECE_BYTES: Final = 256 * 1024
 _ENVELOPE_BYTES: Final = 16 * 1024
 """What the multipart envelope may add to a file of the largest size."""
 

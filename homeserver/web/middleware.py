@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import secrets
 from typing import Final
-from urllib.parse import quote
 
 import structlog
 from aiohttp import hdrs, web
@@ -72,7 +71,7 @@ def _sign_in_place(request: web.Request) -> str | None:
     if request.path == security.ADMIN_PATH or request.path.startswith(f"{security.ADMIN_PATH}/"):
         return "/admin/sign-in"
     if request.path == "/files" or request.path.startswith("/files/"):
-        return f"/sign-in?back={quote('/files', safe='')}"
+        return "/sign-in?back=/files"
     return None
 
 

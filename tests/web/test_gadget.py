@@ -1,0 +1,298 @@
+"""The gadget's calls against the whole product: handshake, tokens, CORS, every answer as the document promises."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import pytest
+from aiohttp import web
+from lxml import etree
+from yarl import URL
+
+from homeserver.protocol.gadget import iso
+from homeserver.sandbox.people import CHARLOTTE, ELIZABETH, JANE
+from homeserver.web import setup
+from homeserver.web.keys import SITE, Site
+from homeserver.web.openapi import document
+from homeserver.web.routes import routes
+from homeserver.web.statics import StaticFiles
+from tests.web.conftest import Gadget, Reply, Stack
+
+# --- handshake ------------------------------------------------------------------------------------------------------
+
+
+async def test_a_signed_call_brings_a_token_and_names_the_viewer(stack: Stack) -> None:
+    url = URL(stack.signed("POST", "/gadget/session", viewer=ELIZABETH), encoded=True)
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    async with stack.http.post(url, headers=form, data=b"") as answer:
+        assert answer.status == 200
+        assert answer.headers["Cache-Control"] == "no-store"
+        opened = await answer.json()
+    assert opened.keys() == {"token", "expires", "viewer"}
+    assert opened["viewer"]["id"] != ELIZABETH
+    async with stack.http.post(url, headers=form, data=b"") as replayed:
+        refused = await replayed.json(content_type=None)
+        assert replayed.status == 401
+    assert refused["code"] == "signature_refused"
+    assert refused["detail"] == "the signed request was refused"  # never which check failed
+
+
+async def test_a_tampered_call_is_refused(stack: Stack) -> None:
+    url = stack.signed("POST", "/gadget/session", viewer=ELIZABETH)
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    for wrong in (url.replace(ELIZABETH, JANE), url.replace("/gadget/session", "/gadget/lifecycle")):
+        async with stack.http.post(URL(wrong, encoded=True), headers=form, data=b"") as answer:
+            assert answer.status == 401
+    async with stack.http.post(URL(url, encoded=True), data=b"x" * (64 * 1024 + 1)) as answer:
+        assert answer.status == 413
+    async with stack.http.get(URL(url, encoded=True)) as answer:
+        assert answer.status == 405
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_the_container_tells_of_people_who_leave(stack: Stack, method: Literal["GET", "POST"]) -> None:
+    gadget = await stack.open_gadget()
+    more = {"eventtype": "event.removeapp", "id": ELIZABETH}
+    url = stack.signed(method, "/gadget/lifecycle", viewer=None, **more)
+    form = {"Content-Type": "application/x-www-form-urlencoded"} if method == "POST" else {}
+    async with stack.http.request(method, URL(url, encoded=True), headers=form) as answer:
+        assert answer.status == 204
+    assert (await gadget.call("GET", "me")).status == 401
+
+
+async def test_without_a_good_token_there_is_nothing(stack: Stack) -> None:
+    for header in ("", "Bearer", "Bearer wrong", "Basic dTpw", "Bearer a b", "Bearer \u00e9", "Bearer " + "x" * 600):
+        async with stack.http.get(f"{stack.home_url}/gadget/v1/me", headers={"Authorization": header}) as answer:
+            assert answer.status == 401
+            assert answer.headers["WWW-Authenticate"] == "Bearer"
+            assert (await answer.json(content_type=None))["code"] == "not_signed_in"
+
+
+async def test_a_guest_only_reads(stack: Stack) -> None:
+    guest = await stack.open_gadget(None)
+    assert (await guest.call("GET", "me")).json == {"me": None, "places": []}
+    assert (await guest.call("GET", "boards/letters/entries")).status == 200
+    assert (await guest.call("GET", "boards/letters/entries?around=me")).status == 403
+    assert (await guest.call("GET", "boards/letters/entries?friends=true")).status == 403
+    for path, body in (("scores", {"board": "letters", "value": "4"}), ("sync", None), ("page-links", None)):
+        refused = await guest.call("POST", path, body)
+        assert (refused.status, refused.json["code"]) == (403, "forbidden")
+
+
+async def test_who_looks_at_somebody_elses_page_writes_their_own(stack: Stack) -> None:
+    jane = await stack.open_gadget(JANE, owner=ELIZABETH)
+    await jane.call("POST", "scores", {"board": "letters", "value": "7"})
+    assert stack.sandbox.container.appdata_of(JANE)["letters"] == "7"
+    assert stack.sandbox.container.appdata_of(ELIZABETH)["letters"] == "3"
+
+
+# --- the main job ---------------------------------------------------------------------------------------------------
+
+
+async def test_a_score_goes_to_the_container_and_onto_the_board(stack: Stack) -> None:
+    gadget = await stack.open_gadget()
+    before = (await gadget.call("GET", "me")).json
+    own = next(p for p in before["places"] if (p["board"], p["period"]["id"]) == ("letters", "all"))
+    assert own["score"] == "3"
+
+    placed = await gadget.call("POST", "scores", {"board": "letters", "value": "9007199254740993"})
+    assert placed.status == 201
+    assert placed.json["value"] == "9007199254740993"
+    everything = placed.json["changes"][0]
+    assert everything["period"]["id"] == "all"
+    assert (everything["rank"], everything["rank_before"]) == (1, own["rank"])
+    assert everything["passed"] == own["rank"] - 1
+    assert everything["is_best"] is True
+    values = stack.sandbox.container.appdata_of(ELIZABETH)
+    assert values["letters"] == "9007199254740993"
+    assert values["last_letter_date"] == "2008-10-30T18:30:02Z"  # other keys stay as they were
+
+    (first, *_) = (await gadget.call("GET", "boards/letters/entries?period=day")).json["entries"]
+    assert (first["rank"], first["score"], first["me"]) == (1, "9007199254740993", True)
+
+
+async def test_every_way_of_choosing_entries(stack: Stack) -> None:
+    gadget = await stack.open_gadget()
+    whole = (await gadget.call("GET", "boards/letters/entries?limit=100")).json
+    ranks = [entry["rank"] for entry in whole["entries"]]
+    assert ranks == sorted(ranks)
+    assert whole["total"] == len(ranks)
+
+    pages, cursor = [], ""
+    while True:
+        page = (await gadget.call("GET", f"boards/letters/entries?limit=7{cursor}")).json
+        pages += page["entries"]
+        if page["next"] is None:
+            break
+        cursor = f"&cursor={page['next']}"
+    assert pages == whole["entries"]
+    back = (await gadget.call("GET", f"boards/letters/entries?limit=7&cursor={page['previous']}")).json
+    assert back["entries"][-1] == whole["entries"][-len(page["entries"]) - 1]
+
+    around = (await gadget.call("GET", "boards/letters/entries?around=me&limit=5")).json["entries"]
+    assert [entry["me"] for entry in around].count(True) == 1
+    friends = (await gadget.call("GET", "boards/letters/entries?friends=true&limit=100")).json["entries"]
+    assert {entry["player"]["id"] for entry in friends} <= {entry["player"]["id"] for entry in whole["entries"]}
+    tenth = (await gadget.call("GET", "boards/letters/entries?at_rank=10&limit=1")).json["entries"]
+    assert tenth[0]["rank"] == max(rank for rank in ranks if rank <= 10)
+    jane = (await gadget.call("GET", "boards/letters/entries?search=jane+ben")).json["entries"]
+    assert [entry["player"]["name"] for entry in jane] == ["Jane Bennet"]
+
+
+async def test_wrong_questions(stack: Stack) -> None:
+    gadget = await stack.open_gadget()
+    for path, status, field in (
+        ("boards/nothing/entries", 404, None),
+        ("boards/letters/entries?period=tuesday", 400, "period"),
+        ("boards/letters/entries?cursor=made.up", 400, None),
+        ("boards/letters/entries?around=me&search=x", 400, "search"),
+        ("boards/letters/entries?limit=1000", 400, "limit"),
+    ):
+        answer = await gadget.call("GET", path)
+        assert answer.status == status
+        assert answer.headers["Content-Type"] == "application/problem+json"
+        assert field is None or answer.json["field"] == field
+
+
+async def test_wrong_scores(stack: Stack) -> None:
+    gadget = await stack.open_gadget()
+    for body, status in (
+        (b"not json", 400),
+        ({"board": "letters", "value": 4}, 400),
+        ({"board": "letters", "value": "four"}, 400),
+        ({"board": "nothing", "value": "4"}, 404),
+        (b" " * (64 * 1024 + 1), 413),
+    ):
+        assert (await gadget.call("POST", "scores", body)).status == status
+    assert stack.sandbox.container.appdata_of(ELIZABETH)["letters"] == "3"
+
+
+# --- CORS -----------------------------------------------------------------------------------------------------------
+
+
+async def test_only_the_containers_pages_may_call(stack: Stack) -> None:
+    gadget = await stack.open_gadget()
+    url = f"{stack.home_url}/gadget/v1/scores"
+    asked = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization,content-type"}
+    for origin, allowed in ((stack.sandbox_url, True), (f"{stack.sandbox_url}0", False), ("null", False)):
+        async with stack.http.options(url, headers={"Origin": origin, **asked}) as preflight:
+            assert preflight.status == 204
+            assert "Origin" in preflight.headers["Vary"]
+            granted = preflight.headers
+            assert granted.get("Access-Control-Allow-Origin") == (origin if allowed else None)
+            if allowed:
+                assert "POST" in granted["Access-Control-Allow-Methods"]
+                assert granted["Access-Control-Allow-Headers"] == "Authorization, Content-Type"
+                assert int(granted["Access-Control-Max-Age"]) > 0
+            assert "Access-Control-Allow-Credentials" not in granted
+        answer = await gadget.call("GET", "me", Origin=origin)
+        assert answer.headers.get("Access-Control-Allow-Origin") == (origin if allowed else None)
+        refused = await gadget.call("GET", "nothing", Origin=origin)
+        assert refused.headers.get("Access-Control-Allow-Origin") == (origin if allowed else None)
+    page = await stack.browser().get("/", Origin=stack.sandbox_url)
+    assert "Access-Control-Allow-Origin" not in page.headers
+
+
+# --- the document ---------------------------------------------------------------------------------------------------
+
+
+def test_every_call_of_the_gadget_is_in_the_document() -> None:
+    served = {
+        (route.method.lower(), route.path)
+        for route in routes()
+        if isinstance(route, web.RouteDef) and route.path.startswith("/gadget/") and "lifecycle" not in route.path
+    }
+    described = {(method, path) for path, methods in document("http://h")["paths"].items() for method in methods}
+    assert described == served
+
+
+def conforms(value: object, schema: dict[str, Any], schemas: dict[str, Any], where: str = "answer") -> None:
+    """Hold a value to the parts of JSON Schema that the document uses."""
+    if "$ref" in schema:
+        return conforms(value, schemas[schema["$ref"].rsplit("/", 1)[1]], schemas, where)
+    if "anyOf" in schema:
+        return None if value is None else conforms(value, schema["anyOf"][0], schemas, where)
+    if "enum" in schema:
+        assert value in schema["enum"], where
+        return None
+    kinds = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
+    python = {"string": str, "integer": int, "boolean": bool, "array": list, "object": dict, "null": type(None)}
+    assert type(value) in [python[kind] for kind in kinds], f"{where}: {value!r} is not {kinds}"
+    if isinstance(value, dict):
+        assert value.keys() <= schema["properties"].keys(), where
+        assert set(schema["required"]) <= value.keys(), where
+        for name, member in value.items():
+            conforms(member, schema["properties"][name], schemas, f"{where}.{name}")
+    elif isinstance(value, list):
+        for number, item in enumerate(value):
+            conforms(item, schema["items"], schemas, f"{where}[{number}]")
+    return None
+
+
+async def test_live_answers_are_as_the_document_says(stack: Stack) -> None:
+    gadget = await stack.open_gadget()
+    async with stack.http.get(f"{stack.home_url}/openapi.json") as answer:
+        described = await answer.json()
+    assert described["openapi"] == "3.1.0"
+    assert described["servers"] == [{"url": stack.home_url}]
+    schemas = described["components"]["schemas"]
+
+    calls: dict[tuple[str, str], Reply] = {
+        ("get", "/gadget/v1/boards"): await gadget.call("GET", "boards"),
+        ("get", "/gadget/v1/boards/{board}/entries"): await gadget.call("GET", "boards/letters/entries?period=week"),
+        ("get", "/gadget/v1/me"): await gadget.call("GET", "me"),
+        ("post", "/gadget/v1/scores"): await gadget.call("POST", "scores", {"board": "fastest", "value": "12.5"}),
+        ("post", "/gadget/v1/sync"): await gadget.call("POST", "sync"),
+        ("post", "/gadget/v1/page-links"): await gadget.call("POST", "page-links"),
+    }
+    url = URL(stack.signed("POST", "/gadget/session", viewer=CHARLOTTE), encoded=True)
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    async with stack.http.post(url, headers=form, data=b"") as answer:
+        calls["post", "/gadget/session"] = Reply(answer.status, answer.headers, await answer.read())
+
+    for path, methods in described["paths"].items():
+        for method, operation in methods.items():
+            reply = calls.pop((method, path))
+            said = operation["responses"][str(reply.status)]["content"]["application/json"]["schema"]
+            conforms(reply.json, said, schemas, path)
+    assert not calls
+    refused = await Gadget(stack.http, stack.home_url, "wrong").call("GET", "me")
+    conforms(refused.json, schemas["Problem"], schemas)
+
+
+# --- what the container fetches -------------------------------------------------------------------------------------
+
+
+async def test_the_specification_is_served_for_containers(stack: Stack) -> None:
+    async with stack.http.get(f"{stack.home_url}/gadget.xml") as answer:
+        assert answer.headers["Content-Type"] == "text/xml; charset=utf-8"
+        assert answer.headers["Cache-Control"] == "public, max-age=300"
+        module = etree.fromstring(await answer.read())
+    content = module.findtext("Content") or ""
+    address = etree.HTML(content).find(".//script").get("src")  # type: ignore[union-attr]
+    assert address is not None
+    assert address.startswith(f"{stack.home_url}/static/gadget.js?v=")
+    async with stack.http.get(URL(address, encoded=True)) as script:
+        assert script.status == 200
+        assert "immutable" in script.headers["Cache-Control"]
+        source = await script.text()
+    assert "innerHTML" not in source
+    assert stack.home_url not in source  # it takes our address from the specification
+
+
+def test_a_changed_script_has_a_changed_address(tmp_path: Any) -> None:
+    (tmp_path / "gadget.js").write_text("one")
+    before = StaticFiles(tmp_path).path("gadget.js")
+    (tmp_path / "gadget.js").write_text("two")
+    assert StaticFiles(tmp_path).path("gadget.js") != before
+
+
+def test_two_applications_in_one_process_share_nothing() -> None:
+    sites = []
+    for url in ("https://one.example", "https://two.example"):
+        app = web.Application()
+        app[SITE] = Site(public_url=url)
+        setup(app)
+        sites.append(app[SITE].public_url)
+    assert sites == ["https://one.example", "https://two.example"]
+    assert iso(0).endswith("Z")
