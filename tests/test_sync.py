@@ -290,6 +290,7 @@ async def test_a_score_written_while_a_sync_reads_is_not_undone(setting: Setting
             tx, elizabeth, {"letters": "4"}, observed_ms=written_ms, at_ms=written_ms, origin=Origin.SUBMITTED
         )
     )
+    setting.clock.advance(s=1)
     held.release.set()
     await reading
     assert (await setting.letters())[ELIZABETH] == "4"
