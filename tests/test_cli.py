@@ -18,10 +18,16 @@ from urllib.request import urlopen
 
 import pytest
 
-from homeserver import __version__, config
+from homeserver import __version__, config, logs
 from homeserver.cli import main
 
 PATIENCE_S: Final = 30.0
+
+
+@pytest.fixture(autouse=True)
+def _this_process_keeps_its_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands that run in the test's own process must not bind its log to a stream that ends with the test."""
+    monkeypatch.setattr(logs, "configure", lambda **_: None)
 
 
 @pytest.fixture

@@ -36,10 +36,11 @@ class Jobs:
             try:
                 await job()
             except Exception:
+                self._dead.append(name)
                 log.exception("job_failed", job=name)
             else:
+                self._dead.append(name)
                 log.error("job_ended", job=name)
-            self._dead.append(name)
 
         task = asyncio.create_task(watched(), name=name)
         try:
