@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from typing import Final
 
@@ -70,11 +71,24 @@ async def _file_part(request: web.Request, limit: int) -> tuple[str, str, AsyncI
         part = await reader.next()
     except (ValueError, AssertionError, RuntimeError):
         raise BadInput("The form cannot be read.", field="file") from None
-    if not isinstance(part, BodyPartReader) or part.name != "file" or not part.filename:
+    name = file_name(part.headers.get(hdrs.CONTENT_DISPOSITION, "")) if isinstance(part, BodyPartReader) else ""
+    if not isinstance(part, BodyPartReader) or not name:
         raise BadInput("Choose a file first.", field="file")
-    # Browsers write a quotation mark in a name as %22, and nothing else of what can stand in a name.
-    name = part.filename.replace("%22", '"')
     return name, part.headers.get(hdrs.CONTENT_TYPE, ""), _pieces(reader, part, limit)
+
+
+_FILE_PART: Final = re.compile(r'form-data; *name="file"; *filename="(.*)" *', re.IGNORECASE | re.DOTALL)
+_ESCAPED: Final = re.compile(r'%22|\\(["\\])', re.IGNORECASE)
+
+
+def file_name(disposition: str) -> str:
+    r"""The name in the Content-Disposition of the part `file`; empty where there is none.
+
+    Read by hand, because names are people's: two semicolons, a backslash or a slash in front are part of one. Browsers
+    write `"` as `%22` and everything else as it is; other clients write `\"` and `\\`.
+    """
+    match = _FILE_PART.fullmatch(disposition.strip())
+    return _ESCAPED.sub(lambda found: found[1] or '"', match[1]) if match else ""
 
 
 async def _pieces(reader: MultipartReader, part: BodyPartReader, limit: int) -> AsyncIterator[bytes]:

@@ -13,7 +13,7 @@ from typing import Any, Final, Literal
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import pytest
-from aiohttp import ClientResponse, ClientSession, DummyCookieJar, FormData
+from aiohttp import ClientResponse, ClientSession, DummyCookieJar
 from argon2 import PasswordHasher
 from oauthlib import oauth1
 from yarl import URL
@@ -69,7 +69,7 @@ class Browser:
     async def get(self, path: str, **headers: str) -> Reply:
         return await self.request("GET", path, headers)
 
-    async def post(self, path: str, form: Mapping[str, str] | FormData | None = None, **headers: str) -> Reply:
+    async def post(self, path: str, form: Any = None, **headers: str) -> Reply:
         said = {"Origin": self.home_url, "Sec-Fetch-Site": "same-origin"} | headers
         return await self.request("POST", path, said, form or {})
 

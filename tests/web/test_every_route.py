@@ -1,0 +1,122 @@
+"""Every address, for everybody: one table of what nobody, a stranger, the owner and each operator get there."""
+
+from __future__ import annotations
+
+from typing import Final
+from urllib.parse import urlsplit
+
+from aiohttp import web
+from aiohttp.web_urldispatcher import StaticResource
+
+from homeserver.model import Role
+from homeserver.web import setup
+from homeserver.web.keys import SITE, Site
+from tests.web.conftest import Browser, Reply, Stack
+
+SIGN_IN: Final = "303 /sign-in?back=/files"
+ADMIN: Final = "303 /admin/sign-in"
+
+# Nobody; a stranger, who is signed in to the storage as somebody else; the owner, who is the player and has the upload;
+# an operator, whatever the role. Where a redirect leads stands behind its status.
+TABLE: Final[dict[tuple[str, str], tuple[str, str, str, str]]] = {
+    ("GET", "/"): ("200", "200", "200", "200"),
+    ("GET", "/boards/{board}"): ("401", "401", "200", "401"),
+    ("GET", "/players/{player}"): ("401", "401", "200", "401"),
+    ("GET", "/files"): (SIGN_IN, "200", "200", SIGN_IN),
+    ("POST", "/files"): (SIGN_IN, "400", "400", SIGN_IN),
+    ("GET", "/files/{upload}"): (SIGN_IN, "404", "200", SIGN_IN),
+    ("POST", "/files/{upload}/send"): (SIGN_IN, "404", "303 /files", SIGN_IN),
+    ("POST", "/files/{upload}/cancel"): (SIGN_IN, "404", "303 /files", SIGN_IN),
+    ("GET", "/sign-in"): ("200", "200", "200", "200"),
+    ("GET", "/sign-in/return"): ("400", "400", "400", "400"),
+    ("GET", "/privacy"): ("200", "200", "200", "200"),
+    ("POST", "/privacy/link"): ("401", "401", "303 /privacy", "401"),
+    ("POST", "/privacy/unlink"): ("401", "303 /privacy", "303 /privacy", "401"),
+    ("GET", "/page-link/{token}"): ("200", "200", "200", "200"),
+    ("GET", "/admin"): (ADMIN, ADMIN, ADMIN, "200"),
+    ("GET", "/admin/sign-in"): ("200", "200", "200", "200"),
+    ("POST", "/admin/sign-in"): ("401", "401", "401", "401"),
+    ("GET", "/gadget.xml"): ("200", "200", "200", "200"),
+    ("POST", "/gadget/session"): ("401", "401", "401", "401"),
+    ("GET", "/gadget/lifecycle"): ("401", "401", "401", "401"),
+    ("POST", "/gadget/lifecycle"): ("401", "401", "401", "401"),
+    ("GET", "/gadget/v1/boards"): ("401", "401", "401", "401"),
+    ("GET", "/gadget/v1/boards/{board}/entries"): ("401", "401", "401", "401"),
+    ("GET", "/gadget/v1/me"): ("401", "401", "401", "401"),
+    ("POST", "/gadget/v1/scores"): ("401", "401", "401", "401"),
+    ("POST", "/gadget/v1/sync"): ("401", "401", "401", "401"),
+    ("POST", "/gadget/v1/page-links"): ("401", "401", "401", "401"),
+    ("GET", "/healthz"): ("200", "200", "200", "200"),
+    ("GET", "/readyz"): ("200", "200", "200", "200"),
+    ("GET", "/openapi.json"): ("200", "200", "200", "200"),
+    # These end sessions or begin them, so they come last.
+    ("POST", "/sign-in"): ("303 elsewhere", "303 elsewhere", "303 elsewhere", "303 elsewhere"),
+    ("POST", "/page-link/{token}"): ("303 /", "303 /", "303 /", "303 /"),
+    ("POST", "/sign-out"): ("303 /", "303 /", "303 /", "303 /"),
+    ("POST", "/admin/sign-out"): (ADMIN, ADMIN, ADMIN, ADMIN),
+}
+
+
+def test_the_table_has_every_route() -> None:
+    app = web.Application()
+    app[SITE] = Site(public_url="https://home.example")
+    setup(app)
+    served = {
+        (route.method, route.resource.canonical)
+        for route in app.router.routes()
+        if route.resource is not None and not isinstance(route.resource, StaticResource) and route.method != "HEAD"
+    }
+    assert served == TABLE.keys()
+
+
+async def test_everybody_gets_what_the_table_says(stack: Stack) -> None:
+    owner = await stack.player()
+    await owner.sign_in_to_storage("paul")
+    stranger = stack.browser()
+    await stranger.sign_in_to_storage("marie")
+    operators = {role: stack.browser() for role in Role}
+    for role, browser in operators.items():
+        assert (await browser.sign_in_as_operator(role.value)).status == 303
+    visitors = [(0, stack.browser()), (1, stranger), (2, owner), *((3, browser) for browser in operators.values())]
+
+    gadget = await stack.open_gadget()
+    form = {"Content-Type": "multipart/form-data; boundary=b", "Accept": "application/json"}
+    file = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\nx\r\n--b--\r\n'
+    upload = (await owner.post("/files", file, **form)).json["id"]
+    named = {
+        "{board}": "letters",
+        "{player}": (await gadget.call("GET", "me")).json["me"]["id"],
+        "{upload}": upload,
+    }
+
+    wrong = []
+    for (method, pattern), expected in TABLE.items():
+        for column, browser in visitors:
+            path = pattern
+            if "{token}" in path:
+                link = urlsplit((await gadget.call("POST", "page-links")).json["url"])
+                path = link.path
+            for name, value in named.items():
+                path = path.replace(name, value)
+            got = outcome(await ask(browser, method, path))
+            if got != expected[column]:
+                wrong.append((method, pattern, column, got, expected[column]))
+    assert wrong == []
+
+
+async def ask(browser: Browser, method: str, path: str) -> Reply:
+    return await (browser.get(path) if method == "GET" else browser.post(path))
+
+
+def outcome(reply: Reply) -> str:
+    if reply.status != 303:
+        return str(reply.status)
+    return f"303 {reply.location if reply.location.startswith('/') else 'elsewhere'}"
+
+
+async def test_heads_say_what_gets_would(stack: Stack) -> None:
+    owner = await stack.player()
+    for path in ("/", "/boards/letters", "/gadget.xml", "/healthz", "/openapi.json", "/static/site.css"):
+        head, got = await owner.request("HEAD", path, {}), await owner.get(path)
+        assert (head.status, head.body) == (got.status, b"")
+        assert head.headers["Content-Type"] == got.headers["Content-Type"]
