@@ -7,12 +7,15 @@ import hashlib
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from aiohttp import ClientSession
+from aiohttp.base_protocol import BaseProtocol
+from aiohttp.http import StreamWriter
 
-from homeserver.clients.mesdonnees import MesDonneesClient
+from homeserver.clients.mesdonnees import MesDonneesClient, _FileBody
 from homeserver.clients.sign_in import SandboxSignIn
 from homeserver.clients.transport import open_session
 from homeserver.errors import (
@@ -340,6 +343,34 @@ async def test_when_it_is_cancelled_the_chunks_are_free_again(
     assert not service.storage.files
 
 
+async def test_a_boundary_that_cannot_leave_makes_nothing_uncertain() -> None:
+    """The line goes down while the caller writes down that the boundary follows: that is certain, so it is said so."""
+
+    class DownAtTheEnd(StreamWriter):
+        transport = None
+
+        async def write(self, chunk: Any, *, drain: bool = True, LIMIT: int = 0) -> None:  # noqa: N803 - aiohttp's
+            written.append(bytes(chunk))
+
+    async def before_close() -> None:
+        written.append(b"closing")
+
+    written: list[bytes] = []
+    loop = asyncio.get_running_loop()
+    body = _FileBody(
+        pieces(b"ab"),
+        (b"head", b"tail"),
+        size_bytes=2,
+        on_progress=lambda _: None,
+        before_close=before_close,
+        idle_s=5,
+    )
+    with pytest.raises(ConnectionResetError):
+        await body.write(DownAtTheEnd(BaseProtocol(loop), loop))
+    assert written == [b"head", b"ab", b"closing"]
+    assert not body.is_whole
+
+
 # --- addresses and secrets ------------------------------------------------------------------------------------------
 
 
@@ -440,8 +471,9 @@ async def test_a_storage_that_takes_nothing_more_is_given_up(session: ClientSess
     host, port = server.sockets[0].getsockname()
     try:
         send = Sending(client_of("http://127.0.0.1:1/V1", session, idle_s=0.1))
-        with pytest.raises(RemoteUnavailable):
-            await send(Ticket(url=f"http://{host}:{port}/", cookie="a=b"), content=b"x" * 32_000_000)
+        async with asyncio.timeout(10):
+            with pytest.raises(RemoteUnavailable):
+                await send(Ticket(url=f"http://{host}:{port}/", cookie="a=b"), content=b"x" * 32_000_000)
         assert send.closings == 0
     finally:
         stalled.set()
@@ -460,8 +492,9 @@ async def test_a_storage_that_never_answers_is_uncertain(session: ClientSession)
     host, port = server.sockets[0].getsockname()
     try:
         send = Sending(client_of("http://127.0.0.1:1/V1", session, answer_s=0.1))
-        with pytest.raises(UploadUncertain):
-            await send(Ticket(url=f"http://{host}:{port}/", cookie="a=b"))
+        async with asyncio.timeout(10):
+            with pytest.raises(UploadUncertain):
+                await send(Ticket(url=f"http://{host}:{port}/", cookie="a=b"))
     finally:
         held.set()
         server.close()

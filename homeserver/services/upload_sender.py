@@ -288,10 +288,7 @@ class Sender:
             async for chunk in chunks:
                 if self._now_ms() - noted_ms >= PROGRESS_MS:
                     noted_ms = self._now_ms()
-                    sent_bytes = self._sent_bytes.get(id_, 0)
-                    await self._must(
-                        self._database.write(lambda tx, n=sent_bytes: uploads.note_progress(tx, id_, n, self._now_ms()))
-                    )
+                    await self._note_progress(id_, self._sent_bytes.get(id_, 0))
                 yield chunk
 
     async def _token(self, id_: str) -> str:
@@ -306,6 +303,9 @@ class Sender:
     async def _must(self, step: Awaitable[bool]) -> None:
         if not await step:
             raise _Withdrawn("the upload is not where it was")
+
+    async def _note_progress(self, id_: str, sent_bytes: int) -> None:
+        await self._must(self._database.write(lambda tx: uploads.note_progress(tx, id_, sent_bytes, self._now_ms())))
 
     async def _wait(self, id_: str, verdict: Verdict | None) -> None:
         code, detail = (None, None) if verdict is None else (verdict.code, verdict.detail)
