@@ -141,8 +141,8 @@ class Container:
         start = int(request.query.get("startIndex", self.first_index)) - self.first_index
         if self.ignores_start:
             start = 0
+        self.beyond += int(request.query.get("startIndex", 0)) > len(rows)
         if start > len(rows):
-            self.beyond += 1
             return web.Response(status=500, text="<html>IndexOutOfBounds</html>")
         page = [self.person(row) for row in rows[start : start + count]]
         answer = {"startIndex": start, "entry": page}
