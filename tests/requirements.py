@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 import shutil
 import subprocess
 from collections import Counter
@@ -62,6 +63,25 @@ def python(version: str) -> Path | None:
     return None
 
 
+def java(oldest: int) -> Requirement:
+    """A JDK of this release or a later one."""
+
+    @functools.cache
+    def missing() -> str | None:
+        if not shutil.which("java"):
+            return "not installed (apt-get install default-jdk-headless)"
+        try:
+            done = subprocess.run(["java", "-version"], capture_output=True, text=True, check=False, timeout=30)
+        except (OSError, subprocess.TimeoutExpired):
+            return "it does not run"
+        found = re.search(r'version "(\d+)', done.stderr)
+        if done.returncode != 0 or found is None:
+            return "it does not run"
+        return None if int(found[1]) >= oldest else f"the one here has release {found[1]}"
+
+    return Requirement(f"a JDK ({oldest} or later)", missing)
+
+
 def another_python(version: str) -> Requirement:
     """A Python that can make environments."""
     return Requirement(f"Python {version}", lambda: None if python(version) else "not found, or it does not run")
@@ -72,7 +92,7 @@ REQUIREMENTS: Final[dict[str, Requirement]] = {
     "chromium": command("chromium", "chromium", demanded=True, title="Chromium"),
     "xmlsec": command("xmlsec1", "xmlsec1", demanded=True),
     "node": command("node", "nodejs", demanded=True, title="Node.js"),
-    "jdk": command("javac", "default-jdk-headless", title="a JDK"),
+    "jdk": java(17),
     "maven": command("mvn", "maven", title="Maven"),
     "nginx": command("nginx", "nginx"),
     "systemd": command("systemd-analyze", "systemd", title="systemd"),
@@ -82,6 +102,8 @@ REQUIREMENTS: Final[dict[str, Requirement]] = {
     "python3.13": another_python("3.13"),
 }
 MARKERS: Final = ("postgres", "chromium", "xmlsec", "node")
+ELSEWHERE: Final = {"long": ("long test", "test-long"), "interop": ("interoperability test", "interop")}
+"""Markers of tests that run only when asked for by name (`-m`): what to call them, and who asks."""
 
 
 def needed_by(item: pytest.Item) -> list[str]:
@@ -96,12 +118,12 @@ def needed_by(item: pytest.Item) -> list[str]:
 
 
 class LeftOut:
-    """The pytest plugin: skips, insists, leaves out what is long, and says at the end what was left out."""
+    """The pytest plugin: skips, insists, leaves out what has a command of its own, and says at the end what it left."""
 
     def __init__(self, *, insist: bool) -> None:
         self._insist = insist
         self._missing: Counter[str] = Counter()
-        self._long = 0
+        self._elsewhere: Counter[str] = Counter()
 
     def pytest_itemcollected(self, item: pytest.Item) -> None:
         if "postgres_url" in getattr(item, "fixturenames", ()):
@@ -111,13 +133,14 @@ class LeftOut:
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
         for item in items:
             needed_by(item)  # a need that nobody knows ends the run before it begins
-        if "long" in config.option.markexpr:
-            return
-        long = [item for item in items if item.get_closest_marker("long")]
-        self._long = len(long)
-        if long:
-            config.hook.pytest_deselected(items=long)
-            items[:] = [item for item in items if not item.get_closest_marker("long")]
+        for marker in ELSEWHERE:
+            if marker in config.option.markexpr:
+                continue
+            left = [item for item in items if item.get_closest_marker(marker)]
+            self._elsewhere[marker] = len(left)
+            if left:
+                config.hook.pytest_deselected(items=left)
+                items[:] = [item for item in items if not item.get_closest_marker(marker)]
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
@@ -150,8 +173,9 @@ class LeftOut:
         for name, count in self._missing.items():
             requirement = REQUIREMENTS[name]
             yield f"Left out: {_tests(count)} for want of {requirement.title}: {requirement.missing()}."
-        if self._long:
-            yield f"Left out: {_tests(self._long, 'long test')}; `make test-long` runs them."
+        for marker, (noun, target) in ELSEWHERE.items():
+            if self._elsewhere[marker]:
+                yield f"Left out: {_tests(self._elsewhere[marker], noun)}; `make {target}` runs them."
 
 
 def _tests(count: int, noun: str = "test") -> str:

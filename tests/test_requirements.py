@@ -23,7 +23,7 @@ def pytest_configure(config):
     for name in os.environ["MISSING"].split():
         known = requirements.REQUIREMENTS[name]
         requirements.REQUIREMENTS[name] = requirements.Requirement(known.title, lambda: "made up", known.demanded)
-    for marker in requirements.MARKERS + ("long",):
+    for marker in (*requirements.MARKERS, *requirements.ELSEWHERE):
         config.addinivalue_line("markers", marker)
     requirements.install(config)
 """
@@ -50,6 +50,10 @@ def test_skipped_by_itself(): pytest.skip("for a reason of its own")
 
 @pytest.mark.long
 def test_long(): pass
+
+@pytest.mark.interop
+@pytest.mark.needs("jdk")
+def test_with_shindig(): pass
 """
 EVERYTHING: Final = {"postgres", "chromium", "xmlsec", "node"}
 
@@ -78,13 +82,14 @@ def test_what_is_missing_is_skipped_and_counted_in_plain_words(tmp_path: Path) -
     assert "Left out: 2 tests for want of Chromium: made up." in words
     assert "Left out: 1 test for want of nginx: made up." in words
     assert "Left out: 1 long test; `make test-long` runs them." in words
+    assert "Left out: 1 interoperability test; `make interop` runs them." in words
     assert "1 passed" in words
 
 
 def test_where_everything_is_demanded_a_skip_is_a_failure(tmp_path: Path) -> None:
     status, words = run(tmp_path, "-rs", missing="chromium nginx", require="all")
     assert status == 1
-    assert "1 failed, 1 passed, 1 skipped, 1 deselected, 1 xfailed, 2 errors" in words, words
+    assert "1 failed, 1 passed, 1 skipped, 2 deselected, 1 xfailed, 2 errors" in words, words
     assert "needs Chromium: made up (HOMESERVER_TESTS_REQUIRE=all allows no skip here)" in words
     assert "for a reason of its own (HOMESERVER_TESTS_REQUIRE=all allows no skip here)" in words
     # What is not demanded stays a skip.
@@ -124,7 +129,7 @@ def test_four_things_may_be_demanded_and_have_markers(pytestconfig: pytest.Confi
     demanded = {name for name, requirement in requirements.REQUIREMENTS.items() if requirement.demanded}
     assert demanded == EVERYTHING == set(requirements.MARKERS)
     markers = {line.partition(":")[0] for line in pytestconfig.getini("markers")}
-    assert demanded | {"long"} <= markers
+    assert demanded | set(requirements.ELSEWHERE) <= markers
 
 
 def test_a_program_that_is_not_there_is_named_with_its_package(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -132,6 +137,25 @@ def test_a_program_that_is_not_there_is_named_with_its_package(monkeypatch: pyte
     assert requirements.command("chromium", "chromium").missing() == "not installed (apt-get install chromium)"
     (tmp_path / "chromium").touch(mode=0o755)
     assert requirements.command("chromium", "chromium").missing() is None
+
+
+@pytest.mark.parametrize(
+    ("script", "reason"),
+    [
+        ("""echo 'openjdk version "17.0.15" 2025-04-15' >&2""", None),
+        ("""echo 'openjdk version "21" 2023-09-19' >&2""", None),
+        ("""echo 'java version "1.8.0_402"' >&2""", "the one here has release 1"),
+        ("exit 1", "it does not run"),
+    ],
+)
+def test_a_java_that_is_too_old_is_missing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, script: str, reason: str | None
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert "not installed" in str(requirements.java(17).missing())
+    (tmp_path / "java").write_text(f"#!/bin/sh\n{script}\n")
+    (tmp_path / "java").chmod(0o755)
+    assert requirements.java(17).missing() == reason
 
 
 def test_a_postgres_that_does_not_run_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
