@@ -181,7 +181,9 @@ def form_targets(storage: config.MesDonnees) -> tuple[str, ...]:
     """Where an answer to one of our forms may send a browser: the sign-in, and the portal's and consent's hosts."""
     sign_in = urlsplit(storage.sign_in_url)
     targets = {f"{sign_in.scheme}://{sign_in.netloc}"}
-    targets |= {f"https://*{host}" if host.startswith(".") else f"https://{host}" for host in storage.portal_hosts}
+    for host in storage.portal_hosts:
+        named = f"*{host}" if host.startswith(".") else host
+        targets |= {f"https://{named}", f"http://{named}"}  # a consent page from life is plain http
     if storage.portal_url:
         portal = urlsplit(storage.portal_url)
         targets.add(f"{portal.scheme}://{portal.netloc}")

@@ -68,3 +68,11 @@ def test_http_on_this_machine_only_when_asked_for(address: str) -> None:
 @pytest.mark.parametrize("address", ["http://10.0.0.1/", "http://a.localhost/", "http://localhost.evil.example/"])
 def test_http_elsewhere_never(address: str) -> None:
     assert not is_allowed(address, ("10.0.0.1", ".localhost", ".evil.example"), http_loopback=True)
+
+
+def test_http_on_an_allowed_host_only_for_pages_that_a_person_looks_at() -> None:
+    """The consent address in the capture from life is plain http."""
+    assert is_allowed("http://privacy.orange.fr/urm-gui/interaction.do?family=contact", HOSTS, plain_http=True)
+    assert not is_allowed("http://privacy.orange.fr/urm-gui/interaction.do?family=contact", HOSTS)
+    assert not is_allowed("http://evil.example/", HOSTS, plain_http=True)
+    assert not is_allowed("http://127.0.0.1/", HOSTS, plain_http=True)

@@ -35,10 +35,13 @@ def host_matches(host: str, allowed: Collection[str]) -> bool:
     )
 
 
-def is_allowed(address: str, hosts: Collection[str], *, http_loopback: bool = False) -> bool:
+def is_allowed(address: str, hosts: Collection[str], *, http_loopback: bool = False, plain_http: bool = False) -> bool:
     """Whether an absolute address may be used: https on one of `hosts` (see `host_matches`).
 
-    `http_loopback` also admits plain http on this machine, whatever `hosts` says: for a sandbox.
+    Args:
+        http_loopback: Also admit plain http on this machine, whatever `hosts` says: for a sandbox.
+        plain_http: Also admit plain http on `hosts`. Only for pages that a person looks at: the one consent address
+            that is known from life is of this kind.
     """
     if not _PLAIN.fullmatch(address):
         return False
@@ -49,6 +52,7 @@ def is_allowed(address: str, hosts: Collection[str], *, http_loopback: bool = Fa
         return False
     if "@" in parts.netloc:
         return False
-    if parts.scheme == "http":
-        return http_loopback and is_loopback(host)
-    return parts.scheme == "https" and bool(_HOST.fullmatch(host)) and host_matches(host, hosts)
+    if parts.scheme == "http" and http_loopback and is_loopback(host):
+        return True
+    schemes = ("https", "http") if plain_http else ("https",)
+    return parts.scheme in schemes and bool(_HOST.fullmatch(host)) and host_matches(host, hosts)

@@ -93,6 +93,8 @@ class PortalRule:
         """The address that belongs to a verdict; None where there is none, or none that may be used."""
         if verdict.leg not in _SENT_TO_PORTAL:
             return None
-        if verdict.url is not None and is_allowed(verdict.url, self.hosts, http_loopback=self.http_loopback):
+        if verdict.url is not None and is_allowed(
+            verdict.url, self.hosts, http_loopback=self.http_loopback, plain_http=True
+        ):
             return verdict.url
         return self.fallback_url

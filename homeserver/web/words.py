@@ -1,7 +1,7 @@
 """The words for everything that can happen to a file or a request, each with its code in small print.
 
 The codes are those of the Personal Content API guide ("error codes", "content upload") and the general `-3`; `upload.*`
-stands for the upload's messages, which have no code of their own.
+stands for the upload's messages, which have no code of their own; the other words are codes of our own errors.
 """
 
 from __future__ import annotations
@@ -59,6 +59,11 @@ STORAGE_WORDS: Final[Mapping[str, Words]] = MappingProxyType(
         "upload.method": Words("Mes Données refused how this site sends files.", _OPERATOR),
         "upload.preprocess": Words("Mes Données is not set up to receive files from this site.", _OPERATOR),
         "upload.postprocess": Words("Mes Données is not set up to finish files from this site.", _OPERATOR),
+        "remote_unavailable": Words("Mes Données did not answer.", _LATER),
+        "remote_garbage": Words("Mes Données gave an answer that this site cannot read.", _LATER),
+        "remote_refused": Words("Mes Données did not accept how this site asks.", _OPERATOR),
+        "spool_broken": Words("The copy that was kept here is damaged.", "Choose the file again."),
+        "error": Words("Something went wrong on this site.", _LATER),
         "unknown": Words("Mes Données refused the file and gave a reason that this site does not know.", _LATER),
     }
 )
