@@ -330,7 +330,7 @@ async def test_consent_then_send_now(house: House) -> None:
     [
         (PortalRule((), FALLBACK), FALLBACK),
         (PortalRule((), None), None),
-        (PortalRule(("127.0.0.1",), None), None),
+        (PortalRule(("elsewhere.example",), None), None),
         (PortalRule((), None, http_loopback=True), "http://127.0.0.1"),
     ],
 )
