@@ -54,6 +54,7 @@ Pairs = Sequence[tuple[str, str]]
 MAX_PARAMETERS: Final = 1000
 
 _RESERVED: Final = ("oauth_", "xoauth_", "opensocial_")
+_UNRESERVED: Final = re.compile(r"[A-Za-z0-9._~-]*")
 _BAD_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _TIMESTAMP: Final = re.compile(r"[0-9]{1,12}")
 _NONCE: Final = re.compile(r"[!-~]{1,255}")  # it is stored
@@ -69,7 +70,7 @@ class MalformedParameters(ValueError):
 
 def escape(text: str) -> str:
     """Percent-encode as RFC 5849, 3.6, wants it: everything but letters, digits, `-`, `.`, `_` and `~`."""
-    return quote(text, safe="~")
+    return text if _UNRESERVED.fullmatch(text) else quote(text, safe="~")  # most need nothing, and are known faster
 
 
 def parse_parameters(text: str) -> list[tuple[str, str]]:
@@ -285,9 +286,11 @@ def require_app(call: SignedCall, app_url: str, app_id: str | None = None, *, ow
         raise SignatureRefused("another application")
 
 
-def _parse(text: str) -> list[tuple[str, str]]:
+def _parse(text: str | bytes) -> list[tuple[str, str]]:
     try:
-        return parse_parameters(text)
+        return parse_parameters(text if isinstance(text, str) else text.decode())
+    except UnicodeError as error:
+        raise SignatureRefused("form that is not UTF-8") from error
     except MalformedParameters as error:
         raise SignatureRefused(str(error)) from error
 
@@ -342,7 +345,7 @@ def _signed_form(
     if media_type == "application/x-www-form-urlencoded":
         if given_hash is not None and request.body:
             raise SignatureRefused("oauth_body_hash beside a form")
-        form = _parse(_utf8(request.body))
+        form = _parse(request.body)
         for name in _reserved(form):
             if name in named:
                 raise SignatureRefused(f"parameter {_printable(name)} in query and body")
@@ -389,13 +392,6 @@ def _decode_base64(text: str, name: str) -> bytes:
     if b64encode(content).decode() != text:
         raise SignatureRefused(f"unreadable {name}")
     return content
-
-
-def _utf8(body: bytes) -> str:
-    try:
-        return body.decode("utf-8")
-    except UnicodeError as error:
-        raise SignatureRefused("form that is not UTF-8") from error
 
 
 def _printable(name: str) -> str:
