@@ -547,9 +547,15 @@ def test_a_page_of_html_is_no_success() -> None:
 
 def test_a_signature_that_comes_back_is_not_repeated() -> None:
     body = b"GET /x?oauth_nonce=1&oauth_signature=tR3%2BTy81&oauth_signature_method=HMAC-SHA1 oauth_signature%3DtR3"
-    for text in (plain_text(body), excerpt(body)):
+    for text in (plain_text(body), excerpt(body), plain_text(body.replace(b"=", b"&#61;"))):
         assert "tR3" not in text
         assert "oauth_signature_method=HMAC-SHA1" in text
+
+
+def test_an_error_page_is_read_with_its_escapes_undone_once() -> None:
+    """Jetty's, as Shindig 2.0.2 answers for somebody unknown."""
+    page = b"<h2>HTTP ERROR 400 Person &apos;null&apos;&nbsp;not found</h2><td>&amp;lt;b&gt;</td>"
+    assert plain_text(page) == "HTTP ERROR 400 Person 'null' not found &lt;b>"
 
 
 @pytest.mark.parametrize(

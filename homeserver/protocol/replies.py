@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
+from html import unescape
 from typing import Final
 
 EXCERPT_CHARACTERS: Final = 200
@@ -22,8 +23,8 @@ def excerpt(body: bytes) -> str:
 
 
 def plain_text(body: bytes) -> str:
-    """What an error page says: its first 200 characters without markup, runs of blanks as one."""
-    text = _MARKUP.sub(" ", body[:65536].decode("utf-8", "replace"))
+    """What an error page says: its first 200 characters without markup and escapes, runs of blanks as one."""
+    text = unescape(_MARKUP.sub(" ", body[:65536].decode("utf-8", "replace")))
     return _redacted(" ".join(text.split()))[:EXCERPT_CHARACTERS]
 
 
