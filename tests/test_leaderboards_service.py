@@ -204,20 +204,47 @@ async def test_a_cursor_stands_where_its_entry_was(database: Database, leaderboa
     assert names(await leaderboards.entries("letters", reader=None, limit=2, cursor=first.next)) == ["C", "D"]
 
 
-async def test_an_empty_page_leads_back(database: Database, leaderboards: Leaderboards) -> None:
+@pytest.mark.parametrize("left", ["AB", "CD"])
+async def test_an_empty_page_leads_back(database: Database, leaderboards: Leaderboards, left: str) -> None:
     await leaderboards.seed([BOARD])
-    a, b, c, d = await make_players(database, "A", "B", "C", "D")
-    await give(database, {a: "9", b: "8", c: "7", d: "6"})
+    players = dict(zip("ABCD", await make_players(database, *"ABCD"), strict=True))
+    await give(database, {player: str(9 - number) for number, player in enumerate(players.values())})
     first = await leaderboards.entries("letters", reader=None, limit=2)
     second = await leaderboards.entries("letters", reader=None, limit=2, cursor=first.next)
-    await give(database, {c: None, d: None})
-    beyond = await leaderboards.entries("letters", reader=None, limit=2, cursor=first.next)
-    assert (beyond.entries, beyond.next) == ((), None)
-    assert names(await leaderboards.entries("letters", reader=None, limit=2, cursor=beyond.previous)) == ["A", "B"]
-    await give(database, {a: None, b: None, c: "7", d: "6"}, at_ms=NOON_MS + 10)
-    before = await leaderboards.entries("letters", reader=None, limit=2, cursor=second.previous)
-    assert (before.entries, before.previous) == ((), None)
-    assert names(await leaderboards.entries("letters", reader=None, limit=2, cursor=before.next)) == ["C", "D"]
+    await give(database, {player: None for name, player in players.items() if name not in left})
+    beyond = first.next if left == "AB" else second.previous
+    empty = await leaderboards.entries("letters", reader=None, limit=2, cursor=beyond)
+    assert (empty.entries, empty.total) == ((), 2)
+    back, nowhere = (empty.previous, empty.next) if left == "AB" else (empty.next, empty.previous)
+    assert nowhere is None
+    assert names(await leaderboards.entries("letters", reader=None, limit=2, cursor=back)) == list(left)
+
+
+@pytest.mark.parametrize(
+    ("me", "limit", "shown"),
+    [
+        ("A", 3, "ABC"),
+        ("B", 3, "ABC"),
+        ("C", 3, "BCD"),
+        ("D", 3, "CDE"),
+        ("E", 3, "CDE"),
+        ("E", 4, "BCDE"),
+        ("C", 4, "BCDE"),
+        ("C", 1, "C"),
+        ("D", 100, "ABCDE"),
+        ("F", 2, "AB"),  # without an entry: the top
+    ],
+)
+async def test_around_me_is_a_full_page(
+    database: Database, leaderboards: Leaderboards, me: str, limit: int, shown: str
+) -> None:
+    await leaderboards.seed([BOARD])
+    players = dict(zip("ABCDEF", await make_players(database, *"ABCDEF"), strict=True))
+    await give(database, {players[name]: str(9 - number) for number, name in enumerate("ABCDE")})
+    page = await leaderboards.around("letters", reader=players[me], limit=limit)
+    assert names(page) == list(shown)
+    assert [entry.player.name for entry in page.entries if entry.me] == [name for name in shown if name == me]
+    assert (page.previous is None, page.next is None) == (shown[0] == "A", shown[-1] == "E")
 
 
 async def test_friends_are_listed_with_me_and_nobody_else(database: Database, leaderboards: Leaderboards) -> None:
@@ -230,6 +257,21 @@ async def test_friends_are_listed_with_me_and_nobody_else(database: Database, le
     assert (page.total, [entry.me for entry in page.entries]) == (4, [False, True])
     assert names(await leaderboards.friends("letters", reader=a)) == ["A"]
     assert names(await leaderboards.friends("letters", reader=e)) == []
+
+
+async def test_friends_are_paged_both_ways(database: Database, leaderboards: Leaderboards) -> None:
+    await leaderboards.seed([BOARD])
+    players = await make_players(database, *"ABCDEFG")
+    await give(database, {player: str(9 - number) for number, player in enumerate(players)})
+    await befriend(database, players[0], players[2:])
+    first = await leaderboards.friends("letters", reader=players[0], limit=2)
+    second = await leaderboards.friends("letters", reader=players[0], limit=2, cursor=first.next)
+    third = await leaderboards.friends("letters", reader=players[0], limit=2, cursor=second.next)
+    assert ["".join(names(page)) for page in (first, second, third)] == ["AC", "DE", "FG"]
+    assert [ranks(page) for page in (first, second, third)] == [["1", "3"], ["4", "5"], ["6", "7"]]
+    assert (first.previous, third.next) == (None, None)
+    assert await leaderboards.friends("letters", reader=players[0], limit=2, cursor=third.previous) == second
+    assert await leaderboards.friends("letters", reader=players[0], limit=2, cursor=second.previous) == first
 
 
 async def test_names_are_searched_as_they_are_written(database: Database, leaderboards: Leaderboards) -> None:
