@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlencode
 
 from aiohttp import ClientResponse
@@ -18,6 +18,7 @@ from yarl import URL
 
 from homeserver.model import NowMs
 from homeserver.sandbox import Sandbox, SandboxSettings
+from homeserver.sandbox.oauth import HttpMethod
 from homeserver.sandbox.settings import new_signing_key
 
 Client = TestClient[Request, Application]
@@ -105,7 +106,7 @@ class SignedClient:
         }
         signer = oauth1.Client(**arguments)
         base = str(self.http.make_url("/social/rest/"))
-        url, sent, _ = signer.sign(base + target, http_method=method, body=content, headers=headers)
+        url, sent, _ = signer.sign(base + target, http_method=cast("HttpMethod", method), body=content, headers=headers)
         return url, sent
 
 
