@@ -234,7 +234,8 @@ class Leaderboards:
         Raises:
             NotFound: No such board, or no such player.
             BadInput: `value` is no score of this board (field "value"). Nothing was written anywhere.
-            RemoteError: The container did not take it. Nothing counts.
+            TooMany: This player's AppData is written too often.
+            RemoteError: The container did not take it, or did not say so. Nothing counts; a sync finds what it took.
         """
         board = await self.board(board_id)
         text = scores.exact(scores.read(board, value), board.decimals)
