@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import itertools
 import os
+import shutil
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import asyncpg
 import pytest
 from hypothesis import settings
 
@@ -83,8 +85,45 @@ def place(empty_place: Place) -> Place:
     return empty_place
 
 
+@pytest.fixture(scope="session")
+def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated SQLite file to be copied: a tenth of the time of migrating another."""
+    path = tmp_path_factory.mktemp("migrated") / "homeserver.sqlite3"
+    migrate(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture(scope="session")
+def shared_schema(postgres_url: str) -> str:
+    """A migrated schema that tests use one after the other."""
+    migrate(postgres_url, "shared")
+    return "shared"
+
+
+async def sweep(url: str, schema: str) -> None:
+    """Leave nothing of an earlier test behind."""
+    connection = await asyncpg.connect(url, server_settings={"search_path": schema})
+    tables = await connection.fetch("SELECT tablename FROM pg_tables WHERE schemaname = $1", schema)
+    names = {row[0] for row in tables} - {"alembic_version", "meta"}
+    deletes = [f"DELETE FROM {name};" for name in sorted(names)]
+    await connection.execute("".join([*deletes, "DELETE FROM meta WHERE name <> 'erasure_key'"]))
+    await connection.close()
+
+
 @pytest.fixture
-async def database(place: Place) -> AsyncIterator[Database]:
-    """An open, empty database on each engine."""
-    async with open_database(place.url, place.schema) as opened:
+def borrowed_place(database_kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    """A migrated place on each engine that was made before, for a test that leaves its schema as it is."""
+    if database_kind == "postgresql":
+        return Place(request.getfixturevalue("postgres_url"), request.getfixturevalue("shared_schema"))
+    path = tmp_path / "homeserver.sqlite3"
+    shutil.copyfile(request.getfixturevalue("migrated_file"), path)
+    return Place(f"sqlite:///{path}", "public")
+
+
+@pytest.fixture
+async def database(borrowed_place: Place, database_kind: str) -> AsyncIterator[Database]:
+    """An open, empty database on each engine, for this test alone."""
+    if database_kind == "postgresql":
+        await sweep(borrowed_place.url, borrowed_place.schema)
+    async with open_database(borrowed_place.url, borrowed_place.schema) as opened:
         yield opened

@@ -115,6 +115,17 @@ async def test_writers_of_two_processes_at_the_same_time_lose_nothing(place: Pla
     assert sorted(len(write.after) for write in written) == list(range(3, 13))
 
 
+async def test_writers_of_one_process_wait_without_asking_the_database_again_and_again(
+    container: Container, database: Database
+) -> None:
+    async def sleep(seconds: float) -> None:
+        pytest.fail("nobody else has the turn")
+
+    writer, player = container.writer(database, sleep), await player_of(database)
+    await asyncio.gather(*(writer.update(player, {f"key{n}": str(n)}) for n in range(5)))
+    assert {f"key{n}": str(n) for n in range(5)}.items() <= container.stored().items()
+
+
 async def test_different_players_do_not_wait_for_each_other(container: Container, database: Database) -> None:
     writer = container.writer(database)
     held = container.sandbox.faults.add(Fault(PUT, hold=True))

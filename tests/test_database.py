@@ -296,7 +296,8 @@ async def test_a_lock_lets_one_in_at_a_time(place: Place) -> None:
         running = asyncio.create_task(one.write(first))
         await entered.wait()
         waiting = asyncio.create_task(two.write(second))
-        await two.write(third)
+        async with asyncio.timeout(10):
+            await two.write(third)
         assert inside == ["first in", "third in"]
         leave.set()
         await asyncio.gather(running, waiting)
@@ -334,7 +335,8 @@ async def test_two_schemas_in_one_postgresql_do_not_meet(postgres_url: str, post
 
         running = asyncio.create_task(one.write(holds))
         await entered.wait()
-        await two.write(other)
+        async with asyncio.timeout(10):
+            await two.write(other)
         leave.set()
         await running
         assert (await value(one, "a"), await value(two, "a")) == ("1", "2")
@@ -422,8 +424,9 @@ def test_the_code_knows_the_newest_revision() -> None:
     assert ScriptDirectory.from_config(config).get_current_head() == SCHEMA_REVISION
 
 
-async def test_a_migrated_database_is_empty_but_for_its_own_erasure_key(database: Database) -> None:
-    rows = await database.read(lambda reader: reader.fetch("SELECT name, value FROM meta"))
+async def test_a_migrated_database_is_empty_but_for_its_own_erasure_key(place: Place) -> None:
+    async with open_database(place.url, place.schema) as database:
+        rows = await database.read(lambda reader: reader.fetch("SELECT name, value FROM meta"))
     assert [row[0] for row in rows] == ["erasure_key"]
     assert len(bytes.fromhex(rows[0][1])) == 32
 

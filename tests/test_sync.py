@@ -463,15 +463,18 @@ async def test_two_processes_never_sync_one_player_at_the_same_time(place: Place
     async with open_database(place.url, place.schema) as one, open_database(place.url, place.schema) as two:
         async for setting in set_the_scene(sandbox, http, one, clock):
             other = setting.another_process(two)
-            tasks = [asyncio.create_task(sync.run()) for sync in (setting.sync, other)]
             elizabeth = await setting.player(ELIZABETH)
+            for sync in (setting.sync, other):
+                assert (await sync.request(elizabeth)).queued
             held = sandbox.faults.add(Fault(f"GET /social/rest/people/{ELIZABETH}/@self", hold=True))
-            await setting.sync.request(elizabeth)
+            tasks = [asyncio.create_task(setting.sync.run())]
             await held.reached.wait()
+            tasks.append(asyncio.create_task(other.run()))
+            await other.settled()
+            assert (await other.state(elizabeth)) == SyncState(None, queued=True)
             assert (await other.request(elizabeth)).queued
             held.release.set()
             await setting.sync.settled()
-            await other.settled()
             asked = [r.path for r in sandbox.container.requests]
             assert asked.count(f"people/{ELIZABETH}/@self") == 1
             for task in tasks:
