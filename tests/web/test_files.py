@@ -114,7 +114,9 @@ async def test_whoever_has_not_activated_lands_on_the_portal_and_loses_nothing(s
     sent = await browser.post("/files", picture())
     assert sent.status == 303
     assert sent.location.startswith(f"{stack.sandbox_url}/mesdonnees/portal")
-    assert f"form-action 'self' {stack.sandbox_url}" in sent.headers["Content-Security-Policy"]
+    directives = sent.headers["Content-Security-Policy"].split("; ")
+    (form_action,) = [directive for directive in directives if directive.startswith("form-action ")]
+    assert stack.sandbox_url in form_action.split()  # a browser refuses the redirect otherwise
 
     by_script = await browser.post("/files", picture(name="second.jpg"), **JSON)
     assert by_script.status == 201
@@ -302,7 +304,7 @@ async def test_a_name_with_semicolons_arrives(stack: Stack) -> None:
 
 
 def test_every_documented_refusal_has_words() -> None:
-    assert STORAGE_WORDS.keys() == REFUSALS.keys()
+    assert STORAGE_WORDS.keys() >= REFUSALS.keys()
     assert storage_words("XY123") == STORAGE_WORDS["unknown"]
     for words in STORAGE_WORDS.values():
         for sentence in (words.title, words.advice):

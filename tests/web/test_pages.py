@@ -7,13 +7,19 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from aiohttp import web
+from aiohttp.pytest_plugin import AiohttpClient
 from lxml import etree
 
 from homeserver.config import Visibility
 from homeserver.sandbox.people import ELIZABETH, JANE
-from homeserver.web import rendering
+from homeserver.services.health import Health
+from homeserver.services.jobs import Jobs
+from homeserver.storage.database import open_database
+from homeserver.web import rendering, setup
+from homeserver.web.keys import HEALTH, SITE, Site
 from homeserver.web.security import local_path
-from tests.web.conftest import PASSWORD, Browser, Reply, Stack, running_stack
+from tests.web.conftest import PASSWORD, Browser, Reply, Stack, running_stack, until
 
 
 def page(reply: Reply) -> etree._Element:
@@ -275,6 +281,27 @@ async def test_health(stack: Stack) -> None:
     browser = stack.browser()
     assert (await browser.get("/healthz")).json == {"status": "alive"}
     assert (await browser.get("/readyz")).json == {"status": "ready"}
+
+
+async def test_a_dead_job_and_a_lost_database_turn_health_red(folder: Path, aiohttp_client: AiohttpClient) -> None:
+    async def ends_at_once() -> None:
+        return
+
+    app, jobs = web.Application(), Jobs()
+    app[SITE] = Site(public_url="https://home.example")
+    async with open_database(f"sqlite:///{folder / 'homeserver.db'}") as database:
+        app[HEALTH] = Health(database, jobs)
+    setup(app)
+    client = await aiohttp_client(app)
+    async with jobs.running("sync", ends_at_once):
+
+        async def is_dead() -> bool:
+            return bool(jobs.dead)
+
+        await until(is_dead)
+    alive, ready = await client.get("/healthz"), await client.get("/readyz")
+    assert (alive.status, await alive.json()) == (503, {"status": "failing", "dead_jobs": ["sync"]})
+    assert (ready.status, await ready.json()) == (503, {"status": "not ready"})
 
 
 # --- how things are written -----------------------------------------------------------------------------------------
