@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from homeserver.errors import RemoteUnavailable
@@ -32,14 +33,15 @@ class Container:
     held: dict[int, dict[str, str]] = field(default_factory=dict)
     down: bool = False
 
-    async def update(self, player: int, changes: Mapping[str, str]) -> Written:
+    @asynccontextmanager
+    async def updating(self, player: int, changes: Mapping[str, str]) -> AsyncIterator[Written]:
         if self.down:
             raise RemoteUnavailable("no answer", service="container")
         before = dict(self.held.get(player, {}))
         read_at_ms = self.clock.now_ms()
         self.clock.advance(ms=2)
         self.held[player] = {**before, **changes}
-        return Written(before, dict(self.held[player]), read_at_ms, self.clock.now_ms())
+        yield Written(before, dict(self.held[player]), read_at_ms, self.clock.now_ms())
 
 
 async def make_players(database: Database, *names: str) -> list[int]:

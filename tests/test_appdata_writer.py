@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 
 import pytest
@@ -16,7 +16,7 @@ from homeserver.protocol.oauth1 import Credentials
 from homeserver.sandbox import CannedReply, Fault, Sandbox
 from homeserver.sandbox.container import SHINDIG as SHINDIG_QUIRKS
 from homeserver.sandbox.people import CHARLOTTE, ELIZABETH, JANE
-from homeserver.services.appdata import LEASE_S, SETTLE_S, TURN_S, AppDataWriter
+from homeserver.services.appdata import LEASE_S, SETTLE_S, TURN_S, AppDataWrite, AppDataWriter
 from homeserver.services.turns import Sleep
 from homeserver.storage import leases, people
 from homeserver.storage.database import Database, open_database
@@ -71,6 +71,30 @@ async def player_of(database: Database, user_id: str = ELIZABETH, container: str
     return await database.write(lambda tx: people.player_of(tx, container, user_id))
 
 
+async def update(writer: AppDataWriter, player: int, changes: Mapping[str, str]) -> AppDataWrite:
+    """Write, and keep nothing of it here."""
+    async with writer.updating(player, changes) as written:
+        return written
+
+
+async def test_a_player_is_ones_own_until_the_write_is_kept(container: Container, database: Database) -> None:
+    """What the first write brought is in our database before the second one may begin."""
+    player, writer = await player_of(database), container.writer(database)
+    order: list[str] = []
+
+    async def second() -> None:
+        async with container.writer(database).updating(player, {"letters": "6"}):
+            order.append("second")
+
+    async with writer.updating(player, {"letters": "5"}):
+        task = asyncio.create_task(second())
+        for _ in range(20):
+            await database.read(lambda reader: people.user_of(reader, player))
+        order.append("first")
+    await task
+    assert order == ["first", "second"]
+
+
 @pytest.mark.parametrize("dialect", [GUIDE, ORKUT, SHINDIG], ids=lambda dialect: dialect.name)
 async def test_a_score_written_ten_times_leaves_all_other_keys_as_they_were(
     container: Container, database: Database
@@ -79,7 +103,7 @@ async def test_a_score_written_ten_times_leaves_all_other_keys_as_they_were(
     writer, player = container.writer(database), await player_of(database)
     for letters in range(4, 14):
         container.clock.advance(s=1)
-        written = await writer.update(player, {"letters": str(letters)})
+        written = await update(writer, player, {"letters": str(letters)})
         assert written.before == {"letters": str(letters - 1), **AWKWARD}
         assert written.after == {"letters": str(letters), **AWKWARD}
         assert written.read_at_ms == written.written_at_ms == container.clock.now_ms()
@@ -93,7 +117,7 @@ async def test_the_first_score_of_a_player_makes_their_item(
 ) -> None:
     """The guide's three ids: two above 2^63, one with a leading 0."""
     container.sandbox.container.set_appdata(user_id, {})
-    written = await container.writer(database).update(await player_of(database, user_id), {"letters": "1"})
+    written = await update(container.writer(database), await player_of(database, user_id), {"letters": "1"})
     assert (written.before, written.after) == ({}, {"letters": "1"})
     assert container.stored(user_id) == {"letters": "1"}
 
@@ -104,7 +128,7 @@ async def test_writers_of_two_processes_at_the_same_time_lose_nothing(place: Pla
         writers = [container.writer(database) for database in (one, one, two, two)]
         player = await player_of(one)
         held = [container.sandbox.faults.add(Fault(PUT, hold=True)) for _ in range(10)]
-        writes = [asyncio.create_task(writers[n % 4].update(player, {f"key{n}": str(n)})) for n in range(10)]
+        writes = [asyncio.create_task(update(writers[n % 4], player, {f"key{n}": str(n)})) for n in range(10)]
         for put in held:
             await put.reached.wait()
             assert sum(not task.done() for task in writes) == len(held) - held.index(put)
@@ -122,16 +146,16 @@ async def test_writers_of_one_process_wait_without_asking_the_database_again_and
         pytest.fail("nobody else has the turn")
 
     writer, player = container.writer(database, sleep), await player_of(database)
-    await asyncio.gather(*(writer.update(player, {f"key{n}": str(n)}) for n in range(5)))
+    await asyncio.gather(*(update(writer, player, {f"key{n}": str(n)}) for n in range(5)))
     assert {f"key{n}": str(n) for n in range(5)}.items() <= container.stored().items()
 
 
 async def test_different_players_do_not_wait_for_each_other(container: Container, database: Database) -> None:
     writer = container.writer(database)
     held = container.sandbox.faults.add(Fault(PUT, hold=True))
-    first = asyncio.create_task(writer.update(await player_of(database), {"letters": "4"}))
+    first = asyncio.create_task(update(writer, await player_of(database), {"letters": "4"}))
     await held.reached.wait()
-    await writer.update(await player_of(database, JANE), {"letters": "5"})
+    await update(writer, await player_of(database, JANE), {"letters": "5"})
     assert not first.done()
     held.release.set()
     await first
@@ -156,7 +180,7 @@ async def test_the_turn_of_a_process_that_died_ends_by_itself(container: Contain
         slept.append(seconds)
         container.clock.advance(ms=int(seconds * 1000))
 
-    await container.writer(database, sleep).update(player, {"letters": "4"})
+    await update(container.writer(database, sleep), player, {"letters": "4"})
     assert sum(slept) == pytest.approx(5, abs=0.5)
     assert max(slept) <= 0.3
 
@@ -171,7 +195,7 @@ async def test_nobody_waits_for_their_turn_without_end(container: Container, dat
         container.clock.advance(ms=int(seconds * 1000))
 
     with pytest.raises(TooMany):
-        await container.writer(database, sleep).update(player, {"letters": "4"})
+        await update(container.writer(database, sleep), player, {"letters": "4"})
     assert sum(slept) == pytest.approx(TURN_S, abs=0.5)
     assert not container.sandbox.container.requests
 
@@ -186,7 +210,7 @@ async def until_of_lease(database: Database, player: int, clock: Clock) -> list[
 
 async def test_a_turn_ends_with_its_write(container: Container, database: Database) -> None:
     player = await player_of(database)
-    await container.writer(database).update(player, {"letters": "4"})
+    await update(container.writer(database), player, {"letters": "4"})
     assert await until_of_lease(database, player, container.clock) == []
 
 
@@ -195,14 +219,14 @@ async def test_after_a_write_without_an_answer_others_wait_a_moment(container: C
     player = await player_of(database)
     container.sandbox.faults.add(Fault(PUT, drop=True, times=None))
     with pytest.raises(RemoteUnavailable):
-        await container.writer(database).update(player, {"letters": "4"})
+        await update(container.writer(database), player, {"letters": "4"})
     assert await until_of_lease(database, player, container.clock) == [SETTLE_S * 1000]
 
 
 async def test_a_cancelled_write_gives_its_turn_back(container: Container, database: Database) -> None:
     player = await player_of(database)
     held = container.sandbox.faults.add(Fault(PUT, hold=True))
-    write = asyncio.create_task(container.writer(database).update(player, {"letters": "4"}))
+    write = asyncio.create_task(update(container.writer(database), player, {"letters": "4"}))
     await held.reached.wait()
     write.cancel()
     await asyncio.wait({write})
@@ -215,10 +239,10 @@ async def test_a_refused_write_gives_its_turn_back_at_once(container: Container,
     player = await player_of(database)
     container.sandbox.container.remove_app(ELIZABETH)
     with pytest.raises(RemoteUnauthorized):
-        await container.writer(database).update(player, {"letters": "4"})
+        await update(container.writer(database), player, {"letters": "4"})
     assert await until_of_lease(database, player, container.clock) == []
     with pytest.raises(BadInput):
-        await container.writer(database).update(player, {"no key": "4"})
+        await update(container.writer(database), player, {"no key": "4"})
     assert await until_of_lease(database, player, container.clock) == []
 
 
@@ -229,7 +253,7 @@ async def test_an_item_that_cannot_be_read_is_not_overwritten(
     container.sandbox.faults.add(Fault("GET *", reply=reply))
     before = container.stored()
     with pytest.raises(RemoteError):
-        await container.writer(database).update(await player_of(database), {"letters": "4"})
+        await update(container.writer(database), await player_of(database), {"letters": "4"})
     assert container.stored() == before
 
 
@@ -237,15 +261,15 @@ async def test_only_players_of_this_container_can_be_written(container: Containe
     writer = container.writer(database)
     for player in (4_711, await player_of(database, ELIZABETH, "elsewhere")):
         with pytest.raises(NotFound):
-            await writer.update(player, {"letters": "4"})
+            await update(writer, player, {"letters": "4"})
     assert not container.sandbox.container.requests
 
 
 async def test_a_player_is_not_written_without_end(container: Container, database: Database) -> None:
     writer, player = container.writer(database), await player_of(database)
     for letters in range(60):
-        await writer.update(player, {"letters": str(letters)})
+        await update(writer, player, {"letters": str(letters)})
     with pytest.raises(TooMany) as refused:
-        await writer.update(player, {"letters": "61"})
+        await update(writer, player, {"letters": "61"})
     assert 0 < refused.value.wait_s <= 60
     assert container.stored()["letters"] == "59"

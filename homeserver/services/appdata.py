@@ -66,8 +66,11 @@ class AppDataWriter:
         self._locks: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
         self._turns = Turns(database, now_ms, sleep)
 
-    async def update(self, player: int, changes: Mapping[str, str | None]) -> AppDataWrite:
+    @asynccontextmanager
+    async def updating(self, player: int, changes: Mapping[str, str | None]) -> AsyncIterator[AppDataWrite]:
         """Set these keys (None removes one) and leave all others as they are. Nothing is kept in our database.
+
+        Inside the context the player is still ours alone: what is kept there of this write, no other write overtakes.
 
         Raises:
             NotFound: No such player, or not one of this container.
@@ -86,7 +89,7 @@ class AppDataWriter:
                     updated = await self._client.update_appdata(user_id, changes)
             except TimeoutError:
                 raise RemoteUnavailable("no answer in time", service="container") from None
-            return AppDataWrite(updated.before, updated.after, read_at_ms, max(read_at_ms, self._now_ms()))
+            yield AppDataWrite(updated.before, updated.after, read_at_ms, max(read_at_ms, self._now_ms()))
 
     @asynccontextmanager
     async def _alone(self, player: int) -> AsyncIterator[None]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Final, Protocol
 
 from homeserver.domain import periods, scores
@@ -49,8 +50,8 @@ class AppDataWrite(Protocol):
 class AppDataWriter(Protocol):
     """Writes a player's AppData in their container, one update of a player at a time."""
 
-    async def update(self, player: int, changes: Mapping[str, str]) -> AppDataWrite:
-        """Set these keys and leave all others as they are."""
+    def updating(self, player: int, changes: Mapping[str, str]) -> AbstractAsyncContextManager[AppDataWrite]:
+        """Set these keys and leave all others as they are; nobody else writes this player until the context ends."""
 
 
 _WHOLE: Final = "all"
@@ -239,41 +240,42 @@ class Leaderboards:
         """
         board = await self.board(board_id)
         text = scores.exact(scores.read(board, value), board.decimals)
-        written = await self._writer.update(player, {board.field: text})
+        # Counted before the next write of this player may begin: the first score of two must be the first to count.
+        async with self._writer.updating(player, {board.field: text}) as written:
+            return await self._database.write(lambda tx: self._count(tx, player, board, text, written))
 
-        async def work(tx: Transaction) -> Placed:
-            in_force = await store.boards_in_force(tx)
-            fields = {each.board.field for each in in_force}
-            at_ms = written.written_at_ms
-            read = await appdata.observe(
-                tx,
-                player,
-                {field: written.before.get(field) for field in fields},
-                observed_ms=written.read_at_ms,
-                at_ms=written.read_at_ms,
-                origin=Origin.READ,
-            )
-            await store.record(tx, in_force, read, at_ms)
-            mine = await board_lists.board(tx, board_id)
-            before = [
-                await board_lists.standing_in(tx, shown, player) for shown in await board_lists.current(tx, mine, at_ms)
-            ]
-            submitted = await appdata.observe(
-                tx,
-                player,
-                {board.field: written.after.get(board.field)},
-                observed_ms=at_ms,
-                at_ms=at_ms,
-                origin=Origin.SUBMITTED,
-            )
-            await store.record(tx, in_force, submitted, at_ms)
-            lists = await board_lists.current(tx, mine, at_ms)
-            changes = [
-                await board_lists.place_change(tx, shown, player, was) for shown, was in zip(lists, before, strict=True)
-            ]
-            return Placed(mine.board, written.after.get(board.field, text), tuple(changes))
-
-        return await self._database.write(work)
+    async def _count(self, tx: Transaction, player: int, board: Board, text: str, written: AppDataWrite) -> Placed:
+        """Let a score count that the container has taken; see `submit`."""
+        in_force = await store.boards_in_force(tx)
+        fields = {each.board.field for each in in_force}
+        at_ms = written.written_at_ms
+        read = await appdata.observe(
+            tx,
+            player,
+            {field: written.before.get(field) for field in fields},
+            observed_ms=written.read_at_ms,
+            at_ms=written.read_at_ms,
+            origin=Origin.READ,
+        )
+        await store.record(tx, in_force, read, at_ms)
+        mine = await board_lists.board(tx, board.id)
+        before = [
+            await board_lists.standing_in(tx, shown, player) for shown in await board_lists.current(tx, mine, at_ms)
+        ]
+        submitted = await appdata.observe(
+            tx,
+            player,
+            {board.field: written.after.get(board.field)},
+            observed_ms=at_ms,
+            at_ms=at_ms,
+            origin=Origin.SUBMITTED,
+        )
+        await store.record(tx, in_force, submitted, at_ms)
+        lists = await board_lists.current(tx, mine, at_ms)
+        changes = [
+            await board_lists.place_change(tx, shown, player, was) for shown, was in zip(lists, before, strict=True)
+        ]
+        return Placed(mine.board, written.after.get(board.field, text), tuple(changes))
 
     # --- parts --------------------------------------------------------------------------------------------------------
 
