@@ -50,7 +50,7 @@ async def answer_errors(request: web.Request, handler: Handler) -> web.StreamRes
 
 
 def _note(request: web.Request, error: errors.HomeServerError) -> None:
-    """Write down what the operator should know; what a caller did wrong is in the access log already."""
+    """Write down what the operator should know; what a caller did wrong is their own affair."""
     match error:
         case errors.RemoteError(service=service):
             _log.warning("remote service failed", service=service, code=error.code, message=str(error))
