@@ -13,6 +13,7 @@ import asyncpg
 import pytest
 from alembic.config import Config
 from alembic.script import ScriptDirectory
+from sqlalchemy.exc import DBAPIError
 
 from homeserver.errors import BadSettings, OutdatedSchema
 from homeserver.paths import MIGRATIONS
@@ -335,10 +336,12 @@ async def test_two_schemas_in_one_postgresql_do_not_meet(postgres_url: str, post
 
         running = asyncio.create_task(one.write(holds))
         await entered.wait()
-        async with asyncio.timeout(10):
-            await two.write(other)
-        leave.set()
-        await running
+        try:
+            async with asyncio.timeout(10):
+                await two.write(other)
+        finally:
+            leave.set()
+            await running
         assert (await value(one, "a"), await value(two, "a")) == ("1", "2")
     connection = await asyncpg.connect(postgres_url)
     rows = await connection.fetch(
@@ -357,8 +360,8 @@ async def test_two_schemas_in_one_postgresql_do_not_meet(postgres_url: str, post
 # --- opening ----------------------------------------------------------------------------------------------------------
 
 
-async def set_revision(place: Place, statement: str) -> None:
-    """Change the stored revision behind the server's back."""
+async def behind_its_back(place: Place, statement: str) -> None:
+    """Run a statement that the server does not know of."""
     if place.url.startswith("sqlite:"):
         connection = sqlite3.connect(place.url.removeprefix("sqlite:///"))
         connection.execute(statement)
@@ -393,7 +396,7 @@ async def test_a_refused_file_is_not_made(empty_place: Place) -> None:
     ],
 )
 async def test_another_schema_than_ours_is_refused_in_words(place: Place, statement: str, words: str) -> None:
-    await set_revision(place, statement)
+    await behind_its_back(place, statement)
     with pytest.raises(OutdatedSchema, match=words):
         async with open_database(place.url, place.schema):
             pass
@@ -438,6 +441,19 @@ async def test_migrating_again_changes_nothing(place: Place) -> None:
     await asyncio.to_thread(migrate, place.url, place.schema)
     async with open_database(place.url, place.schema) as database:
         assert (await value(database, "erasure_key"), await value(database, "a")) == (key, "1")
+
+
+async def test_a_migration_that_breaks_leaves_nothing_behind(empty_place: Place) -> None:
+    """Here it breaks at its last table, which is there already."""
+    if empty_place.schema != "public":
+        await behind_its_back(empty_place, f"CREATE SCHEMA {empty_place.schema}")
+    await behind_its_back(empty_place, "CREATE TABLE uploads (upload TEXT)")
+    with pytest.raises(DBAPIError):
+        await asyncio.to_thread(migrate, empty_place.url, empty_place.schema)
+    await behind_its_back(empty_place, "DROP TABLE uploads")
+    await asyncio.to_thread(migrate, empty_place.url, empty_place.schema)
+    async with open_database(empty_place.url, empty_place.schema) as database:
+        assert await value(database, "erasure_key") is not None
 
 
 async def test_two_that_migrate_at_once_do_it_once(empty_place: Place) -> None:
