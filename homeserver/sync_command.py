@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from homeserver import config
-from homeserver.errors import HomeServerError, NotFound
+from homeserver.errors import BadSettings, HomeServerError, NotFound
 from homeserver.services.sync import Sync
 from homeserver.serving import Say
 from homeserver.storage import people
@@ -45,7 +45,15 @@ async def sync_all(settings: config.Settings, say: Say) -> bool:
 
     Returns:
         Whether all succeeded.
+
+    Raises:
+        BadSettings: The container answers only for people who run the gadget just now.
     """
+    if settings.container.offline == "refused":
+        raise BadSettings(
+            'container.offline is "refused": players who are not running the gadget cannot be read. '
+            "They are synced when they open it."
+        )
     async with open_core(settings) as core:
         players = await core.database.read(lambda reader: people.stalest(reader, settings.container.name))
         if not players:

@@ -132,7 +132,7 @@ async def _open(
     app[keys.PLAYERS] = Players(core.database)
     app[keys.SYNC] = core.sync
     app[keys.UPLOADS] = uploads
-    app[keys.OPERATORS] = Operators(core.database, now_ms)
+    app[keys.OPERATORS] = Operators(core.database, now_ms, session_s=settings.admin.session_hours * 3600)
     app[keys.PAGE_SESSIONS] = PageSessions(
         core.database, secret_box(settings, "page sessions"), sandbox_sign_in(settings, core.session), now_ms=now_ms
     )

@@ -183,3 +183,12 @@ def test_sync_all_says_when_there_is_nobody(settings_file: Path, capsys: pytest.
     main(["--config", str(settings_file), "migrate"])
     assert main(["--config", str(settings_file), "sync", "--all"]) == 1
     assert "No player is known yet." in capsys.readouterr().err
+
+
+def test_sync_all_is_refused_where_people_cannot_be_read_offline(
+    settings_file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HOMESERVER_CONTAINER__OFFLINE", "refused")
+    main(["--config", str(settings_file), "migrate"])
+    assert main(["--config", str(settings_file), "sync", "--all"]) == 1
+    assert 'container.offline is "refused"' in capsys.readouterr().err

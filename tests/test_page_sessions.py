@@ -367,15 +367,6 @@ async def test_replacing_the_secret_key(database: Database, sign_in: SignInHere,
         await new.storage_token(await session_of(new, lost))
 
 
-async def test_a_refused_token_is_forgotten_and_the_player_stays(pages: PageSessions, player: int) -> None:
-    cookie = await pages.redeem_link(await pages.create_link(player), await signed_in(pages))
-    await pages.forget_storage(await session_of(pages, cookie))
-    session = await session_of(pages, cookie)
-    assert (session.player, session.storage_user, session.storage_name) == (player, None, None)
-    with pytest.raises(NotSignedIn):
-        await pages.storage_token(session)
-
-
 # --- linked accounts --------------------------------------------------------------------------------------------------
 
 

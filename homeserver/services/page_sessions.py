@@ -195,10 +195,6 @@ class PageSessions:
             _log.warning("storage_token_does_not_open")
             raise NotSignedIn("Sign in to your storage again.") from None
 
-    async def forget_storage(self, session: PageSession) -> None:
-        """Take the storage's user and token out of the session: its token was refused."""
-        await self._database.write(lambda tx: sessions.forget_storage(tx, session.key))
-
     # --- linked accounts ----------------------------------------------------------------------------------------------
 
     async def link(self, session: PageSession) -> None:

@@ -126,14 +126,6 @@ async def take_sign_in(tx: Transaction, token_hash: str, now_ms: int) -> PageRow
     return row if taken else replace(row, sign_in_state=None, sign_in_back=None)
 
 
-async def forget_storage(tx: Transaction, token_hash: str) -> None:
-    """Take the storage's user and token out of a session."""
-    await tx.execute(
-        "UPDATE page_sessions SET storage_user = NULL, storage_name = NULL, sealed_token = NULL WHERE token_hash = $1",
-        token_hash,
-    )
-
-
 async def remove_page_session(tx: Transaction, token_hash: str) -> None:
     """End a session."""
     await tx.execute("DELETE FROM page_sessions WHERE token_hash = $1", token_hash)

@@ -1,0 +1,48 @@
+"""`homeserver sync` against the sandbox: what it fetched, and what it could not."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from homeserver.demo import Demo
+from homeserver.sandbox import CannedReply, Fault
+from homeserver.sandbox.people import ELIZABETH, JANE
+from homeserver.sync_command import sync_all, sync_one
+from tests.demos import running_demo
+
+
+@pytest.fixture
+async def demo(tmp_path: Path) -> AsyncIterator[Demo]:
+    async with running_demo(tmp_path) as running:
+        yield running
+
+
+async def test_one_player_is_synced_and_what_came_is_said(demo: Demo) -> None:
+    said: list[str] = []
+    assert await sync_one(demo.settings, ELIZABETH, said.append)
+    requests = len(demo.sandbox.container.requests)
+    assert said[0].startswith(f"1 of 1 players synced, {requests} requests, ")
+    assert not said[0].endswith(" 0 changes.")
+    assert await sync_one(demo.settings, ELIZABETH, said.append)
+    assert said[1].endswith(" 0 changes.")
+
+
+async def test_everybody_is_synced_and_a_failure_stops_nobody(demo: Demo) -> None:
+    said: list[str] = []
+    await sync_one(demo.settings, ELIZABETH, said.append)
+    demo.sandbox.faults.add(Fault(f"GET /social/rest/people/{JANE}/*", reply=CannedReply(503, b"")))
+    assert not await sync_all(demo.settings, said.append)
+    friends = sum(demo.sandbox.container.has_app(one) for one in demo.sandbox.container.friends[ELIZABETH])
+    assert said[1].startswith(f"{friends} of {friends + 1} players synced, ")
+    assert said[2].startswith("1 not synced: ")
+
+
+async def test_somebody_without_the_application_is_said(demo: Demo) -> None:
+    said: list[str] = []
+    demo.sandbox.container.remove_app(JANE)
+    assert not await sync_one(demo.settings, JANE, said.append)
+    assert said[0] == "0 of 1 players synced, 0 requests, 0 changes."
+    assert said[1].startswith("1 not synced: ")
