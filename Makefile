@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long check format screenshots wheel constraints environment clean
+.PHONY: help demo test test-long interop check format screenshots wheel constraints environment clean
 
 BIN := .venv/bin
 PYTEST := $(BIN)/pytest
@@ -23,6 +23,10 @@ test: environment ## run the tests (ARGS="-k word" for some; then nothing is ask
 test-long: environment ## run the long tests too: full matrices, other Pythons, the set-up itself
 	@scripts/debian-packages.sh --tests || true
 	$(PYTEST) -m long --hypothesis-profile=long $(ARGS) || [ $$? = 5 ] # 5: there are none
+
+interop: environment ## try client, verifier and gadget against Apache Shindig, where a JDK and Maven are
+	@scripts/debian-packages.sh --tests || true
+	$(PYTEST) -q -m interop tests/interop $(ARGS)
 
 check: environment ## lint, formatting, types, layers
 	$(BIN)/ruff check

@@ -105,6 +105,8 @@ MARKERS: Final = ("postgres", "chromium", "xmlsec", "node")
 ELSEWHERE: Final = {"long": ("long test", "test-long"), "interop": ("interoperability test", "interop")}
 """Markers of tests that run only when asked for by name (`-m`): what to call them, and who asks."""
 
+_EXCUSED: Final = pytest.StashKey[bool]()
+
 
 def needed_by(item: pytest.Item) -> list[str]:
     """The names of what this test needs, in the order of the table."""
@@ -144,11 +146,14 @@ class LeftOut:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
-        for name in needed_by(item):
+        # What is not demanded comes first: a test that cannot run for want of it need not be insisted on.
+        for name in sorted(needed_by(item), key=lambda name: REQUIREMENTS[name].demanded):
             requirement = REQUIREMENTS[name]
             reason = requirement.missing()
             if reason is None:
                 continue
+            if not requirement.demanded:
+                item.stash[_EXCUSED] = True
             if not (self._insist and requirement.demanded):
                 self._missing[name] += 1
             pytest.skip(f"needs {requirement.title}: {reason}")
@@ -156,7 +161,7 @@ class LeftOut:
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self, item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         report = yield
-        demanded = [name for name in needed_by(item) if REQUIREMENTS[name].demanded]
+        demanded = any(REQUIREMENTS[name].demanded for name in needed_by(item)) and _EXCUSED not in item.stash
         if self._insist and demanded and report.skipped and not hasattr(report, "wasxfail"):
             reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
             report.outcome = "failed"

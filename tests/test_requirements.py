@@ -41,6 +41,10 @@ def test_another_page(): pass
 @pytest.mark.needs("nginx")
 def test_proxy(): pass
 
+@pytest.mark.chromium
+@pytest.mark.needs("redis")
+def test_page_and_queue(): pass
+
 @pytest.mark.postgres
 @pytest.mark.xfail(reason="known")
 def test_known(): assert False
@@ -77,7 +81,7 @@ def run(folder: Path, *arguments: str, missing: str = "", require: str = "") -> 
 
 
 def test_what_is_missing_is_skipped_and_counted_in_plain_words(tmp_path: Path) -> None:
-    status, words = run(tmp_path, missing="chromium nginx node postgres")
+    status, words = run(tmp_path, missing="chromium nginx node postgres redis")
     assert status == 0, words
     assert "Left out: 2 tests for want of Chromium: made up." in words
     assert "Left out: 1 test for want of nginx: made up." in words
@@ -87,20 +91,21 @@ def test_what_is_missing_is_skipped_and_counted_in_plain_words(tmp_path: Path) -
 
 
 def test_where_everything_is_demanded_a_skip_is_a_failure(tmp_path: Path) -> None:
-    status, words = run(tmp_path, "-rs", missing="chromium nginx", require="all")
+    status, words = run(tmp_path, "-rs", missing="chromium nginx redis", require="all")
     assert status == 1
-    assert "1 failed, 1 passed, 1 skipped, 2 deselected, 1 xfailed, 2 errors" in words, words
+    assert "1 failed, 1 passed, 2 skipped, 2 deselected, 1 xfailed, 2 errors" in words, words
     assert "needs Chromium: made up (HOMESERVER_TESTS_REQUIRE=all allows no skip here)" in words
     assert "for a reason of its own (HOMESERVER_TESTS_REQUIRE=all allows no skip here)" in words
     # What is not demanded stays a skip.
     assert "Left out: 1 test for want of nginx: made up." in words
+    assert "Left out: 1 test for want of Redis: made up." in words
     assert "for want of Chromium" not in words
 
 
 @pytest.mark.postgres
 @pytest.mark.chromium
 def test_with_everything_there_nothing_but_the_long_is_left_out(tmp_path: Path) -> None:
-    status, words = run(tmp_path, "-k", "page or known or long", require="all")
+    status, words = run(tmp_path, "-k", "(page or known or long) and not queue", require="all")
     assert status == 0, words
     assert "2 passed" in words
     assert "for want of" not in words
