@@ -137,8 +137,12 @@ async def test_another_gadget_is_refused_though_its_signature_is_right(world: Wo
 
 
 async def test_a_call_that_names_nobody_names_no_gadget_either(world: World) -> None:
-    answer = await shake_hands(world, JANE, signOwner="false", signViewer="false")
-    assert answer.status == 401
+    """With a key that signs for our gadget alone it is ours all the same, and opens the board for reading."""
+    nobody = {"signOwner": "false", "signViewer": "false"}
+    assert (await shake_hands(world, JANE, **nobody)).status == 401
+    token = await token_of(world, JANE, OAUTH_SERVICE_NAME=HMAC_SERVICE, **nobody)
+    assert (await call(world, token, "GET", "me"))[1] == {"me": None, "places": []}
+    assert (await call(world, token, "GET", "boards"))[0] == 200
 
 
 async def test_a_replayed_handshake_is_refused(world: World) -> None:

@@ -11,7 +11,7 @@ from homeserver.protocol import opensocial
 from homeserver.protocol.oauth1 import Credentials, body_hash, signed_url
 from homeserver.protocol.opensocial import Call
 from tests.interop import MARKS
-from tests.interop.society import CONSUMER_KEY, ELIZABETH, JANE
+from tests.interop.society import CONSUMER_KEY, CROWD, ELIZABETH, HAS_APP, JANE, LETTERS
 from tests.interop.world import World, send, true_now_ms
 
 pytestmark = MARKS
@@ -109,6 +109,13 @@ async def test_a_body_hash(world: World, hashed: bytes | None, status: int) -> N
 async def test_what_is_not_signed_is_let_in(world: World) -> None:
     """In these releases nobody is refused for want of a signature, whatever the configuration says."""
     assert (await exactly(world, "GET", f"{world.shindig.base_url}/people/{JANE}/@self")).status == 200
+
+
+async def test_who_does_not_have_the_application_is_not_refused(world: World) -> None:
+    """Orkut answered 401 for them."""
+    assert not HAS_APP[CROWD[0]]
+    assert (await world.client().person(CROWD[0])).has_app is False
+    assert (await world.client().appdata(CROWD[0], "@self"))[CROWD[0]]["letters"] == LETTERS[CROWD[0]]
 
 
 @pytest.mark.parametrize(
