@@ -12,7 +12,7 @@ from aiohttp import ClientResponse
 from playwright.async_api import Browser, expect
 from yarl import URL
 
-from tests.browser.conftest import SCREENSHOTS
+from tests.browser.conftest import PATIENCE_MS, SCREENSHOTS
 from tests.interop import MARKS
 from tests.interop.society import (
     CROWD,
@@ -215,14 +215,14 @@ async def test_the_gadget_in_a_browser(world: World, browser: Browser) -> None:
     client = world.client()
     await client.update_appdata(player, {"letters": "41", "note": "<kept>"})
     context = await browser.new_context(viewport={"width": 1000, "height": 800})
-    context.set_default_timeout(15_000)
+    context.set_default_timeout(PATIENCE_MS)
     errors: list[str] = []
     context.on("weberror", lambda error: errors.append(str(error.error)))
     page = await context.new_page()
     await page.goto(world.capture.page(world.frame_url(player, player)))
     gadget = page.frame_locator("iframe")
     mine = gadget.locator("tr.mine")
-    await expect(gadget.get_by_role("table")).to_be_visible()
+    await expect(gadget.get_by_role("table")).to_be_visible(timeout=PATIENCE_MS)
     await expect(mine).to_contain_text(f"Number {player[-3:]} (you)")
     await expect(mine.locator("td.num")).to_have_text("41")
     await gadget.get_by_role("button", name="Write a letter").click()
