@@ -135,6 +135,12 @@ class Container(Section):
     offline: Literal["allowed", "refused"] = Field(
         "allowed", description='"refused" where players who are not running the application cannot be read.'
     )
+    body_hash: Literal["auto", "always", "never"] = Field(
+        "auto", description='Whether writes carry oauth_body_hash; "auto" leaves it to the dialect (shindig: yes).'
+    )
+    override_methods: bool = Field(
+        False, description="Send PUT and DELETE as POST with X-HTTP-Method-Override, where a firewall forbids them."
+    )
     max_connections: int = Field(10, ge=1, le=1000, description="How many requests run at the same time.")
     picture_hosts: tuple[WebOrigin, ...] = Field((), description="Where people's pictures come from.")
 

@@ -237,6 +237,8 @@ def container_client(settings: config.Settings, session: ClientSession, now_ms: 
         DIALECTS[container.dialect],
         Credentials(container.consumer_key, container.consumer_secret.get_secret_value()),
         now_ms=now_ms,
+        body_hash={"auto": None, "always": True, "never": False}[container.body_hash],
+        override_methods=container.override_methods,
     )
 
 

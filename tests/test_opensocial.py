@@ -368,15 +368,17 @@ def test_a_value_that_is_all_depth() -> None:
 
 
 def test_requests_for_people() -> None:
-    assert opensocial.get_person(GUIDE, LYDIA).url(BASE + "/") == f"{BASE}/people/{LYDIA}/@self"
-    first = opensocial.get_people(GUIDE, LYDIA, "@friends", count=5)
+    assert opensocial.get_person(GUIDE, LYDIA, fields=()).url(BASE + "/") == f"{BASE}/people/{LYDIA}/@self"
+    first = opensocial.get_people(GUIDE, LYDIA, "@friends", count=5, fields=[])
     assert first.url(BASE) == f"{BASE}/people/{LYDIA}/@friends?count=5"
     second = opensocial.get_people(GUIDE, LYDIA, "@all", count=20, start_index=20, has_app=True, fields=["id", "name"])
     assert second.url(BASE) == (
         f"{BASE}/people/{LYDIA}/@all?count=20&startIndex=20&filterBy=hasApp&filterOp=equals&filterValue=true"
         "&fields=id%2Cname"
     )
-    assert "hasApp" in opensocial.get_person(SHINDIG, LYDIA).url(BASE)
+    for dialect in DIALECTS.values():
+        asked = opensocial.get_person(dialect, LYDIA).query
+        assert asked == (("fields", "id,name,displayName,thumbnailUrl,photos,hasApp"),)
 
 
 def test_requests_for_appdata() -> None:

@@ -4,35 +4,31 @@ Every call names the person it is about, and is signed on that person's behalf (
 written for one person at a time; two writers of one person's item would undo each other, so the caller lets only one in
 at a time, across processes too.
 
-Reads may be repeated freely. No call here retries, but for one: a 401 that came with the news that our clock is wrong
-is asked again by the right time.
+Reads may be repeated freely. No call here retries, but for the one that `signed_calls.py` tells of.
 """
 
 from __future__ import annotations
 
 import copy
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Final, Literal, Self
 
 from aiohttp import ClientSession
 from yarl import URL
 
-from homeserver.clients.transport import Signer, exchange
-from homeserver.errors import BadInput, RemoteConflict, RemoteGarbage
+from homeserver.clients.people_walk import Bounds, is_whole, walk
+from homeserver.clients.signed_calls import SERVICE, SignedCalls
+from homeserver.errors import BadInput, RemoteConflict, RemoteError, RemoteGarbage, RemoteUnsupported
 from homeserver.model import AppData, HttpReply, NowMs, Person
-from homeserver.protocol import opensocial
+from homeserver.protocol import opensocial, opensocial_rpc
 from homeserver.protocol.oauth1 import Credentials
-from homeserver.protocol.opensocial import Call, Dialect, Page, Selector
-from homeserver.protocol.replies import date_s
+from homeserver.protocol.opensocial import Call, Dialect, Filter, Page, Selector
 
-SERVICE: Final = "container"
 DEFAULT_PAGE_SIZE: Final = 100
-
-_LIMIT_BYTES: Final = 16 * 1024 * 1024  # a thousand friends with full quotas
-_SMALLEST_SKEW_S: Final = 2.0  # `Date` has whole seconds, and the answer was under way
-_LARGEST_SKEW_S: Final = 24 * 3600.0  # beyond, one of the two clocks is nonsense, and that needs a person
-_SKEW_WORTH_ASKING_AGAIN_S: Final = 60.0
+OVERVIEW_PAGE_SIZE: Final = 1000
+"""All friends at once, if the container lets us."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +39,26 @@ class Updated:
     after: AppData
 
 
-class ContainerClient:
-    """One container, called in the name of one application.
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """All of one player that a sync needs. AppData is by person id, and empty where no keys were asked for."""
 
-    Attributes:
-        requests_sent: Attempts so far, repetitions by aiohttp included. See `counted`.
-    """
+    person: Person
+    friends: tuple[Person, ...]
+    """All who have the application."""
+    own: Mapping[str, AppData]
+    friends_appdata: Mapping[str, AppData]
+
+
+@dataclass(slots=True)
+class _Offers:
+    """What the container was seen to offer; shared by all views of a client."""
+
+    rpc: bool
+
+
+class ContainerClient:
+    """One container, called in the name of one application."""
 
     def __init__(
         self,
@@ -74,17 +84,18 @@ class ContainerClient:
             max_pages: The most pages of one person's list; a container that shows more is not believed.
             max_people: The same for people.
         """
-        self._session = session
+        self._calls = SignedCalls(session, credentials, now_ms=now_ms, correct_skew=correct_skew)
         self._base_url = str(URL(base_url))
         self._dialect = dialect
-        self._signer = Signer(credentials, now_ms=now_ms)
-        self._now_ms = now_ms
         self._body_hash = dialect.body_hash if body_hash is None else body_hash
         self._override = override_methods
-        self._correct_skew = correct_skew
-        self._max_pages = max_pages
-        self._max_people = max_people
-        self.requests_sent = 0
+        self._bounds = Bounds(max_pages, max_people)
+        self._offers = _Offers(rpc=dialect.rpc)
+
+    @property
+    def requests_sent(self) -> int:
+        """Attempts so far, repetitions by aiohttp included. See `counted`."""
+        return self._calls.sent
 
     @property
     def dialect(self) -> Dialect:
@@ -93,12 +104,12 @@ class ContainerClient:
     @property
     def skew_s(self) -> float:
         """How far the container's clock is ahead of ours, as its last answer showed it; 0 while within two seconds."""
-        return self._signer.seen_skew_s
+        return self._calls.skew_s
 
     def counted(self) -> Self:
         """The same client with a count of its own, for one job's share among many."""
         view = copy.copy(self)
-        view.requests_sent = 0
+        view._calls = self._calls.counted()  # noqa: SLF001 - one of our own kind
         return view
 
     # --- people -----------------------------------------------------------------------------------------------------
@@ -120,6 +131,7 @@ class ContainerClient:
         user_id: str,
         *,
         has_app: bool = True,
+        matching: Filter | None = None,
         fields: Sequence[str] | None = None,
         page_size: int = DEFAULT_PAGE_SIZE,
         requestor_id: str | None = None,
@@ -127,7 +139,8 @@ class ContainerClient:
         """Every friend once, in the container's order.
 
         With `has_app`, only those who have the application: the container is asked to choose, and where it does not,
-        whoever says of themselves that they do not have it is left out here.
+        whoever says of themselves that they do not have it is left out here. With `matching`, the container is asked
+        for these in their place.
 
         The list is complete when the iterator ends by itself. An error on the way says nothing about those who have not
         come yet.
@@ -135,8 +148,14 @@ class ContainerClient:
         Raises:
             BadInput, RemoteError: As `person`; RemoteGarbage for a list beyond `max_pages` or `max_people`.
         """
-        return self._walk(
-            user_id, "@friends", has_app=has_app, fields=fields, page_size=page_size, requestor_id=requestor_id
+        return self._all_people(
+            user_id,
+            "@friends",
+            has_app=has_app,
+            matching=matching,
+            fields=fields,
+            page_size=page_size,
+            requestor_id=requestor_id,
         )
 
     def contacts(
@@ -144,66 +163,135 @@ class ContainerClient:
         user_id: str,
         *,
         has_app: bool = False,
+        matching: Filter | None = None,
         fields: Sequence[str] | None = None,
         page_size: int = DEFAULT_PAGE_SIZE,
         requestor_id: str | None = None,
     ) -> AsyncIterator[Person]:
         """Every contact once (`@all`), friends among them; otherwise as `friends`."""
-        return self._walk(
-            user_id, "@all", has_app=has_app, fields=fields, page_size=page_size, requestor_id=requestor_id
+        return self._all_people(
+            user_id,
+            "@all",
+            has_app=has_app,
+            matching=matching,
+            fields=fields,
+            page_size=page_size,
+            requestor_id=requestor_id,
         )
 
-    async def _walk(
+    async def people_page(
+        self,
+        user_id: str,
+        selector: Literal["@friends", "@all"],
+        *,
+        count: int,
+        start_index: int | None = None,
+        has_app: bool = False,
+        matching: Filter | None = None,
+        fields: Sequence[str] | None = None,
+        requestor_id: str | None = None,
+    ) -> Page:
+        """One page as the container gives it, believed in nothing; `friends` and `contacts` bring everybody.
+
+        Args:
+            start_index: In the container's own counting; None for the first page.
+
+        Raises:
+            BadInput, RemoteError: As `person`.
+        """
+        call = opensocial.get_people(
+            self._dialect,
+            user_id,
+            selector,
+            count=count,
+            start_index=start_index,
+            has_app=has_app,
+            matching=matching,
+            fields=fields,
+            requestor_id=requestor_id,
+        )
+        return opensocial.parse_people(await self._send(call, requestor_id or user_id))
+
+    async def _all_people(
         self,
         user_id: str,
         selector: Literal["@friends", "@all"],
         *,
         has_app: bool,
-        fields: Sequence[str] | None,
+        matching: Filter | None = None,
+        fields: Sequence[str] | None = None,
         page_size: int,
-        requestor_id: str | None,
+        requestor_id: str | None = None,
+        first: Page | None = None,
     ) -> AsyncIterator[Person]:
-        """Ask for pages until one brings nobody new; ask for that one again while the total promises more.
-
-        Neither the total nor the echoed `startIndex` is believed, nor that a page has the size that was asked for: what
-        has come is what is counted. Containers count `startIndex` from 0 or from 1, and do not tell which. The number
-        sent is that of the next person counted from 0; counted from 1 it names the last one that we have, so a page may
-        begin with somebody known, but nobody is skipped, and no container is asked beyond its end (Shindig answers
-        that with a 500).
-        """
         if page_size < 1:
             raise BadInput("a page holds at least one person", field="page_size")
-        seen: set[str] = set()
-        position, last_id, again = 0, "", False
-        for _ in range(self._max_pages):
-            call = opensocial.get_people(
-                self._dialect,
+
+        async def get_page(start_index: int | None) -> Page:
+            return await self.people_page(
                 user_id,
                 selector,
                 count=page_size,
-                start_index=position or None,
+                start_index=start_index,
                 has_app=has_app,
+                matching=matching,
                 fields=fields,
                 requestor_id=requestor_id,
             )
-            page = opensocial.parse_people(await self._send(call, requestor_id or user_id))
-            fresh = {person.id: person for person in page.people if person.id not in seen}
-            if not fresh:
-                if again or not _promises_more(page, len(seen)):
-                    return
-                again = True
-                continue
-            again = False
-            overlap = page.people[0].id == last_id
-            position += len(page.people) - overlap
-            last_id = page.people[-1].id
-            seen.update(fresh)
-            if len(seen) > self._max_people:
-                break
-            for person in fresh.values():
-                if not has_app or person.has_app is not False:
+
+        async with aclosing(walk(get_page, self._bounds, page_size=page_size, first=first)) as people:
+            async for person in people:
+                if not has_app or matching is not None or person.has_app is not False:
                     yield person
-        raise RemoteGarbage(f"a list of people without an end, after {len(seen)}", service=SERVICE)
+
+    # --- all of one player ------------------------------------------------------------------------------------------
+
+    async def overview(
+        self, user_id: str, fields: Collection[str], *, page_size: int = OVERVIEW_PAGE_SIZE
+    ) -> Overview | None:
+        """A person, their friends who have the application, and these keys of both's AppData, in one request.
+
+        Where the list of friends does not come whole, the rest of it follows page by page. Without `fields`, no AppData
+        is asked for.
+
+        Returns:
+            None where the container does not offer this; ask for each by itself then.
+
+        Raises:
+            BadInput: Not the id of one person, or a key that is none.
+            RemoteError: See `opensocial.raise_for` and `transport.exchange`; one part that fails fails the whole.
+        """
+        if not self._offers.rpc:
+            return None
+        try:
+            brought = await self._ask_overview(user_id, fields, page_size)
+        except RemoteUnsupported:
+            self._offers.rpc = False
+            return None
+        first = brought.friends
+        if is_whole(first, page_size=page_size):
+            friends = [person for person in first.people if person.has_app is not False]
+        else:
+            everybody = self._all_people(user_id, "@friends", has_app=True, page_size=page_size, first=first)
+            friends = [person async for person in everybody]
+        return Overview(brought.person, tuple(friends), brought.own, brought.friends_appdata)
+
+    async def offers_overview(self, user_id: str) -> bool:
+        """Whether the container answers for several reads in one request, whatever the dialect says.
+
+        Raises:
+            BadInput: Not the id of one person.
+        """
+        try:
+            await self._ask_overview(user_id, (), 1)
+        except RemoteError:
+            return False
+        return True
+
+    async def _ask_overview(self, user_id: str, fields: Collection[str], count: int) -> opensocial_rpc.Answers:
+        call = opensocial_rpc.get_overview(self._dialect, user_id, fields, count=count)
+        reply = await self._send(call, user_id, opensocial_rpc.rpc_base_url(self._base_url))
+        return opensocial_rpc.parse_overview(reply, self._dialect, with_appdata=bool(fields))
 
     # --- AppData ----------------------------------------------------------------------------------------------------
 
@@ -254,7 +342,7 @@ class ContainerClient:
             await self._write(opensocial.delete_appdata(self._dialect, user_id, keys, override=self._override), user_id)
 
     async def update_appdata(self, user_id: str, changes: Mapping[str, str | None]) -> Updated:
-        """Change some keys (None removes one) and leave all others as they are.
+        """Change some keys and leave all others as they are. None removes a key; so does "" where that clears.
 
         PUT replaces, so the item is read, changed and put back whole. Where there is none, POST creates it. It is never
         deleted and made again: in between, it would be lost. Nothing is sent when nothing changes.
@@ -266,6 +354,8 @@ class ContainerClient:
             BadInput, RemoteError: As `create_appdata`.
         """
         opensocial.check_changes(user_id, changes)
+        if self._dialect.empty_clears:
+            changes = {key: value or None for key, value in changes.items()}
         before = await self._own(user_id)
         try:
             return Updated(before, await self._apply(user_id, before, changes))
@@ -309,46 +399,12 @@ class ContainerClient:
     async def _write(self, call: Call, user_id: str) -> None:
         opensocial.parse_written(await self._send(call, user_id))
 
-    # --- sending ----------------------------------------------------------------------------------------------------
-
-    async def _send(self, call: Call, requestor_id: str) -> HttpReply:
-        reply, corrected_s = await self._exchange(call, requestor_id)
-        if reply.status == 401 and abs(corrected_s) > _SKEW_WORTH_ASKING_AGAIN_S:
-            reply, _ = await self._exchange(call, requestor_id)  # what was refused has changed nothing
-        return reply
-
-    async def _exchange(self, call: Call, requestor_id: str) -> tuple[HttpReply, float]:
-        """One exchange, and by how much its answer corrected the clock that it was signed by."""
-        hashes = self._body_hash and call.body is not None
-
-        def sign(method: str, url: str, body: bytes) -> str:
-            self.requests_sent += 1
-            return self._signer.sign(method, url, requestor_id=requestor_id, hashed_body=body if hashes else None)
-
-        signed_by_s, sent_ms = self._signer.skew_s, self._now_ms()
-        reply = await exchange(
-            self._session,
+    async def _send(self, call: Call, requestor_id: str, base_url: str | None = None) -> HttpReply:
+        return await self._calls.send(
             call.method,
-            call.url(self._base_url),
-            service=SERVICE,
+            call.url(base_url or self._base_url),
+            requestor_id=requestor_id,
             headers=dict(call.headers),
             body=call.body,
-            sign=sign,
-            limit_bytes=_LIMIT_BYTES,
+            hashed=self._body_hash,
         )
-        self._measure_skew(reply, (sent_ms + self._now_ms()) / 2000)
-        return reply, self._signer.skew_s - signed_by_s
-
-    def _measure_skew(self, reply: HttpReply, now_s: float) -> None:
-        theirs_s = date_s(reply.headers)
-        if theirs_s is None or "age" in reply.headers:  # from a cache: an old answer with an old date
-            return
-        ahead_s = theirs_s - now_s
-        seen_s = ahead_s if abs(ahead_s) > _SMALLEST_SKEW_S else 0.0
-        self._signer.seen_skew_s = seen_s
-        if self._correct_skew and abs(seen_s) < _LARGEST_SKEW_S:
-            self._signer.skew_s = seen_s
-
-
-def _promises_more(page: Page, received: int) -> bool:
-    return page.total is not None and page.total > received

@@ -25,7 +25,13 @@ class Dialect:
 
     name: str
     people_fields: tuple[str, ...]
-    """Asked of a person unless the caller says otherwise; empty where the container's own choice is the best one."""
+    """Asked of a person unless the caller says otherwise: a container's own choice may leave out the shown name."""
+    first_index: int
+    """What `startIndex` counts from, so far as one can know beforehand."""
+    collections: tuple[str, ...]
+    """Under which name a list of people comes: `entry`, or `list` in OpenSocial 1.0 and later."""
+    rpc: bool
+    """Several reads may travel as one request, by JSON-RPC at an address beside that of the REST services."""
     short_create: bool
     """POST goes to `/appdata/{id}/@app`, without a selector."""
     wrapped_put: bool
@@ -39,13 +45,20 @@ class Dialect:
     override: Override
     escaped_values: bool
     """AppData values come HTML-escaped. (They are sent as they are.)"""
+    empty_clears: bool
+    """Writing an empty value removes its key; elsewhere an empty value is one like any other."""
     body_hash: bool
     """Writes carry `oauth_body_hash`, unless a setting says otherwise."""
 
 
+_PEOPLE_FIELDS: Final = ("id", "name", "displayName", "thumbnailUrl", "photos", "hasApp")
+
 GUIDE: Final = Dialect(
     name="guide",
-    people_fields=(),
+    people_fields=_PEOPLE_FIELDS,
+    first_index=1,
+    collections=("entry",),
+    rpc=False,
     short_create=True,
     wrapped_put=True,
     fields_on_writes=False,
@@ -53,13 +66,17 @@ GUIDE: Final = Dialect(
     delete_by_fields=False,
     override=Override.HEADER,
     escaped_values=True,
+    empty_clears=True,
     body_hash=False,
 )
 """The guide as it is printed."""
 
 ORKUT: Final = Dialect(
     name="orkut",
-    people_fields=(),
+    people_fields=_PEOPLE_FIELDS,
+    first_index=1,
+    collections=("entry",),
+    rpc=False,
     short_create=False,
     wrapped_put=False,
     fields_on_writes=True,
@@ -67,13 +84,17 @@ ORKUT: Final = Dialect(
     delete_by_fields=True,
     override=Override.HEADER,
     escaped_values=True,
+    empty_clears=True,
     body_hash=False,
 )
 """What the client libraries that ran against Orkut sent."""
 
 SHINDIG: Final = Dialect(
     name="shindig",
-    people_fields=("id", "name", "displayName", "thumbnailUrl", "hasApp"),
+    people_fields=_PEOPLE_FIELDS,
+    first_index=0,
+    collections=("entry", "list"),
+    rpc=True,
     short_create=False,
     wrapped_put=False,
     fields_on_writes=False,
@@ -81,6 +102,7 @@ SHINDIG: Final = Dialect(
     delete_by_fields=True,
     override=Override.QUERY,
     escaped_values=False,
+    empty_clears=False,
     body_hash=True,
 )
 """Apache Shindig and what is built on it."""

@@ -32,11 +32,13 @@ from homeserver.protocol.opensocial_replies import (
 __all__ = [
     "DIALECTS",
     "GUIDE",
+    "HAS_APP",
     "ME",
     "ORKUT",
     "SHINDIG",
     "Call",
     "Dialect",
+    "Filter",
     "Page",
     "Selector",
     "check_changes",
@@ -58,6 +60,19 @@ Selector = Literal["@self", "@friends", "@all"]
 ME: Final = "@me"
 _SELECTORS: Final = ("@self", "@friends", "@all")
 _KEY: Final = re.compile(r"[A-Za-z0-9_.-]{1,255}")
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Only people whose `field` is so. The guide names no operations but `equals`; OpenSocial has three more."""
+
+    field: str
+    operation: Literal["equals", "contains", "startsWith", "present"] = "equals"
+    value: str = "true"
+
+
+HAS_APP: Final = Filter("hasApp")
+"""The guide's example: those who have the application."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +110,7 @@ def get_people(
     count: int,
     start_index: int | None = None,
     has_app: bool = False,
+    matching: Filter | None = None,
     fields: Sequence[str] | None = None,
     requestor_id: str | None = None,
 ) -> Call:
@@ -104,17 +120,23 @@ def get_people(
         count: People a page; the container may send fewer or more.
         start_index: As it travels, in the container's own counting; None for the first page.
         has_app: Only those who have the application. A container may ignore it.
+        matching: Only those who match, in place of `has_app`: there is one filter at a time.
 
     Raises:
-        BadInput: An id or selector that is none, or `@me` without a requestor.
+        BadInput: An id, selector or field that is none, or `@me` without a requestor.
     """
     if selector not in {"@friends", "@all"}:
         raise BadInput("people are listed by @friends or @all", field="selector")
     query = [("count", str(count))]
     if start_index is not None:
         query.append(("startIndex", str(start_index)))
-    if has_app:
-        query += [("filterBy", "hasApp"), ("filterOp", "equals"), ("filterValue", "true")]
+    filtered = matching or (HAS_APP if has_app else None)
+    if filtered is not None:
+        query += [
+            ("filterBy", _checked_key(filtered.field)),
+            ("filterOp", filtered.operation),
+            ("filterValue", filtered.value),
+        ]
     return Call(
         "GET",
         f"/people/{_readable(user_id, requestor_id)}/{selector}",
@@ -252,7 +274,7 @@ def _checked(item: AppData, kept: Collection[str] = ()) -> list[str]:
 
 def _checked_key(key: str) -> str:
     if not isinstance(key, str) or not _KEY.fullmatch(key):
-        raise BadInput("an AppData key holds letters, digits, '_', '.' and '-' only", field="key")
+        raise BadInput("a key or field holds letters, digits, '_', '.' and '-' only", field="key")
     return key
 
 

@@ -42,6 +42,8 @@ class Page:
     people: tuple[Person, ...]
     start: int | None
     total: int | None
+    collection: str = "entry"
+    """The name under which the people came."""
 
 
 def raise_for(reply: HttpReply, service: str = "container") -> None:
@@ -92,10 +94,7 @@ def parse_person(reply: HttpReply) -> Person:
     Raises:
         RemoteError: As `raise_for`; RemoteGarbage for what is not JSON or not a person.
     """
-    entry = _entry(reply)
-    if isinstance(entry, list) and len(entry) == 1:
-        [entry] = entry
-    return _person(entry, reply)
+    return person_in(_entry(reply), reply)
 
 
 def parse_people(reply: HttpReply) -> Page:
@@ -108,11 +107,7 @@ def parse_people(reply: HttpReply) -> Page:
         RemoteError: As `raise_for`; RemoteGarbage for what is not JSON or not a collection of people.
     """
     raise_for(reply)
-    content = _load(reply)
-    entry = _entry_of(content, reply)
-    items = entry if isinstance(entry, list) else [entry]
-    people = tuple([_person(item, reply) for item in items if item is not None])
-    return Page(people, _count(content.get("startIndex")), _count(content.get("totalResults")))
+    return people_in(_load(reply), reply)
 
 
 def parse_appdata(reply: HttpReply, dialect: Dialect) -> dict[str, AppData]:
@@ -125,20 +120,7 @@ def parse_appdata(reply: HttpReply, dialect: Dialect) -> dict[str, AppData]:
     Raises:
         RemoteError: As `raise_for`; RemoteGarbage for what is not JSON or not AppData.
     """
-    entry = _entry(reply)
-    items: dict[str, AppData] = {}
-    try:
-        for user_id, item in _map(entry, reply).items():
-            if not PERSON_ID.fullmatch(user_id):
-                raise _garbage("the answer holds an id that is none", reply)
-            items[user_id] = {
-                SURROGATE.sub("\ufffd", key): _value(value, dialect)
-                for key, value in _map(item, reply).items()
-                if value is not None
-            }
-    except RecursionError as error:
-        raise _garbage("a value is nested too deeply", reply) from error
-    return items
+    return appdata_in(_entry(reply), dialect, reply)
 
 
 def parse_written(reply: HttpReply) -> None:
@@ -152,28 +134,90 @@ def parse_written(reply: HttpReply) -> None:
         _load(reply)
 
 
-def _load(reply: HttpReply) -> dict[str, Any]:
+# --- parts of an answer, however they were wrapped. `reply` is what they came in, for the errors. ---------------------
+
+
+def load(reply: HttpReply) -> object:
+    """The JSON of an answer, its numbers as the text in which they came (a kind of `str`).
+
+    Raises:
+        RemoteGarbage: It is none.
+    """
     try:
-        content = json.loads(
+        content: object = json.loads(
             reply.body.decode("utf-8-sig"), parse_int=_Number, parse_float=_Number, parse_constant=_refuse_constant
         )
     except (ValueError, RecursionError) as error:
-        raise _garbage("the answer is not JSON", reply) from error
+        raise garbage("the answer is not JSON", reply) from error
+    return content
+
+
+def person_in(value: object, reply: HttpReply) -> Person:
+    """One person, or a list of just one.
+
+    Raises:
+        RemoteGarbage: It is neither.
+    """
+    if isinstance(value, list) and len(value) == 1:
+        [value] = value
+    return _person(value, reply)
+
+
+def people_in(content: dict[str, Any], reply: HttpReply) -> Page:
+    """A collection of people.
+
+    Raises:
+        RemoteGarbage: It is none, or somebody in it is no person.
+    """
+    name, entry = _entry_of(content, reply)
+    items = entry if isinstance(entry, list) else [entry]
+    people = tuple([_person(item, reply) for item in items if item is not None])
+    return Page(people, _count(content.get("startIndex")), _count(content.get("totalResults")), name)
+
+
+def appdata_in(entry: object, dialect: Dialect, reply: HttpReply) -> dict[str, AppData]:
+    """Items by person id, as `parse_appdata` has them.
+
+    Raises:
+        RemoteGarbage: It is no AppData.
+    """
+    items: dict[str, AppData] = {}
+    try:
+        for user_id, item in _map(entry, reply).items():
+            if not PERSON_ID.fullmatch(user_id):
+                raise garbage("the answer holds an id that is none", reply)
+            items[user_id] = {
+                SURROGATE.sub("\ufffd", key): _value(value, dialect)
+                for key, value in _map(item, reply).items()
+                if value is not None
+            }
+    except RecursionError as error:
+        raise garbage("a value is nested too deeply", reply) from error
+    return items
+
+
+def garbage(message: str, reply: HttpReply) -> RemoteGarbage:
+    """The error for an answer that cannot be read, with its beginning."""
+    return RemoteGarbage(message, service="container", excerpt=excerpt(reply.body))
+
+
+def _load(reply: HttpReply) -> dict[str, Any]:
+    content = load(reply)
     if not isinstance(content, dict):
-        raise _garbage("the answer is not an object", reply)
+        raise garbage("the answer is not an object", reply)
     return content
 
 
 def _entry(reply: HttpReply) -> object:
     raise_for(reply)
-    return _entry_of(_load(reply), reply)
+    return _entry_of(_load(reply), reply)[1]
 
 
-def _entry_of(content: dict[str, Any], reply: HttpReply) -> object:
+def _entry_of(content: dict[str, Any], reply: HttpReply) -> tuple[str, object]:
     for name in ("entry", "list"):
         if name in content:
-            return content[name]
-    raise _garbage("the answer has no entry", reply)
+            return name, content[name]
+    raise garbage("the answer has no entry", reply)
 
 
 class _Number(str):
@@ -186,17 +230,13 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
 
-def _garbage(message: str, reply: HttpReply) -> RemoteGarbage:
-    return RemoteGarbage(message, service="container", excerpt=excerpt(reply.body))
-
-
 def _map(value: object, reply: HttpReply) -> dict[str, Any]:
     """An object. PHP writes an empty one as an empty list, and some leave an empty one out: both are `{}`."""
     if isinstance(value, dict):
         return value
     if value is None or value == []:
         return {}
-    raise _garbage("the entry has the wrong shape", reply)
+    raise garbage("the entry has the wrong shape", reply)
 
 
 def _value(value: object, dialect: Dialect) -> str:
@@ -222,7 +262,7 @@ def _count(value: object) -> int | None:
 
 def _person(value: object, reply: HttpReply) -> Person:
     if not isinstance(value, dict) or not isinstance(value.get("id"), str) or not PERSON_ID.fullmatch(value["id"]):
-        raise _garbage("the answer holds something that is not a person", reply)
+        raise garbage("the answer holds something that is not a person", reply)
     name = value.get("name")
     parts: dict[str, Any] = name if isinstance(name, dict) else {"formatted": name}
     return Person(

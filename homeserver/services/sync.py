@@ -21,7 +21,7 @@ from typing import Final
 
 import structlog
 
-from homeserver.clients.container import ContainerClient
+from homeserver.clients.container import ContainerClient, Overview
 from homeserver.errors import HomeServerError, NotFound, RemoteError, RemoteUnavailable, TooMany
 from homeserver.model import AppData, Change, NowMs, Origin, Person, SyncResult, SyncState
 from homeserver.services.limits import SYNC, Limits
@@ -109,24 +109,29 @@ class Sync:
         return SyncResult(len(answers.friends), values, len(changed), client.requests_sent)
 
     async def _ask(self, client: ContainerClient, user_id: str) -> _Answers:
-        people_ms = self._now_ms()
-        person = await client.person(user_id)
-        friends = {
-            friend.id: friend
-            async for friend in client.friends(user_id)
-            if people.usable_user_id(friend.id) and friend.id != user_id
-        }
         fields = await self._board_fields()
-        values_ms = self._now_ms()
-        if not fields:  # no `fields` would mean every key
-            return _Answers(person, friends, people_ms, {}, values_ms)
-        values = {user_id: _by_itself(await client.appdata(user_id, "@self", fields), user_id, fields)}
-        for friend_id, item in (await client.appdata(user_id, "@friends", fields)).items():
+        people_ms = values_ms = self._now_ms()
+        brought = await client.overview(user_id, fields)
+        if brought is None:
+            person = await client.person(user_id)
+            everybody = [friend async for friend in client.friends(user_id)]
+            values_ms = self._now_ms()
+            # No `fields` would mean every key.
+            own = await client.appdata(user_id, "@self", fields) if fields else {}
+            theirs = await client.appdata(user_id, "@friends", fields) if fields else {}
+            brought = Overview(person, tuple(everybody), own, theirs)
+        friends = {
+            friend.id: friend for friend in brought.friends if people.usable_user_id(friend.id) and friend.id != user_id
+        }
+        if not fields:
+            return _Answers(brought.person, friends, people_ms, {}, values_ms)
+        values = {user_id: _by_itself(brought.own, user_id, fields)}
+        for friend_id, item in brought.friends_appdata.items():
             if friend_id in friends:
                 values[friend_id] = {key: item[key] for key in fields if key in item}
         for friend_id in await self._suspected(friends, values):
             values[friend_id] = await self._asked_alone(client, friend_id, fields) or values.get(friend_id, {})
-        return _Answers(person, friends, people_ms, values, values_ms)
+        return _Answers(brought.person, friends, people_ms, values, values_ms)
 
     async def _suspected(self, friends: Mapping[str, Person], values: Mapping[str, appdata.Values]) -> list[str]:
         """Friends for whom the answer lacks a value that we know: gone, or just not in the answer."""
@@ -154,6 +159,7 @@ class Sync:
 
     async def _apply(self, tx: Transaction, player: int, answers: _Answers, began_ms: int) -> list[Change]:
         now_ms = self._now_ms()
+        boards = await leaderboards.begin(tx)
         friends = await people.players_of(tx, self._container, answers.friends)
         seen = {friends[user_id]: friend for user_id, friend in answers.friends.items()}
         await people.observe_people(tx, {player: answers.person, **seen}, answers.people_ms)
@@ -165,8 +171,8 @@ class Sync:
             at_ms=now_ms,
             origin=Origin.READ,
         )
-        await leaderboards.apply_changes(tx, changed, now_ms)
         await people.set_synced(tx, player, began_ms)
+        await leaderboards.record(tx, boards, changed, now_ms)
         return changed
 
     # --- many players, in their turn ----------------------------------------------------------------------------------

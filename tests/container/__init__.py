@@ -1,0 +1,1 @@
+"""The container client against a container of the tests' own, over HTTP."""
