@@ -104,7 +104,7 @@ async def test_every_view_equals_the_naive_list(
 
 async def empty(database: Database) -> None:
     async def work(tx: Transaction) -> None:
-        for table in ("entries", "lists", "friendships"):
+        for table in ("entries", "blocks", "scores", "lists", "friendships"):
             await tx.execute(f"DELETE FROM {table}")
         await tx.execute("UPDATE players SET friends_synced_ms = NULL")
 

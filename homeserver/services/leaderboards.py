@@ -242,22 +242,26 @@ class Leaderboards:
         text = scores.exact(scores.read(board, value), board.decimals)
         # Counted before the next write of this player may begin: the first score of two must be the first to count.
         async with self._writer.updating(player, {board.field: text}) as written:
+            await self._database.write(lambda tx: self._count_read(tx, player, written))
             return await self._database.write(lambda tx: self._count(tx, player, board, text, written))
 
-    async def _count(self, tx: Transaction, player: int, board: Board, text: str, written: AppDataWrite) -> Placed:
-        """Let a score count that the container has taken; see `submit`."""
-        in_force = await store.boards_in_force(tx)
-        fields = {each.board.field for each in in_force}
-        at_ms = written.written_at_ms
+    async def _count_read(self, tx: Transaction, player: int, written: AppDataWrite) -> None:
+        """Let count what was read on the way; see `submit`. A transaction records once, so this is one of its own."""
+        in_force = await store.begin(tx)
         read = await appdata.observe(
             tx,
             player,
-            {field: written.before.get(field) for field in fields},
+            {each.board.field: written.before.get(each.board.field) for each in in_force},
             observed_ms=written.read_at_ms,
             at_ms=written.read_at_ms,
             origin=Origin.READ,
         )
-        await store.record(tx, in_force, read, at_ms)
+        await store.record(tx, in_force, read, written.written_at_ms)
+
+    async def _count(self, tx: Transaction, player: int, board: Board, text: str, written: AppDataWrite) -> Placed:
+        """Let a score count that the container has taken; see `submit`."""
+        in_force = await store.begin(tx, [board.field])
+        at_ms = written.written_at_ms
         mine = await board_lists.board(tx, board.id)
         before = [
             await board_lists.standing_in(tx, shown, player) for shown in await board_lists.current(tx, mine, at_ms)

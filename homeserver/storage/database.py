@@ -1,8 +1,9 @@
 """The database as the rest of the house sees it: three ways to run a piece of work, and one SQL for both engines.
 
-SQL is written once, with PostgreSQL's `$1` placeholders and two table functions of ours, `each_bigint($n)` and
-`each_text($n)`, that turn a list given as one value into rows with the single column `value` (give them an alias).
-Rows come back as plain sequences in the order of the selected columns.
+SQL is written once, with PostgreSQL's `$1` placeholders and three table functions of ours (give them an alias):
+`each_bigint($n)` and `each_text($n)` turn a list given as one value into rows with the single column `value`,
+`each_bigints($n, $m, ...)` turns lists of the same length, one for each column, into rows with the columns `c1`, `c2`
+and so on. Rows come back as plain sequences in the order of the selected columns.
 
 A piece of *work* is an `async def` that takes a `Reader` or a `Transaction` and awaits nothing but its methods. On
 SQLite such a coroutine never really suspends, so the writer thread (and, for bounded reads, the event loop) drives it
@@ -20,6 +21,14 @@ from homeserver.errors import BadSettings, OutdatedSchema
 
 T = TypeVar("T")
 Row = Sequence[Any]
+
+
+class LostRaceError(Exception):
+    """Work found, once it could lock, that what it had read was changed meanwhile. It leaves no trace and is run again.
+
+    Never where there is one writer at a time (SQLite): there it is a bug.
+    """
+
 
 SCHEMA_REVISION: Final = "0001"
 """The newest revision in `migrations/`: the one that this version of the code reads and writes."""
@@ -47,11 +56,27 @@ class Transaction(Reader, Protocol):
     async def execute_many(self, sql: str, rows: Iterable[Sequence[object]]) -> None:
         """Run one statement for each row of values."""
 
-    async def lock(self, *names: str) -> None:
-        """Hold these names until the end, alone among all processes; always in sorted order. Before any row is read.
+    async def lock(self, *names: str, shared: bool = False) -> None:
+        """Hold these names until the end, among all processes; always in sorted order. Before any row is read.
+
+        Alone, or with others who hold the same name `shared`. What was read before may be out of date: only statements
+        after this one see what those wrote who held it until then.
 
         SQLite has one writer at a time anyway, so there it does nothing. The names are this application's own: two
         schemas in one PostgreSQL do not meet.
+        """
+
+    async def lock_rows(self, sql: str, *values: object) -> None:
+        """Hold the rows that this query finds until the end, taken in the order in which it finds them.
+
+        The query ends with ORDER BY. SQLite has one writer at a time anyway, so there it does nothing.
+        """
+
+    async def afterwards(self, work: WriteWork[object]) -> None:
+        """Have `work` run in a transaction of its own when this one is committed; never if it is not.
+
+        It is upkeep: without it everything is as right as with it. It runs before `write` returns; what it raises is
+        logged. On SQLite it runs here and now, in this transaction, where nobody else can be.
         """
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from homeserver.domain import boards as definitions
@@ -16,8 +17,10 @@ from homeserver.domain import periods, scores
 from homeserver.domain.boards import BoardInForce
 from homeserver.domain.ranking import NoScore, settle
 from homeserver.errors import BadInput
-from homeserver.model import Board, Change, Period, Position
-from homeserver.storage.database import Reader, Row, Transaction
+from homeserver.model import Board, Change, Period, Position, Ties
+from homeserver.storage import blocks, boundaries
+from homeserver.storage.blocks import SIZES, Move, Sizes
+from homeserver.storage.database import LostRaceError, Reader, Row, Transaction
 
 FIRST_REVISION = 1
 FIRST_GENERATION = 1
@@ -42,7 +45,13 @@ async def board_in_force(reader: Reader, board_id: str) -> BoardInForce | None:
 
 def _in_force(row: Row) -> BoardInForce:
     definition, revision, generation = row
-    return BoardInForce(definitions.board_from(json.loads(definition)), revision, generation)
+    return BoardInForce(_read(definition), revision, generation)
+
+
+@lru_cache(maxsize=256)
+def _read(definition: str) -> Board:
+    """Kept: every transaction reads the boards, and they hardly ever change."""
+    return definitions.board_from(json.loads(definition))
 
 
 async def seed(tx: Transaction, wanted: Sequence[Board]) -> tuple[str, ...]:
@@ -107,31 +116,34 @@ async def find_lists(reader: Reader, names: Iterable[ListName]) -> dict[ListName
     return {name: found[name] for name in wanted & found.keys()}
 
 
-async def make_lists(tx: Transaction, wanted: dict[ListName, Period]) -> dict[ListName, int]:
+class NewList(NamedTuple):
+    """What a list has from its beginning to its end."""
+
+    period: Period
+    dense: bool
+
+
+async def make_lists(tx: Transaction, wanted: dict[ListName, NewList]) -> dict[ListName, int]:
     """The numbers of these lists; those that do not exist are made."""
     found = await find_lists(tx, wanted)
     missing = sorted(wanted.keys() - found.keys())
     if missing:
         # In sorted order, as in `seed`. Whoever comes second waits for the first and then finds the list.
         await tx.execute_many(
-            "INSERT INTO lists (board, period, generation, starts_ms, ends_ms) VALUES ($1, $2, $3, $4, $5) "
-            "ON CONFLICT (board, period, generation) DO NOTHING",
-            [(*name, wanted[name].starts_ms, wanted[name].ends_ms) for name in missing],
+            "INSERT INTO lists (board, period, generation, starts_ms, ends_ms, dense, boundaries) "
+            "VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (board, period, generation) DO NOTHING",
+            [
+                (*name, new.period.starts_ms, new.period.ends_ms, int(new.dense), boundaries.new_token())
+                for name, new in ((name, wanted[name]) for name in missing)
+            ],
         )
-        found |= await find_lists(tx, missing)
+        made = await find_lists(tx, missing)
+        await blocks.make(tx, made.values())
+        found |= made
     return found
 
 
 # --- entries --------------------------------------------------------------------------------------------------------
-
-
-class Move(NamedTuple):
-    """One entry that changes: `old` is None for a new one, `new` for one that goes."""
-
-    list: int
-    player: int
-    old: Position | None
-    new: Position | None
 
 
 class _Effect(NamedTuple):
@@ -144,21 +156,47 @@ class _Effect(NamedTuple):
     at_ms: int
 
 
-async def record(tx: Transaction, boards: Sequence[BoardInForce], changes: Sequence[Change], now_ms: int) -> None:
-    """Let accepted changes take effect on every board whose field they are of, in every period that they concern.
+async def begin(tx: Transaction, fields: Iterable[str] | None = None) -> tuple[BoardInForce, ...]:
+    """What a transaction begins with that may `record` changes: the boards, held until its end.
+
+    Nothing else may have been locked before, no row either: see `blocks.py` for the order of locks.
 
     Args:
-        boards: All boards in force, read in this transaction.
+        fields: What may change. Boards of other fields are left out; None leaves out none.
+    """
+    wanted = None if fields is None else frozenset(fields)
+    held: set[str] = set()
+    while True:
+        found = await boards_in_force(tx)
+        found = tuple(each for each in found if wanted is None or each.board.field in wanted)
+        ids = {in_force.board.id for in_force in found}
+        if ids <= held:  # read after they were locked, so this is what they are until the end
+            return found
+        await tx.lock(*(blocks.lock_name(id_) for id_ in sorted(ids - held)), shared=True)
+        held |= ids
+
+
+async def record(
+    tx: Transaction, boards: Sequence[BoardInForce], changes: Sequence[Change], now_ms: int, sizes: Sizes = SIZES
+) -> None:
+    """Let accepted changes take effect on every board whose field they are of, in every period that they concern.
+
+    The last thing that a transaction does, and only once in it, lest two transactions wait for each other's blocks:
+    that costs a second until the database notices, and undoes one of them.
+
+    Args:
+        boards: As `begin` returned them at the beginning of this transaction.
         changes: As `appdata.observe` returned them *in this transaction*, in the order in which they happened. The rows
-            that it locked make writers of the same player and field wait for each other; nothing else is locked here.
+            that it locked make writers of the same player and field wait for each other.
         now_ms: No change counts as later than this.
+        sizes: Of blocks. Any are right, at any time.
 
     A baseline concerns `all` alone, any other change all periods of `at_ms`; what it does to the entry there says
     `ranking.settle`. A value that is gone, or that `latest` cannot rank, therefore leaves `all` and the periods then
     current, while closed periods keep their final result.
     """
     effects: list[_Effect] = []
-    concerned: dict[ListName, Period] = {}
+    concerned: dict[ListName, NewList] = {}
     scored: set[ListName] = set()
     for change in changes:
         at_ms = min(change.at_ms, now_ms)
@@ -168,7 +206,7 @@ async def record(tx: Transaction, boards: Sequence[BoardInForce], changes: Seque
             claim = _claim(in_force.board, change.new)
             for period in periods.concerned(in_force.board, at_ms, change.origin):
                 name = ListName(in_force.board.id, period.id, in_force.generation)
-                concerned[name] = period
+                concerned[name] = NewList(period, in_force.board.ties is Ties.DENSE)
                 if isinstance(claim, int):
                     scored.add(name)
                 effects.append(_Effect(name, in_force, claim, change.player, at_ms))
@@ -183,13 +221,15 @@ async def record(tx: Transaction, boards: Sequence[BoardInForce], changes: Seque
             keep = effect.in_force.board.keep
             after[place] = settle(keep, after.get(place), effect.claim, effect.player, effect.at_ms)
     moves = [Move(*place, before.get(place), new) for place, new in after.items() if new != before.get(place)]
-    await _write(tx, moves)
+    if moves:
+        await _write(tx, moves)
+        await blocks.count(tx, moves, sizes)
 
 
-async def apply_changes(tx: Transaction, changes: Sequence[Change], now_ms: int) -> None:
-    """`record` on all boards in force."""
+async def apply_changes(tx: Transaction, changes: Sequence[Change], now_ms: int, sizes: Sizes = SIZES) -> None:
+    """`begin` and `record`, for a transaction that does nothing else."""
     if changes:
-        await record(tx, await boards_in_force(tx), changes, now_ms)
+        await record(tx, await begin(tx, {change.key for change in changes}), changes, now_ms, sizes)
 
 
 def _claim(board: Board, value: str | None) -> int | NoScore:
@@ -216,15 +256,29 @@ async def _positions(
 
 
 async def _write(tx: Transaction, moves: Iterable[Move]) -> None:
-    """The one place where entries are written. Sorted: fewer pages touched, and one order for everybody."""
+    """The one place where entries are written. Sorted: fewer pages touched, and one order for everybody.
+
+    Raises:
+        LostRaceError: Somebody else changed one of them, who did not hold the player's AppData row.
+    """
     ordered = sorted(moves, key=lambda move: (move.list, move.player))
-    old = [(move.list, move.old.key, move.old.reached_ms, move.player) for move in ordered if move.old]
-    new = [(move.list, move.new.key, move.new.reached_ms, move.player) for move in ordered if move.new]
+    old = sorted((move.list, move.old.key, move.old.reached_ms, move.player) for move in ordered if move.old)
+    new = sorted((move.list, move.new.key, move.new.reached_ms, move.player) for move in ordered if move.new)
     if old:
-        await tx.execute_many(
-            "DELETE FROM entries WHERE list = $1 AND key = $2 AND reached_ms = $3 AND player = $4", sorted(old)
+        deleted = await tx.execute(
+            "DELETE FROM entries WHERE (list, key, reached_ms, player) IN "
+            "(SELECT w.c1, w.c2, w.c3, w.c4 FROM each_bigints($1, $2, $3, $4) AS w)",
+            *_columns(old),
         )
+        if deleted != len(old):
+            raise LostRaceError
     if new:
-        await tx.execute_many(
-            "INSERT INTO entries (list, key, reached_ms, player) VALUES ($1, $2, $3, $4)", sorted(new)
+        await tx.execute(
+            "INSERT INTO entries (list, key, reached_ms, player) "
+            "SELECT w.c1, w.c2, w.c3, w.c4 FROM each_bigints($1, $2, $3, $4) AS w",
+            *_columns(new),
         )
+
+
+def _columns(rows: Sequence[tuple[int, ...]]) -> list[list[int]]:
+    return [list(column) for column in zip(*rows, strict=True)]

@@ -12,11 +12,14 @@ from contextlib import asynccontextmanager
 from typing import Any, Final, TypeVar, cast
 
 import asyncpg
+import structlog
 
 from homeserver.errors import BadSettings
-from homeserver.storage.database import ReadWork, Row, WriteWork, check_revision
+from homeserver.storage.database import LostRaceError, ReadWork, Row, WriteWork, check_revision
 
 T = TypeVar("T")
+
+_log = structlog.get_logger(__name__)
 
 MAX_CONNECTIONS: Final = 10
 RETRIES: Final = 5
@@ -24,12 +27,21 @@ LOST_RACES: Final = (
     asyncpg.DeadlockDetectedError,
     asyncpg.SerializationError,
     asyncpg.UniqueViolationError,
+    LostRaceError,
 )
 
 
 @functools.cache
 def translated(sql: str) -> str:
     """Our SQL as PostgreSQL reads it."""
+
+    def columns(match: re.Match[str]) -> str:
+        numbers = re.findall(r"\d+", match[1])
+        lists = ", ".join(f"${number}::bigint[]" for number in numbers)
+        names = ", ".join(f"c{index}" for index, _ in enumerate(numbers, 1))
+        return f"(SELECT * FROM unnest({lists}) AS lists ({names}))"  # noqa: S608 - numbers alone
+
+    sql = re.sub(r"\beach_bigints\(([$\d, ]+)\)", columns, sql)
     return re.sub(r"\beach_(bigint|text)\(\$(\d+)\)", r"(SELECT unnest($\2::\1[]) AS value)", sql)
 
 
@@ -45,6 +57,7 @@ class PostgresTransaction:
     def __init__(self, connection: Any, schema: str) -> None:
         self._connection = connection
         self._schema = schema
+        self.follow_ups: list[WriteWork[object]] = []
 
     async def fetch(self, sql: str, *values: object) -> list[Row]:
         return cast("list[Row]", await self._connection.fetch(translated(sql), *values))
@@ -63,11 +76,19 @@ class PostgresTransaction:
     async def execute_many(self, sql: str, rows: Iterable[Sequence[object]]) -> None:
         await self._connection.executemany(translated(sql), list(rows))
 
-    async def lock(self, *names: str) -> None:
+    async def lock(self, *names: str, shared: bool = False) -> None:
         keys = sorted(lock_key(self._schema, name) for name in names)
+        function = "pg_advisory_xact_lock_shared" if shared else "pg_advisory_xact_lock"
         await self._connection.execute(
-            "SELECT pg_advisory_xact_lock(k) FROM unnest($1::bigint[]) WITH ORDINALITY AS t(k, i) ORDER BY i", keys
+            f"SELECT {function}(k) FROM unnest($1::bigint[]) WITH ORDINALITY AS t(k, i) ORDER BY i",  # noqa: S608
+            keys,
         )
+
+    async def lock_rows(self, sql: str, *values: object) -> None:
+        await self._connection.execute(translated(f"{sql} FOR UPDATE"), *values)
+
+    async def afterwards(self, work: WriteWork[object]) -> None:
+        self.follow_ups.append(work)
 
 
 class PostgresDatabase:
@@ -78,10 +99,20 @@ class PostgresDatabase:
         self._schema = schema
 
     async def write(self, work: WriteWork[T]) -> T:
+        result, follow_ups = await self._write(work)
+        for follow_up in follow_ups:
+            try:
+                await self.write(follow_up)
+            except Exception:  # what was asked for is done, and stays done
+                _log.exception("follow_up_failed")
+        return result
+
+    async def _write(self, work: WriteWork[T]) -> tuple[T, list[WriteWork[object]]]:
         for attempt in range(RETRIES):
             try:
                 async with self._pool.acquire() as connection, connection.transaction():
-                    return await work(PostgresTransaction(connection, self._schema))
+                    tx = PostgresTransaction(connection, self._schema)
+                    return await work(tx), tx.follow_ups
             except LOST_RACES:
                 if attempt == RETRIES - 1:
                     raise

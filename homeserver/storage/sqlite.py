@@ -43,21 +43,44 @@ PRAGMAS: Final = (
 )
 
 
+Places = tuple[int | tuple[int, ...], ...]
+"""Which of our values each placeholder stands for, from 0. Several stand together as one list of rows."""
+
+_OURS: Final = re.compile(r"\beach_bigints\(([$\d, ]+)\)|\beach_(?:bigint|text)\(\$(\d+)\)|\$(\d+)")
+
+
 @functools.cache
-def translated(sql: str) -> tuple[str, tuple[int, ...]]:
-    """Our SQL as SQLite reads it, and which of our values each of its placeholders stands for, from 0.
+def translated(sql: str) -> tuple[str, Places]:
+    """Our SQL as SQLite reads it, and the places of the values that it is to be given.
 
     `$2` would be a *name* to SQLite, bound by first appearance; and Python 3.12 warns of `?2` with a sequence. So each
     becomes a plain `?`, whose value is found by the order.
     """
-    order = tuple(int(number) - 1 for number in re.findall(r"\$(\d+)", sql))
-    sql = re.sub(r"\beach_(?:bigint|text)\(\$(\d+)\)", "json_each(?)", sql)
-    return re.sub(r"\$\d+", "?", sql), order
+    places: list[int | tuple[int, ...]] = []
+
+    def replace(match: re.Match[str]) -> str:
+        columns, listed, plain = match.groups()
+        if columns is None:
+            places.append(int(listed or plain) - 1)
+            return "json_each(?)" if listed else "?"
+        numbers = tuple(int(number) - 1 for number in re.findall(r"\d+", columns))
+        places.append(numbers)
+        selected = ", ".join(f"json_extract(value, '$[{index}]') AS c{index + 1}" for index in range(len(numbers)))
+        return f"(SELECT {selected} FROM json_each(?))"  # noqa: S608 - numbers alone
+
+    return _OURS.sub(replace, sql), tuple(places)
 
 
-def _bound(order: tuple[int, ...], values: Sequence[object]) -> list[Any]:
-    given = [json.dumps(value) if isinstance(value, list | tuple) else value for value in values]
-    return [given[place] for place in order]
+def _bound(places: Places, values: Sequence[object]) -> list[Any]:
+    bound: list[Any] = []
+    for place in places:
+        if isinstance(place, tuple):
+            columns = [cast("Sequence[int]", values[each]) for each in place]
+            bound.append(json.dumps(list(zip(*columns, strict=True))))
+        else:
+            value = values[place]
+            bound.append(json.dumps(value) if isinstance(value, list | tuple) else value)
+    return bound
 
 
 class SqliteTransaction:
@@ -87,8 +110,14 @@ class SqliteTransaction:
         statement, order = translated(sql)
         self._connection.executemany(statement, (_bound(order, row) for row in rows))
 
-    async def lock(self, *names: str) -> None:
+    async def lock(self, *names: str, shared: bool = False) -> None:
         """Nothing to do: BEGIN IMMEDIATE has made us the only writer."""
+
+    async def lock_rows(self, sql: str, *values: object) -> None:
+        """Nothing to do, either."""
+
+    async def afterwards(self, work: WriteWork[object]) -> None:
+        await work(self)
 
 
 class PooledReader:

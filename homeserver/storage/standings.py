@@ -1,24 +1,25 @@
 """Reading lists: ranks, runs of consecutive entries, friends, names.
 
 Ranks are counted by `_ahead` and turned into numbers by `ranking.rank`, here and nowhere else, so a page, "my rank" and
-a friend's rank cannot disagree. Counting reads every better entry of the list, once for each run or single standing.
+a friend's rank cannot disagree. But for `search`, everything here reads a bounded number of rows; see `counts.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Final, cast
+from typing import Final
 
 from homeserver.domain import ranking
 from homeserver.domain.ranking import Ahead
-from homeserver.domain.scores import INT64_MIN
 from homeserver.model import Position, Ties
+from homeserver.storage import counts
+from homeserver.storage.boundaries import FIRST, place_of, start_of
 from homeserver.storage.database import Reader
 from homeserver.storage.texts import search_key
 
-BEGINNING: Final = Position(INT64_MIN, INT64_MIN, INT64_MIN)
+BEGINNING: Final = Position(*FIRST)
 """Before every entry of any list."""
 
 
@@ -42,7 +43,7 @@ class Run:
 
 async def total(reader: Reader, list_: int) -> int:
     """How many entries the list has."""
-    return cast("int", await reader.fetch_value("SELECT count(*) FROM entries WHERE list = $1", list_))
+    return await counts.total(reader, list_)
 
 
 async def entry_of(reader: Reader, list_: int, player: int) -> Position | None:
@@ -53,44 +54,66 @@ async def entry_of(reader: Reader, list_: int, player: int) -> Position | None:
     return None if row is None else Position(*row)
 
 
-async def _ahead(reader: Reader, list_: int, ties: Ties, position: Position) -> Ahead:
-    """What the list holds before this position. The one place that counts."""
-    better, earlier = cast(
-        "tuple[int, int]",
-        await reader.fetch_one(
-            "SELECT (SELECT count(*) FROM entries WHERE list = $1 AND key < $2), "
-            "(SELECT count(*) FROM entries WHERE list = $1 AND key = $2 AND (reached_ms, player) < ($3, $4))",
-            list_,
-            *_values(position),
-        ),
-    )
-    distinct = 0
+async def _ahead(
+    reader: Reader, list_: int, ties: Ties, positions: Collection[Position], *, places: bool
+) -> dict[Position, Ahead]:
+    """What the list, which exists, holds before each of these positions. The one place that counts.
+
+    Args:
+        places: Whether `earlier` is needed although the board's ranks do not ask for it; it is 0 where it is not.
+    """
+    wanted = {position: place_of(position) for position in positions}
+    starts = {position: start_of(position.key) for position in positions}
+    exact = places or ties is Ties.ORDINAL
+    found = await counts.before(reader, list_, sorted(set((wanted if exact else starts).values())))
+    # Where equal ones fill the block from its beginning, those in the blocks before are counted up to their first.
+    if exact and (open_ := {start_of(place[0]) for place, before in found.items() if before.same is None}):
+        found |= await counts.before(reader, list_, sorted(open_ - found.keys()))
+    distinct: Mapping[int, int] = {}
     if ties is Ties.DENSE:
-        distinct = await reader.fetch_value(
-            "SELECT count(DISTINCT key) FROM entries WHERE list = $1 AND key < $2", list_, position.key
-        )
-    return Ahead(better, earlier, distinct)
+        distinct = await counts.better_scores(reader, list_, sorted({position.key for position in positions}))
+    aheads: dict[Position, Ahead] = {}
+    for position in positions:
+        before = found[wanted[position] if exact else starts[position]]
+        better = found[starts[position]].entries if before.same is None else before.entries - before.same
+        aheads[position] = Ahead(better, before.entries - better, distinct.get(position.key, 0))
+    return aheads
 
 
 async def index_of(reader: Reader, list_: int, position: Position) -> int:
     """How many entries come before this position, where there may be an entry or not."""
-    return (await _ahead(reader, list_, Ties.ORDINAL, position)).entries
+    found = await _ahead(reader, list_, Ties.ORDINAL, [position], places=True)
+    return found[position].entries
 
 
 async def standing(reader: Reader, list_: int, ties: Ties, position: Position) -> Standing:
     """Where the entry at this position stands."""
-    number = ranking.rank(ties, await _ahead(reader, list_, ties, position))
-    tied = await reader.fetch_value(
-        "SELECT EXISTS (SELECT 1 FROM entries WHERE list = $1 AND key = $2 AND (reached_ms, player) <> ($3, $4))",
-        list_,
-        *_values(position),
-    )
-    return Standing(position, number, bool(tied))
+    (found,) = await standings(reader, list_, ties, [position])
+    return found
 
 
 async def standings(reader: Reader, list_: int, ties: Ties, positions: Sequence[Position]) -> tuple[Standing, ...]:
     """Where each of these entries stands."""
-    return tuple([await standing(reader, list_, ties, position) for position in positions])
+    if not positions:
+        return ()
+    aheads = await _ahead(reader, list_, ties, positions, places=False)
+    tied = await _tied(reader, list_, positions)
+    return tuple(Standing(position, ranking.rank(ties, aheads[position]), position in tied) for position in positions)
+
+
+async def _tied(reader: Reader, list_: int, positions: Sequence[Position]) -> set[Position]:
+    """Those of these entries beside which the list has another with the same score."""
+    # Two comparisons, each with an end of the range: "another player" would read past all that are equal.
+    rows = await reader.fetch(
+        "SELECT w.c1, w.c2, w.c3 FROM each_bigints($2, $3, $4) AS w WHERE "
+        "EXISTS (SELECT 1 FROM entries WHERE list = $1 AND key = w.c1 AND (reached_ms, player) < (w.c2, w.c3)) OR "
+        "EXISTS (SELECT 1 FROM entries WHERE list = $1 AND key = w.c1 AND (reached_ms, player) > (w.c2, w.c3))",
+        list_,
+        [position.key for position in positions],
+        [position.reached_ms for position in positions],
+        [position.player for position in positions],
+    )
+    return {Position(*row) for row in rows}
 
 
 # --- runs -------------------------------------------------------------------------------------------------------------
@@ -106,9 +129,9 @@ async def run_from(reader: Reader, list_: int, ties: Ties, start: Position, limi
         limit + 1,  # the one behind says whether there are more, and whether the last one is tied
     )
     if not rows:
-        return Run((), more_before=await index_of(reader, list_, start) > 0, more_behind=False)
+        return Run((), more_before=await total(reader, list_) > 0, more_behind=False)
     positions = [Position(*row) for row in rows]
-    ahead = first = await _ahead(reader, list_, ties, positions[0])
+    ahead = first = (await _ahead(reader, list_, ties, positions[:1], places=True))[positions[0]]
     numbers = [ranking.rank(ties, ahead)]
     same = [first.earlier > 0]
     for one, other in pairwise(positions):
@@ -156,14 +179,12 @@ async def run_at_rank(reader: Reader, list_: int, ties: Ties, rank: int, limit: 
     Where ties leave a number out (1 1 3), the run begins at the entry in that place of the list. With dense ranks it
     begins at the first entry of the rank.
     """
-    by_score = "SELECT key FROM entries WHERE list = $1 GROUP BY key ORDER BY key LIMIT 1 OFFSET $2"
-    by_place = (
-        "SELECT key, reached_ms, player FROM entries WHERE list = $1 ORDER BY key, reached_ms, player LIMIT 1 OFFSET $2"
-    )
-    offset = min(rank - 1, await total(reader, list_))  # any larger number says the same, and may not fit
-    row = await reader.fetch_one(by_score if ties is Ties.DENSE else by_place, list_, offset)
-    if row is not None:
-        start = Position(row[0], INT64_MIN, INT64_MIN) if ties is Ties.DENSE else Position(*row)
+    key = await counts.score_at(reader, list_, rank - 1) if ties is Ties.DENSE else None
+    place = await counts.entry_at(reader, list_, rank - 1) if ties is not Ties.DENSE else None
+    if key is not None:
+        start = Position(*start_of(key))
+    elif place is not None:
+        start = Position(*place)
     else:
         row = await reader.fetch_one(
             "SELECT key, reached_ms, player FROM entries WHERE list = $1 "
