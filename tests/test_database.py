@@ -17,7 +17,7 @@ from sqlalchemy.exc import DBAPIError
 
 from homeserver.errors import BadSettings, OutdatedSchema
 from homeserver.paths import MIGRATIONS
-from homeserver.storage.database import SCHEMA_REVISION, Database, Reader, Row, Transaction, open_database
+from homeserver.storage.database import SCHEMA_REVISION, Database, Reader, Row, Transaction, open_database, ping
 from homeserver.storage.migrate import migrate
 from tests.conftest import Place
 
@@ -191,6 +191,18 @@ async def test_a_write_whose_caller_went_away_harms_nobody(database: Database) -
     await asyncio.wait(waiting)
     for n in range(1, 20, 2):
         assert await value(database, f"job {n}") == "1"
+
+
+async def test_a_read_whose_caller_went_away_harms_nobody(database: Database) -> None:
+    """Cancelled after each number of steps of the event loop that a read may take."""
+    for steps in range(30):
+        reading = asyncio.create_task(database.read(ping))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        reading.cancel()
+        await asyncio.wait({reading})
+    for _ in range(10):
+        await database.read(ping)
 
 
 async def test_what_was_acknowledged_is_there_for_another_process(place: Place) -> None:

@@ -268,12 +268,14 @@ class SqliteDatabase:
         connection = await self._pool.get()
         try:
             await connection.execute("BEGIN")
-            try:
-                return await work(PooledReader(connection))
-            finally:
-                await connection.execute("ROLLBACK")
+            return await work(PooledReader(connection))
         finally:
-            self._pool.put_nowait(connection)
+            # Whoever is cancelled while BEGIN is under way leaves a transaction behind: this ends it in its turn, and
+            # does nothing where there is none. It is handed on all the same: the next one's BEGIN waits behind this.
+            try:
+                await connection.rollback()
+            finally:
+                self._pool.put_nowait(connection)
 
     async def look(self, work: ReadWork[T]) -> T:
         self._near.execute("BEGIN")
