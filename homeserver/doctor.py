@@ -9,6 +9,7 @@ from aiohttp import ClientSession
 
 from homeserver import config
 from homeserver.clients.container import ContainerClient
+from homeserver.clients.dialect_probe import observe
 from homeserver.clients.transport import open_session
 from homeserver.errors import (
     HomeServerError,
@@ -50,6 +51,9 @@ async def examine(settings: config.Settings, player: str | None, say: Say) -> bo
         async def signed_call() -> str:
             return await _signed_call(client, player, settings.container.base_url)
 
+        async def dialect() -> str:
+            return await _dialect(client, player)
+
         async def clock() -> str:
             return _clock(client)
 
@@ -61,6 +65,7 @@ async def examine(settings: config.Settings, player: str | None, say: Say) -> bo
             ("trusted signers", lambda: _signers(settings)),
             ("signed call", signed_call),
             ("clock", clock),
+            ("dialect", dialect),
             ("storage", storage),
         )
         results = [await _check(name, check, say) for name, check in checks]
@@ -109,6 +114,24 @@ async def _signed_call(client: ContainerClient, player: str | None, base_url: st
             return f"accepted; nobody was named, so it answered: {error}"
         raise Trouble(f"{base_url}: {error}") from error
     return f"accepted; {person.id} is {person.name}"
+
+
+async def _dialect(client: ContainerClient, player: str | None) -> str:
+    configured = client.dialect.name
+    if player is None:
+        return f"{configured} by container.dialect; --player ID, of somebody with friends, shows whether it fits"
+    try:
+        observed = await observe(client, player)
+    except RemoteError as error:
+        raise Trouble(f"{configured} by container.dialect; whether it fits cannot be seen: {error}") from error
+    fitting = [dialect.name for dialect in observed.fitting()]
+    if configured in fitting:
+        others = [
+            f"{name} would fit too: they differ in what reads do not show" for name in fitting if name != configured
+        ]
+        return "; ".join([f"{configured} fits ({observed})", *others])
+    found = f"{' or '.join(fitting)} fits" if fitting else "none that is known fits"
+    raise Trouble(f"container.dialect is {configured!r}, but {found}: {observed}")
 
 
 def _clock(client: ContainerClient) -> str:

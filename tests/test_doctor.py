@@ -11,7 +11,8 @@ from pydantic import SecretStr
 from homeserver.config import Settings
 from homeserver.demo import Demo
 from homeserver.doctor import examine
-from homeserver.sandbox import Fault
+from homeserver.sandbox import CannedReply, Fault
+from homeserver.sandbox.container import Quirks
 from homeserver.walk import PLAYER
 from tests.demos import running_demo
 
@@ -80,6 +81,40 @@ async def test_a_clock_that_is_off_is_measured(demo: Demo) -> None:
     well, words = await words_of(demo.settings)
     assert not well
     assert "Set this machine's clock" in words["clock"]
+
+
+async def test_a_dialect_that_fits_is_said_to(demo: Demo) -> None:
+    _, words = await words_of(demo.settings)
+    assert words["dialect"] == (
+        "ok      guide fits (lists are 'entry', startIndex counts from 1, JSON-RPC: no); "
+        "orkut would fit too: they differ in what reads do not show"
+    )
+    _, words = await words_of(demo.settings, player=None)
+    assert words["dialect"].startswith("ok      guide by container.dialect; --player ID, ")
+
+
+async def test_a_dialect_that_does_not_fit_is_said_with_what_was_seen(demo: Demo) -> None:
+    demo.sandbox.container.quirks = Quirks(collection="list", first_index=0)
+    well, words = await words_of(demo.settings)
+    assert not well
+    assert words["dialect"] == (
+        "TROUBLE container.dialect is 'guide', but shindig fits: "
+        "lists are 'list', startIndex counts from 0, JSON-RPC: no"
+    )
+    assert demo.sandbox.container.requests
+    assert {request.method for request in demo.sandbox.container.requests} == {"GET"}
+    well, words = await words_of(changed(demo.settings, "container", dialect="shindig"))
+    assert words["dialect"].startswith("ok      shindig fits (")
+    demo.sandbox.container.quirks = Quirks(collection="list", first_index=1)
+    _, words = await words_of(demo.settings)
+    assert "'guide', but none that is known fits: " in words["dialect"]
+
+
+async def test_a_container_that_does_not_answer_hides_its_dialect(demo: Demo) -> None:
+    demo.sandbox.faults.add(Fault("GET */@friends", reply=CannedReply(503), times=None))
+    well, words = await words_of(demo.settings)
+    assert not well
+    assert "whether it fits cannot be seen: 503" in words["dialect"]
 
 
 async def test_signers_of_another_container_are_noticed(demo: Demo) -> None:

@@ -10,15 +10,15 @@ Reads may be repeated freely. No call here retries, but for the one that `signed
 from __future__ import annotations
 
 import copy
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
-from typing import Final, Literal, Self
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal, Self
 
 from aiohttp import ClientSession
 from yarl import URL
 
-from homeserver.clients.people_walk import Bounds, is_whole, walk
+from homeserver.clients.people_walk import Bounds, Wholeness, walk
 from homeserver.clients.signed_calls import SERVICE, SignedCalls
 from homeserver.errors import BadInput, RemoteConflict, RemoteError, RemoteGarbage, RemoteUnsupported
 from homeserver.model import AppData, HttpReply, NowMs, Person
@@ -55,6 +55,7 @@ class _Offers:
     """What the container was seen to offer; shared by all views of a client."""
 
     rpc: bool
+    whole: Wholeness = field(default_factory=Wholeness)
 
 
 class ContainerClient:
@@ -222,27 +223,38 @@ class ContainerClient:
         fields: Sequence[str] | None = None,
         page_size: int,
         requestor_id: str | None = None,
-        first: Page | None = None,
     ) -> AsyncIterator[Person]:
+        everybody = self._everybody(
+            user_id,
+            selector,
+            has_app=has_app and matching is None,
+            matching=matching,
+            fields=fields,
+            page_size=page_size,
+            requestor_id=requestor_id,
+        )
+        async with aclosing(everybody) as people:
+            async for person in people:
+                if not has_app or matching is not None or person.has_app is not False:
+                    yield person
+
+    def _everybody(
+        self,
+        user_id: str,
+        selector: Literal["@friends", "@all"],
+        *,
+        page_size: int,
+        first: Page | None = None,
+        **options: Any,
+    ) -> AsyncGenerator[Person, None]:
+        """The walk itself, with the people that an ignored filter lets through. `options`: as for `people_page`."""
         if page_size < 1:
             raise BadInput("a page holds at least one person", field="page_size")
 
         async def get_page(start_index: int | None) -> Page:
-            return await self.people_page(
-                user_id,
-                selector,
-                count=page_size,
-                start_index=start_index,
-                has_app=has_app,
-                matching=matching,
-                fields=fields,
-                requestor_id=requestor_id,
-            )
+            return await self.people_page(user_id, selector, count=page_size, start_index=start_index, **options)
 
-        async with aclosing(walk(get_page, self._bounds, page_size=page_size, first=first)) as people:
-            async for person in people:
-                if not has_app or matching is not None or person.has_app is not False:
-                    yield person
+        return walk(get_page, self._bounds, page_size=page_size, first=first)
 
     # --- all of one player ------------------------------------------------------------------------------------------
 
@@ -269,11 +281,12 @@ class ContainerClient:
             self._offers.rpc = False
             return None
         first = brought.friends
-        if is_whole(first, page_size=page_size):
-            friends = [person for person in first.people if person.has_app is not False]
-        else:
-            everybody = self._all_people(user_id, "@friends", has_app=True, page_size=page_size, first=first)
+        friends = list(first.people)
+        if not self._offers.whole.holds(first, page_size=page_size):
+            everybody = self._everybody(user_id, "@friends", has_app=True, page_size=page_size, first=first)
             friends = [person async for person in everybody]
+            self._offers.whole.learn(first, len(friends))
+        friends = [person for person in friends if person.has_app is not False]
         return Overview(brought.person, tuple(friends), brought.own, brought.friends_appdata)
 
     async def offers_overview(self, user_id: str) -> bool:

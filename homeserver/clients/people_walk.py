@@ -73,12 +73,26 @@ async def walk(
     raise RemoteGarbage(f"a list of people without an end, after {len(seen)}", service=SERVICE)
 
 
-def is_whole(page: Page, *, page_size: int) -> bool:
-    """Whether the first page is beyond doubt the whole list: fewer people than asked for, exactly as many as the total.
+class Wholeness:
+    """Tells whether a first page is the whole list, by what this container has shown of its pages. Shared by callers.
 
-    Where a container has pages of its own size, or miscounts, the walk finds out.
+    A total may be wrong, and a page may be cut at a size of the container's own. But that size is at least 20
+    (OpenSocial 0.8, `DataRequest`), and at least as long as any list that has come on one page and was walked to its
+    end. A page below it, with as many people as its total says, is all there is.
     """
-    return page.total == len({person.id for person in page.people}) == len(page.people) < page_size
+
+    def __init__(self) -> None:
+        self._longest = 19
+
+    def holds(self, page: Page, *, page_size: int) -> bool:
+        """Whether there is nothing to ask for behind this first page."""
+        rows = len(page.people)
+        return page.total == rows == len({person.id for person in page.people}) <= self._longest and rows < page_size
+
+    def learn(self, page: Page, walked: int) -> None:
+        """A walk that began with this page has ended, having met `walked` people."""
+        if walked == len(page.people):
+            self._longest = max(self._longest, walked)
 
 
 def _promises_more(page: Page, received: int) -> bool:
