@@ -61,7 +61,6 @@ async def container(clock: Clock, dialect: Dialect) -> AsyncIterator[Container]:
             dialect,
             Credentials(sandbox.settings.consumer_key, sandbox.settings.consumer_secret),
             now_ms=clock.now_ms,
-            correct_skew=False,  # the sandbox's web server writes the real date
         )
         yield Container(sandbox, client, clock)
     await http.close()

@@ -103,7 +103,6 @@ async def set_the_scene(sandbox: Sandbox, http: Client, database: Database, cloc
                 dialect,
                 Credentials(settings.consumer_key, settings.consumer_secret),
                 now_ms=clock.now_ms,
-                correct_skew=False,  # the sandbox's web server writes the real date
             )
 
         yield Setting(sandbox, database, connect, clock)

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable
+from email.utils import formatdate
 from typing import Final
 
 from aiohttp import web
-from aiohttp.typedefs import Handler
+from aiohttp.typedefs import Handler, Middleware
 
+from homeserver.model import NowMs
 from homeserver.sandbox.container import ContainerStandIn
 from homeserver.sandbox.faults import CannedReply, Fault, Faults, fault_middleware
 from homeserver.sandbox.gadgets import GadgetHost, is_loopback
@@ -61,7 +63,8 @@ class Sandbox:
         renderer = Renderer(home_url=settings.home_url)
         self.gadgets = GadgetHost(self.container, renderer)
         self.app = web.Application(
-            client_max_size=MAX_BODY_BYTES, middlewares=[_only_loopback, fault_middleware(self.faults)]
+            client_max_size=MAX_BODY_BYTES,
+            middlewares=[_dated(settings.now_ms), _only_loopback, fault_middleware(self.faults)],
         )
         self.app.add_routes(RestService(self.container).routes())
         self.app.add_routes(self.gadgets.routes())
@@ -70,6 +73,23 @@ class Sandbox:
         self.app.cleanup_ctx.append(self.gadgets.running)
         self.app.on_response_prepare.append(_add_headers)
         self.app.on_shutdown.append(_let_go(self.faults))
+
+
+def _dated(now_ms: NowMs) -> Middleware:
+    """Answers bear the sandbox's own time, as signatures are checked by it; a fault may have given them another."""
+
+    @web.middleware
+    async def dated(request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            response = await handler(request)
+        except web.HTTPException as answer:
+            answer.headers.setdefault("Date", formatdate(now_ms() / 1000, usegmt=True))
+            raise
+        if not response.prepared:
+            response.headers.setdefault("Date", formatdate(now_ms() / 1000, usegmt=True))
+        return response
+
+    return dated
 
 
 @web.middleware

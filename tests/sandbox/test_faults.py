@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from email.utils import parsedate_to_datetime
 
 import pytest
 from aiohttp import ClientPayloadError, ServerDisconnectedError
@@ -47,6 +48,15 @@ async def test_totals_lie_and_the_clock_is_wrong(container: SignedClient) -> Non
     reply = await container.call("GET", f"people/{JANE}/@friends")
     assert reply.json["totalResults"] == 99
     assert reply.headers["Date"] == "Thu, 01 Jan 2026 00:00:00 GMT"
+
+
+async def test_answers_bear_the_time_of_the_sandbox(container: SignedClient, clock: Clock) -> None:
+    """Refusals too: a home server reads the clock by which signatures are checked off any answer."""
+    for path in ("/social/rest/people/x/@self", "/nothing/here", "/play"):
+        for _ in range(2):
+            clock.advance(hours=1)
+            reply = await container.send("GET", str(container.http.make_url(path)))
+            assert parsedate_to_datetime(reply.headers["Date"]).timestamp() == clock.now_ms() // 1000
 
 
 async def test_a_body_is_malformed(container: SignedClient) -> None:
