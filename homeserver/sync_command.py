@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import sys
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final
 
 from homeserver import config
 from homeserver.errors import BadSettings, HomeServerError, NotFound
+from homeserver.progress import Bar
 from homeserver.services.sync import Sync
 from homeserver.serving import Say
 from homeserver.storage import people
 from homeserver.wiring import open_core
-
-BAR_WIDTH: Final = 30
 
 
 @dataclass(slots=True)
@@ -62,10 +58,10 @@ async def sync_all(settings: config.Settings, say: Say) -> bool:
 
 
 async def _sync_these(sync: Sync, players: Sequence[int], say: Say) -> bool:
-    summary, began_s = Summary(), time.monotonic()
+    summary, bar = Summary(), Bar("players")
     try:
         for done, player in enumerate(players):
-            _show_bar(done, len(players), began_s)
+            bar.show(done, len(players))
             try:
                 result = await sync.sync_player(player)
             except HomeServerError as error:
@@ -74,24 +70,11 @@ async def _sync_these(sync: Sync, players: Sequence[int], say: Say) -> bool:
             summary.synced += 1
             summary.changed += result.changed
             summary.requests += result.requests
-        _show_bar(len(players), len(players), began_s)
+        bar.show(len(players), len(players))
     finally:
-        _draw("\n")
+        bar.end()
         said = f"{summary.synced} of {len(players)} players synced"
         say(f"{said}, {summary.requests} requests, {summary.changed} changes.")
         for reason, count in summary.failed.items():
             say(f"{count} not synced: {reason}")
     return not summary.failed
-
-
-def _show_bar(done: int, total: int, began_s: float) -> None:
-    filled = BAR_WIDTH * done // total
-    left_s = (time.monotonic() - began_s) / done * (total - done) if done else 0.0
-    _draw(f"\r[{'#' * filled}{'.' * (BAR_WIDTH - filled)}] {done} of {total}, about {left_s:.0f} s left ")
-
-
-def _draw(text: str) -> None:
-    """Show progress where somebody is looking."""
-    if sys.stderr.isatty():
-        sys.stderr.write(text)
-        sys.stderr.flush()
