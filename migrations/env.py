@@ -11,6 +11,8 @@ from alembic import context
 from sqlalchemy import Connection, create_engine, event, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from homeserver.storage.postgres import CONNECT_FAILURES, cannot_connect
+
 # Two processes that start together must not migrate together.
 MIGRATION_LOCK = 7_263_518_402
 WAIT_S = 60
@@ -45,13 +47,19 @@ async def migrate_postgres(url: str, schema: str) -> None:
     """PostgreSQL: everything, the version table too, lies in `schema`."""
 
     async def connect(*_: object, **__: object) -> Any:
-        return await asyncpg.connect(url, server_settings={"search_path": schema})
+        try:
+            return await asyncpg.connect(url, server_settings={"search_path": schema})
+        except CONNECT_FAILURES as error:
+            raise cannot_connect(error) from None
 
     engine = create_async_engine("postgresql+asyncpg://", async_creator=connect)
     try:
         async with engine.begin() as connection:
             await connection.execute(text(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"))
-            await connection.execute(text(f'CREATE SCHEMA IF NOT EXISTS "{schema}"'))
+            # Not IF NOT EXISTS: that asks for the right to create schemas even where there is nothing to create.
+            known = "SELECT EXISTS (SELECT 1 FROM pg_namespace WHERE nspname = :name)"
+            if not await connection.scalar(text(known), {"name": schema}):
+                await connection.execute(text(f'CREATE SCHEMA "{schema}"'))
             await connection.run_sync(run, schema)
     finally:
         await engine.dispose()

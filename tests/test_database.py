@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
@@ -414,20 +415,41 @@ async def test_another_schema_than_ours_is_refused_in_words(place: Place, statem
             pass
 
 
+async def opened(url: str) -> None:
+    async with open_database(url):
+        pass
+
+
+async def migrated(url: str) -> None:
+    await asyncio.to_thread(migrate, url)
+
+
+@pytest.mark.parametrize("reach", [opened, migrated])
 @pytest.mark.parametrize("url", ["mysql://root:hunter2@localhost/x", "hunter2", ""])
-async def test_another_database_is_refused_without_repeating_its_password(url: str) -> None:
+async def test_another_database_is_refused_without_repeating_its_password(
+    url: str, reach: Callable[[str], Awaitable[None]]
+) -> None:
     with pytest.raises(BadSettings) as refused:
-        async with open_database(url):
-            pass
+        await reach(url)
     if "://" in url:
         assert "hunter2" not in str(refused.value)
 
 
-async def test_a_postgresql_that_is_not_there_is_refused_without_repeating_its_password(tmp_path: Path) -> None:
-    with pytest.raises(BadSettings) as refused:
-        async with open_database(f"postgresql://me:hunter2@/x?host={tmp_path}"):
-            pass
+@pytest.mark.parametrize("reach", [opened, migrated])
+@pytest.mark.parametrize("url", ["postgresql://me:hunter2@/x?host={folder}", "postgresql://me:hunter2/#@localhost/x"])
+async def test_a_postgresql_that_is_not_there_is_refused_without_repeating_its_password(
+    url: str, reach: Callable[[str], Awaitable[None]], tmp_path: Path
+) -> None:
+    """Neither one that does not answer, nor one whose address cannot be read because of what is in its password."""
+    with pytest.raises(BadSettings, match="cannot connect to PostgreSQL") as refused:
+        await reach(url.format(folder=tmp_path))
     assert "hunter2" not in str(refused.value)
+
+
+async def test_a_file_that_cannot_be_made_is_refused_in_words(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(BadSettings, match="cannot open"):
+        await migrated(f"sqlite:///{tmp_path / 'file' / 'homeserver.db'}")
 
 
 # --- migrations -------------------------------------------------------------------------------------------------------
@@ -487,3 +509,27 @@ def migrate_in_a_process(url: str, schema: str) -> None:
 def test_migrating_makes_the_folder_of_the_file(tmp_path: Path, database_kind: str) -> None:
     migrate(f"sqlite:///{tmp_path / 'new' / 'folder' / 'homeserver.db'}")
     assert (tmp_path / "new" / "folder" / "homeserver.db").exists()
+
+
+@only_sqlite
+async def test_nobody_else_may_read_a_new_file(empty_place: Place) -> None:
+    await asyncio.to_thread(migrate, empty_place.url)
+    async with open_database(empty_place.url) as database:
+        await database.write(lambda tx: put(tx, "a", "1"))
+        folder = Path(empty_place.url.removeprefix("sqlite:///")).parent
+        modes = {path.name: path.stat().st_mode & 0o777 for path in folder.iterdir()}
+    assert len(modes) == 3
+    assert set(modes.values()) == {0o600}
+
+
+@only_postgres
+async def test_a_schema_that_is_there_is_enough_for_who_may_not_make_one(
+    empty_place: Place,
+) -> None:
+    role = f"{empty_place.schema}_guest"
+    await behind_its_back(empty_place, f"CREATE ROLE {role} LOGIN")
+    await behind_its_back(empty_place, f"CREATE SCHEMA {empty_place.schema} AUTHORIZATION {role}")
+    url = urlsplit(empty_place.url)._replace(netloc=f"{role}@").geturl()
+    await asyncio.to_thread(migrate, url, empty_place.schema)
+    async with open_database(url, empty_place.schema) as database:
+        await database.read(ping)

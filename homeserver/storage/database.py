@@ -119,18 +119,14 @@ def open_database(url: str, schema: str = "public") -> AbstractAsyncContextManag
 async def _open(url: str, schema: str) -> AsyncIterator[Database]:
     # Imported here: each engine imports this module, and asyncpg is not needed where SQLite is used.
     opened: AbstractAsyncContextManager[Database]
-    if url.startswith("sqlite:///"):
+    if is_sqlite(url):
         from homeserver.storage.sqlite import open_sqlite  # noqa: PLC0415
 
         opened = open_sqlite(sqlite_path(url))
-    elif url.startswith(("postgresql://", "postgres://")):
+    else:
         from homeserver.storage.postgres import open_postgres  # noqa: PLC0415
 
         opened = open_postgres(url, schema)
-    else:
-        raise BadSettings(
-            f"database.url: {url.split(':', 1)[0]!r} is not known; use sqlite:///path or postgresql://..."
-        )
     async with opened as database:
         yield database
 
@@ -138,6 +134,19 @@ async def _open(url: str, schema: str) -> AsyncIterator[Database]:
 async def ping(reader: Reader) -> None:
     """Ask the database for nothing, to see that it answers."""
     await reader.fetch_value("SELECT 1")
+
+
+def is_sqlite(url: str) -> bool:
+    """Whether this is the address of an SQLite file; if not, it is that of a PostgreSQL.
+
+    Raises:
+        BadSettings: Neither of the two.
+    """
+    if url.startswith(("postgresql://", "postgres://")):
+        return False
+    if url.startswith("sqlite:///"):
+        return True
+    raise BadSettings(f"database.url: {url.split(':', 1)[0]!r} is not known; use sqlite:///path or postgresql://...")
 
 
 def sqlite_path(url: str) -> str:

@@ -130,6 +130,18 @@ class PostgresDatabase:
         return await self.read(work)
 
 
+CONNECT_FAILURES: Final = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError)
+
+
+def cannot_connect(error: Exception) -> BadSettings:
+    """One of `CONNECT_FAILURES` in words, without a piece of the address: there is a password in it."""
+    if isinstance(error, ValueError) and not isinstance(error, asyncpg.InterfaceError):
+        reason = "the address cannot be read. In a name or password, / is written %2F, ? %3F, # %23, @ %40 and % %25"
+    else:
+        reason = str(error)
+    return BadSettings(f"database.url: cannot connect to PostgreSQL: {reason}")
+
+
 async def stored_revision(connection: Any) -> str | None:
     """The schema revision in the database, or None before the first migration."""
     try:
@@ -149,8 +161,8 @@ async def open_postgres(url: str, schema: str) -> AsyncIterator[PostgresDatabase
             # A parallel plan costs more to start than our bounded reads cost to run.
             server_settings={"search_path": schema, "max_parallel_workers_per_gather": "0", "timezone": "UTC"},
         )
-    except (OSError, asyncpg.PostgresError, ValueError) as error:
-        raise BadSettings(f"database.url: cannot connect to PostgreSQL: {error}") from error
+    except CONNECT_FAILURES as error:
+        raise cannot_connect(error) from None
     async with pool:
         async with pool.acquire() as connection:
             check_revision(await stored_revision(connection))
