@@ -84,6 +84,15 @@ class Origin(StrEnum):
     """The first value that a read brought: it may have been reached long ago, so it counts in `all` only."""
     READ = "read"
     SUBMITTED = "submitted"
+    IMPORTED = "imported"
+    """From a file of an operator, with a time of its own: what was reached then, not what AppData holds now."""
+    VERIFIED = "verified"
+    """As IMPORTED, and the operator vouches for it."""
+
+    @property
+    def is_import(self) -> bool:
+        """Whether it came with a time of its own, in any order."""
+        return self in {Origin.IMPORTED, Origin.VERIFIED}
 
 
 @dataclass(frozen=True, slots=True)

@@ -213,4 +213,6 @@ def test_a_baseline_concerns_all_alone() -> None:
         Origin.BASELINE: ["all"],
         Origin.READ: everything,
         Origin.SUBMITTED: everything,
+        Origin.IMPORTED: everything,
+        Origin.VERIFIED: everything,
     }

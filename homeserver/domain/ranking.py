@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from homeserver.model import Keep, Position, Ties
+from homeserver.domain import scores
+from homeserver.errors import BadInput
+from homeserver.model import Board, Keep, Position, Ties
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,18 +53,40 @@ class NoScore(Enum):
     """There is a value, but it is no score, or out of the board's range."""
 
 
-def settle(keep: Keep, entry: Position | None, claim: int | NoScore, player: int, at_ms: int) -> Position | None:
+def claim(board: Board, value: str | None) -> int | NoScore:
+    """The key that a changed value claims on this board, or why it claims none."""
+    if value is None:
+        return NoScore.GONE
+    try:
+        return scores.key_of(scores.read(board, value), board.order)
+    except BadInput:
+        return NoScore.REFUSED
+
+
+def settle(
+    keep: Keep,
+    entry: Position | None,
+    claim: int | NoScore,
+    player: int,
+    at_ms: int,
+    *,
+    imported: bool = False,
+) -> Position | None:
     """What the player's entry in one list is after a change; the same object when nothing changes.
 
     Args:
         entry: What it was, or None.
         claim: The key of the new value, or why there is none.
         at_ms: When the change was seen: the time at which a new key counts as reached.
+        imported: The change came with a time of its own, so it may be older than what was seen before it. Under
+            `latest` it then changes nothing. (Times of our own clock say no such thing: clocks are set back.)
 
     A value that is gone takes the entry with it, under `best` too. A refused one never ranks: under `latest` the entry,
     no longer the latest, goes; under `best` what was reached before stands. An equal score changes nothing, the time at
     which it was reached included, so writing it again does not cost the place among ties.
     """
+    if imported and keep is Keep.LATEST and entry is not None and at_ms < entry.reached_ms:
+        return entry
     match claim:
         case NoScore.GONE:
             return None

@@ -42,7 +42,8 @@ async def observe_many(
         observed_ms: When the request was sent (a read), or when the answer came (a write of ours). A read changes only
             what was last changed before it; a write of ours also what was changed in the same millisecond.
         at_ms: Our time of seeing it: the time of the changes.
-        origin: How it came. A READ becomes BASELINE where the player has no event of that key yet.
+        origin: How it came. A READ becomes BASELINE where the player has no event of that key yet; imports are none,
+            as they say nothing of what AppData held.
 
     Returns:
         What changed, ordered by player and key. What is unchanged is not written, its time neither: a value that went
@@ -110,7 +111,8 @@ async def keys_of(reader: Reader, players: Collection[int]) -> dict[int, set[str
 async def _rows(reader: Reader, players: Collection[int]) -> dict[tuple[int, str], _Row]:
     rows = await reader.fetch(
         "SELECT a.player, a.key, a.value, a.observed_ms, "
-        "EXISTS (SELECT 1 FROM events AS e WHERE e.player = a.player AND e.key = a.key) "
+        "EXISTS (SELECT 1 FROM events AS e WHERE e.player = a.player AND e.key = a.key "
+        "AND e.origin NOT IN ('imported', 'verified')) "
         "FROM appdata AS a WHERE a.player IN (SELECT w.value FROM each_bigint($1) AS w)",
         list(players),
     )

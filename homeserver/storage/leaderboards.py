@@ -13,10 +13,9 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from homeserver.domain import boards as definitions
-from homeserver.domain import periods, scores
+from homeserver.domain import periods, ranking
 from homeserver.domain.boards import BoardInForce
-from homeserver.domain.ranking import NoScore, settle
-from homeserver.errors import BadInput
+from homeserver.domain.ranking import NoScore
 from homeserver.model import Board, Change, Period, Position, Ties
 from homeserver.storage import blocks, boundaries
 from homeserver.storage.blocks import SIZES, Move, Sizes
@@ -154,6 +153,7 @@ class _Effect(NamedTuple):
     claim: int | NoScore
     player: int
     at_ms: int
+    imported: bool
 
 
 async def begin(tx: Transaction, fields: Iterable[str] | None = None) -> tuple[BoardInForce, ...]:
@@ -203,13 +203,13 @@ async def record(
         for in_force in boards:
             if in_force.board.field != change.key:
                 continue
-            claim = _claim(in_force.board, change.new)
+            claim = ranking.claim(in_force.board, change.new)
             for period in periods.concerned(in_force.board, at_ms, change.origin):
                 name = ListName(in_force.board.id, period.id, in_force.generation)
                 concerned[name] = NewList(period, in_force.board.ties is Ties.DENSE)
                 if isinstance(claim, int):
                     scored.add(name)
-                effects.append(_Effect(name, in_force, claim, change.player, at_ms))
+                effects.append(_Effect(name, in_force, claim, change.player, at_ms, change.origin.is_import))
     if not effects:
         return
     lists = await find_lists(tx, concerned) | await make_lists(tx, {name: concerned[name] for name in scored})
@@ -218,8 +218,14 @@ async def record(
     for effect in effects:
         if effect.name in lists:
             place = (lists[effect.name], effect.player)
-            keep = effect.in_force.board.keep
-            after[place] = settle(keep, after.get(place), effect.claim, effect.player, effect.at_ms)
+            after[place] = ranking.settle(
+                effect.in_force.board.keep,
+                after.get(place),
+                effect.claim,
+                effect.player,
+                effect.at_ms,
+                imported=effect.imported,
+            )
     moves = [Move(*place, before.get(place), new) for place, new in after.items() if new != before.get(place)]
     if moves:
         await _write(tx, moves)
@@ -230,15 +236,6 @@ async def apply_changes(tx: Transaction, changes: Sequence[Change], now_ms: int,
     """`begin` and `record`, for a transaction that does nothing else."""
     if changes:
         await record(tx, await begin(tx, {change.key for change in changes}), changes, now_ms, sizes)
-
-
-def _claim(board: Board, value: str | None) -> int | NoScore:
-    if value is None:
-        return NoScore.GONE
-    try:
-        return scores.key_of(scores.read(board, value), board.order)
-    except BadInput:
-        return NoScore.REFUSED
 
 
 async def _positions(
