@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+
+import pytest
+
 from homeserver.model import GadgetSession
 from homeserver.services.upkeep import Upkeep
 from homeserver.storage import leases, nonces, sessions
@@ -27,3 +31,29 @@ async def test_what_has_ended_goes_and_what_is_in_force_stays(database: Database
     assert await upkeep.tidy() == 3
     assert await upkeep.tidy() == 0
     assert await database.read(lambda reader: sessions.find_gadget_session(reader, "stays", clock.now_ms()))
+
+
+async def test_a_database_that_is_away_for_a_while_does_not_end_it(database: Database, clock: Clock) -> None:
+    """Here the clock is what fails, inside the transaction; the third look would never come."""
+    now_ms = clock.now_ms()
+    await database.write(lambda tx: nonces.use(tx, "key", now_ms // 1000 - 2 * HOUR_MS, "old"))
+    looks = 0
+
+    def failing_once() -> int:
+        nonlocal looks
+        looks += 1
+        if looks == 1:
+            raise OSError("the database went away")
+        return now_ms
+
+    slept: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        if len(slept) == 2:
+            raise asyncio.CancelledError
+
+    with pytest.raises(asyncio.CancelledError):
+        await Upkeep(database, failing_once, sleep=sleep).run()
+    assert slept == [600.0, 600.0]
+    assert await database.read(lambda reader: reader.fetch_value("SELECT COUNT(*) FROM nonces")) == 0

@@ -5,19 +5,25 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
+import structlog
+
 from homeserver.model import NowMs
+from homeserver.services.turns import Sleep
 from homeserver.storage import leases, limits, nonces, operators, sessions
 from homeserver.storage.database import Database, Transaction
 
 EVERY_S: Final = 600.0
 
+_log = structlog.get_logger(__name__)
+
 
 class Upkeep:
     """The clean-up, as a job."""
 
-    def __init__(self, database: Database, now_ms: NowMs) -> None:
+    def __init__(self, database: Database, now_ms: NowMs, *, sleep: Sleep = asyncio.sleep) -> None:
         self._database = database
         self._now_ms = now_ms
+        self._sleep = sleep
 
     async def tidy(self) -> int:
         """Delete what has ended by now.
@@ -34,7 +40,10 @@ class Upkeep:
         return await self._database.write(work)
 
     async def run(self) -> None:
-        """Tidy at the start and then every ten minutes, without end."""
+        """Tidy at the start and then every ten minutes, without end: a database that is away comes back."""
         while True:
-            await self.tidy()
-            await asyncio.sleep(EVERY_S)
+            try:
+                await self.tidy()
+            except Exception:
+                _log.exception("not_tidied")
+            await self._sleep(EVERY_S)
