@@ -221,6 +221,22 @@ async def test_a_session_that_holds_nobody_ends_soon(pages: PageSessions, clock:
         await pages.finish_sign_in(cookie, {"state": state_in(url), "code": "C"})
 
 
+async def test_whoever_begins_to_sign_in_again_has_the_whole_time_again(pages: PageSessions, clock: Clock) -> None:
+    cookie, _ = await pages.start_sign_in(None, "/", RETURN_URL)
+    clock.advance(ms=SIGN_IN_MS - 1)
+    cookie, url = await pages.start_sign_in(cookie, "/", RETURN_URL)
+    clock.advance(ms=SIGN_IN_MS - 1)
+    await pages.finish_sign_in(cookie, {"state": state_in(url), "code": "C"})
+
+
+async def test_beginning_to_sign_in_prolongs_nobodys_session(pages: PageSessions, player: int, clock: Clock) -> None:
+    cookie = await pages.redeem_link(await pages.create_link(player), None)
+    clock.advance(ms=LIFETIME_MS - 1)
+    await pages.start_sign_in(cookie, "/", RETURN_URL)
+    clock.advance(ms=1)
+    assert await pages.find(cookie) is None
+
+
 @pytest.mark.parametrize(
     "back", ["/", "/files", "/boards/letters?period=week%3A2026-W47&cursor=a-b_c", "/é", "/a//b", "/.", "/@x", "/a:b"]
 )

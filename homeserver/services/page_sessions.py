@@ -25,7 +25,7 @@ from homeserver.storage.sessions import PageRow, new_secret, secret_hash
 LIFETIME_MS: Final = 14 * 24 * 3_600_000
 """From the last sign-in or redeemed link, whatever happens in between."""
 SIGN_IN_MS: Final = 15 * 60_000
-"""How long a session lives that holds nobody yet."""
+"""How long one may take to sign in, from each beginning; so long lives a session that holds nobody yet."""
 LINK_MS: Final = 60_000
 
 # A single slash first, then anything but what browsers read as a slash, drop, or split a header with.
@@ -132,7 +132,7 @@ class PageSessions:
             else:
                 used = fresh
                 await sessions.add_page_session(tx, PageRow(secret_hash(fresh), now_ms + SIGN_IN_MS))
-            await sessions.set_sign_in(tx, secret_hash(used), state, own_path(back))
+            await sessions.set_sign_in(tx, secret_hash(used), state, own_path(back), now_ms + SIGN_IN_MS)
             return used
 
         used = await self._database.write(work)

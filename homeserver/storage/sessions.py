@@ -102,13 +102,19 @@ async def add_page_session(tx: Transaction, row: PageRow) -> None:
     )
 
 
-async def set_sign_in(tx: Transaction, token_hash: str, state: str, back: str) -> None:
-    """Keep that a sign-in has begun; one that had begun before is forgotten."""
+async def set_sign_in(tx: Transaction, token_hash: str, state: str, back: str, until_ms: int) -> None:
+    """Keep that a sign-in has begun; one that had begun before is forgotten.
+
+    A session that holds nobody lives until `until_ms` at least. One that holds somebody is not prolonged.
+    """
     await tx.execute(
-        "UPDATE page_sessions SET sign_in_state = $2, sign_in_back = $3 WHERE token_hash = $1",
+        "UPDATE page_sessions SET sign_in_state = $2, sign_in_back = $3, "
+        "expires_ms = CASE WHEN expires_ms < $4 AND player IS NULL AND storage_user IS NULL THEN $4 ELSE expires_ms "
+        "END WHERE token_hash = $1",
         token_hash,
         state,
         back,
+        until_ms,
     )
 
 
