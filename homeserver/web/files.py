@@ -8,6 +8,7 @@ from typing import Final
 
 import orjson
 from aiohttp import BodyPartReader, MultipartReader, hdrs, web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from homeserver.errors import BadInput, TooLarge
 from homeserver.model import StorageLeg, Upload
@@ -21,6 +22,9 @@ from homeserver.web.words import upload_words
 _PIECE_BYTES: Final = 256 * 1024
 _ENVELOPE_BYTES: Final = 16 * 1024
 """What the multipart envelope may add to a file of the largest size."""
+
+_UNREADABLE: Final = (ValueError, AssertionError, RuntimeError, HttpProcessingError)
+"""What aiohttp's reader raises on an envelope that is none, or whose headers are too long or too many."""
 
 ACTIVATE: Final = "MD804"
 
@@ -69,7 +73,7 @@ async def _file_part(request: web.Request, limit: int) -> tuple[str, str, AsyncI
     try:
         reader = await request.multipart()
         part = await reader.next()
-    except (ValueError, AssertionError, RuntimeError):
+    except _UNREADABLE:
         raise BadInput("The form cannot be read.", field="file") from None
     name = file_name(part.headers.get(hdrs.CONTENT_DISPOSITION, "")) if isinstance(part, BodyPartReader) else ""
     if not isinstance(part, BodyPartReader) or not name:
@@ -102,7 +106,7 @@ async def _pieces(reader: MultipartReader, part: BodyPartReader, limit: int) -> 
         try:
             piece = b"" if part.at_eof() else await part.read_chunk(_PIECE_BYTES)
             another = part.at_eof() and await reader.next() is not None
-        except (ValueError, AssertionError, RuntimeError, ConnectionError, web.RequestPayloadError):
+        except (*_UNREADABLE, ConnectionError, web.RequestPayloadError):
             raise BadInput("The file did not arrive whole.", field="file") from None
         received += len(piece)
         if received > limit:

@@ -199,6 +199,13 @@ async def test_bodies_that_are_no_file(stack: Stack) -> None:
         (part(b"x") + part(b"y") + END, MULTIPART),
         (part(b"x", 'form-data; name="file"; filename="a\tb.txt"') + END, MULTIPART),
         (part(b"x", f'form-data; name="file"; filename="{"n" * 300}.txt"') + END, MULTIPART),
+        (part(b"x", f'form-data; name="file"; filename="{"n" * 100_000}.txt"') + END, MULTIPART),
+        (part(b"x", 'form-data; name="file"; filename="a.txt"\r\n' + "X: y\r\n" * 1_000 + "Z: z") + END, MULTIPART),
+        (part(b"x", 'form-data; name="file"; filename="a.txt"\r\nno colon') + END, MULTIPART),
+        (part(b"x") + part(b"y", f'form-data; name="{"n" * 100_000}"') + END, MULTIPART),
+        (part(b"x") + part(b"y", "form-data\r\n" + "X: y\r\n" * 1_000 + "Z: z") + END, MULTIPART),
+        (f"--{BOUNDARY}\r\nContent-Type: multipart/mixed\r\n\r\n".encode() + END, MULTIPART),
+        (part(b"x") + f"--{BOUNDARY}\r\nContent-Type: multipart/mixed\r\n\r\n".encode() + END, MULTIPART),
     ]
     for number, (body, headers) in enumerate(cases):
         answer = await browser.post("/files", body, **headers, **JSON)
