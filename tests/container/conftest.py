@@ -35,5 +35,5 @@ async def world(aiohttp_server: Callable[[web.Application], Awaitable[TestServer
                 session, str(server.make_url("/rest/")), dialect, now_ms=lambda: round(made.now_s * 1000), **options
             )
 
-        made = World(container, make(), make)
+        made = World(container, make(), make, base_url=str(server.make_url("/rest")))
         yield made

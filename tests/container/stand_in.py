@@ -260,6 +260,7 @@ class World:
     container: Container
     client: ContainerClient
     make: Callable[..., ContainerClient]
+    base_url: str
     now_s: float = NOW_S
 
 

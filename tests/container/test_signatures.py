@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from aiohttp import web
 
+from homeserver import config
+from homeserver.clients.transport import open_session
 from homeserver.errors import (
     RemoteUnauthorized,
 )
 from homeserver.protocol.oauth1 import Credentials
 from homeserver.protocol.opensocial import DIALECTS, GUIDE
+from homeserver.wiring import container_client
 from tests.container.stand_in import (
     KEY,
     LYDIA,
@@ -94,6 +98,31 @@ async def test_counts(world: World) -> None:
     world.container.clock_s = NOW_S + 100
     await one.person(LYDIA)
     assert other.skew_s == one.skew_s == 100.0
+
+
+@pytest.mark.parametrize(("body_hash", "hashed"), [("auto", False), ("always", True), ("never", False)])
+@pytest.mark.parametrize("override", [False, True])
+async def test_settings_reach_the_wire(
+    world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *, body_hash: str, hashed: bool, override: bool
+) -> None:
+    (tmp_path / "homeserver.toml").write_text(config.example())
+    for key, value in {
+        "base_url": world.base_url,
+        "consumer_key": KEY,
+        "consumer_secret": SECRET,
+        "body_hash": body_hash,
+        "override_methods": str(override),
+    }.items():
+        monkeypatch.setenv(f"HOMESERVER_CONTAINER__{key.upper()}", value)
+    settings = config.load(tmp_path / "homeserver.toml")
+    world.container.items[LYDIA] = {"letters": "3"}
+    async with open_session() as session:
+        client = container_client(settings, session, lambda: NOW_S * 1000)
+        await client.update_appdata(LYDIA, {"letters": "4"})
+    assert world.container.items[LYDIA] == {"letters": "4"}
+    put = world.container.requests[-1]
+    assert (put.method, "X-HTTP-Method-Override" in put.headers) == (("POST", True) if override else ("PUT", False))
+    assert ("oauth_body_hash" in put.query) is hashed
 
 
 def test_dialects_are_told_apart_by_name(world: World) -> None:
