@@ -7,6 +7,7 @@ A wrong or missing value is refused at start with its name, what was found and w
 from __future__ import annotations
 
 import re
+import secrets
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from pathlib import Path
@@ -35,18 +36,28 @@ ENV_PREFIX: Final = "HOMESERVER_"
 GIB: Final = 1 << 30
 
 
+_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+
+
 def _web_address(text: str) -> str:
     parts = urlsplit(text)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username or parts.fragment:
+    if parts.scheme not in {"http", "https"} or not parts.hostname or "@" in parts.netloc or parts.fragment:
         raise ValueError("should be an address like https://example.org/path")
+    if not re.fullmatch(r"[!-~]+", text):
+        raise ValueError("should be written in ASCII without blanks; a host in other letters has a form with xn--")
+    _ = parts.port  # raises what is to be said of one that is none
     return text.rstrip("/")
 
 
 def _origin(text: str) -> str:
+    """As browsers write it in `Origin`: in lower case, without the port that goes without saying."""
     parts = urlsplit(_web_address(text))
     if parts.path or parts.query:
         raise ValueError("should be scheme, host and port alone, like https://example.org")
-    return f"{parts.scheme}://{parts.netloc.lower()}"
+    host, port = parts.netloc.lower(), parts.port
+    if port in {None, _DEFAULT_PORTS[parts.scheme]}:
+        host = host.removesuffix(f":{port or ''}")
+    return f"{parts.scheme}://{host}"
 
 
 def _host(text: str) -> str:
@@ -89,7 +100,6 @@ class Server(Section):
     )
     secret_key: LongSecret = Field(
         description="Everything that is signed or sealed derives from it. Keep it: losing it ends all sessions.",
-        examples=["change-me-change-me-change-me-change-me"],
     )
     old_secret_key: LongSecret | None = Field(
         None, description="While changing secret_key: the one before, still accepted for reading."
@@ -219,11 +229,14 @@ class MesDonnees(Section):
 
     @model_validator(mode="after")
     def _is_encrypted(self) -> Self:
-        loopback = is_loopback(urlsplit(self.base_url).hostname or "")
-        if self.allow_http_loopback and not loopback:
+        if self.allow_http_loopback and not is_loopback(urlsplit(self.base_url).hostname or ""):
             raise ValueError("allow_http_loopback is for a base_url on this machine only")
-        if urlsplit(self.base_url).scheme != "https" and not self.allow_http_loopback:
-            raise ValueError("base_url should begin with https")
+        # The password goes to both.
+        for name, address in (("base_url", self.base_url), ("sign_in_url", self.sign_in_url)):
+            parts = urlsplit(address)
+            here = self.allow_http_loopback and is_loopback(parts.hostname or "")
+            if parts.scheme != "https" and not here:
+                raise ValueError(f"{name} should begin with https")
         return self
 
 
@@ -354,7 +367,7 @@ field = "letters"             # the AppData key that holds the score
 
 
 def example() -> str:
-    """A commented settings file that loads as it is."""
+    """A commented settings file that loads as it is, with a secret key that nobody else has."""
     return "\n".join([*_example_lines(), _BOARD_EXAMPLE])
 
 
@@ -375,6 +388,8 @@ def _example_lines() -> Iterator[str]:
 
 
 def _example_line(key: str, field: Any) -> str:
+    if key == "secret_key":
+        return f"{key} = {_toml(secrets.token_hex(32))}"
     if field.is_required():
         return f"{key} = {_toml(field.examples[0])}"
     shown = field.examples[0] if field.examples else field.default

@@ -100,8 +100,59 @@ def test_a_wrong_secret_is_named_but_not_shown(
 
 def test_no_secret_is_in_the_repr(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOMESERVER_DATABASE__URL", "postgresql://app:hunter2@db/app")
+    key = tomllib.loads(file.read_text())["server"]["secret_key"]
     shown = repr(config.load(file))
-    assert not any(secret in shown for secret in ("hunter2", "change-me", "its secret", "its password"))
+    assert not any(secret in shown for secret in ("hunter2", key, "its secret", "its password"))
+
+
+def test_no_two_examples_have_the_same_secret_key() -> None:
+    first, second = (tomllib.loads(config.example())["server"]["secret_key"] for _ in range(2))
+    assert len(first) == len(second) == 64
+    assert first != second
+
+
+@pytest.mark.parametrize(
+    ("written", "origin"),
+    [
+        ("https://A.example:443/", "https://a.example"),
+        ("http://a.example:80", "http://a.example"),
+        ("http://a.example:443", "http://a.example:443"),
+        ("https://a.example:", "https://a.example"),
+        ("https://[::1]:8443", "https://[::1]:8443"),
+        ("https://[::1]", "https://[::1]"),
+    ],
+)
+def test_an_origin_is_read_as_browsers_write_it(
+    file: Path, monkeypatch: pytest.MonkeyPatch, written: str, origin: str
+) -> None:
+    """The check of `Origin` compares texts: with `:443` in it, no form of the site could be sent."""
+    monkeypatch.setenv("HOMESERVER_SERVER__PUBLIC_URL", written)
+    assert config.load(file).server.public_url == origin
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://a.example:https",
+        "https://a.example:70000",
+        "https://a b.example",
+        "https://b\u00fccher.example",
+        "https://:x@a",
+    ],
+)
+def test_an_address_that_cannot_be_called_is_refused(file: Path, monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    monkeypatch.setenv("HOMESERVER_SERVER__PUBLIC_URL", address)
+    with pytest.raises(BadSettings, match=r"server\.public_url"):
+        config.load(file)
+
+
+@pytest.mark.parametrize("name", ["base_url", "sign_in_url"])
+def test_the_storages_password_never_travels_in_the_clear(
+    file: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv(f"HOMESERVER_MESDONNEES__{name}".upper(), "http://auth.example.org/x")
+    with pytest.raises(BadSettings, match=f"{name} should begin with https"):
+        config.load(file)
 
 
 @pytest.mark.parametrize(
