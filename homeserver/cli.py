@@ -59,7 +59,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     serve = commands.add_parser("serve", help="run the server")
     serve.add_argument("--workers", type=int, metavar="N", help="so many processes on one port")
-    serve.add_argument("--no-jobs", action="store_true", help="leave the sync and the clean-up to other processes")
+    serve.add_argument("--no-jobs", action="store_true", help="leave the clean-up to other processes")
     serve.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     serve.set_defaults(command=_serve)
 
@@ -100,6 +100,9 @@ def build_parser() -> argparse.ArgumentParser:
     settings = commands.add_parser("config", help="about the settings").add_subparsers(metavar="ACTION", required=True)
     settings.add_parser("example", help="print a commented settings file").set_defaults(command=_config_example)
     settings.add_parser("check", help="read the settings and say what is wrong").set_defaults(command=_config_check)
+    for group in (commands, admin, settings):
+        for command in group.choices.values():  # also behind the command, where one writes it without thinking
+            command.add_argument("--config", type=Path, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
     return parser
 
 
@@ -123,6 +126,8 @@ def _serve(options: argparse.Namespace) -> int:
     logs.configure()
     server = settings.server
     workers: int = server.workers if options.workers is None else options.workers
+    if not 1 <= workers <= config.MAX_WORKERS:
+        raise BadSettings(f"--workers: found {workers}; allowed: 1 to {config.MAX_WORKERS}.")
     if workers > 1 and not options.worker:
         if server.port == 0:
             raise BadSettings("server.port: several workers need a port of their own choice, not 0.")
@@ -198,7 +203,10 @@ def _admin_add(options: argparse.Namespace) -> int:
 
 def _new_password(file: Path | None) -> str:
     if file is not None:
-        return file.read_text().strip()
+        try:
+            return file.read_text(encoding="utf-8").rstrip("\r\n")
+        except (OSError, UnicodeDecodeError) as error:
+            raise BadSettings(f"--password-file: {file} cannot be read: {error}") from error
     password = getpass.getpass("Password: ")
     if getpass.getpass("Again: ") != password:
         raise BadSettings("The two passwords differ.")

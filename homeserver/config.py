@@ -34,6 +34,7 @@ from homeserver.protocol.addresses import is_loopback
 
 ENV_PREFIX: Final = "HOMESERVER_"
 GIB: Final = 1 << 30
+MAX_WORKERS: Final = 64
 
 
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
@@ -106,7 +107,7 @@ class Server(Section):
     )
     host: str = Field("127.0.0.1", description="The address to listen on.")
     port: int = Field(8080, ge=0, le=65535, description="The port to listen on; 0 takes a free one.")
-    workers: int = Field(1, ge=1, le=64, description="How many processes share the port.")
+    workers: int = Field(1, ge=1, le=MAX_WORKERS, description="How many processes share the port.")
     boards_visible_to: Visibility = Field(
         Visibility.PLAYERS, description='Who may see the boards\' pages: "players" or "everyone" (not indexed).'
     )

@@ -26,7 +26,9 @@ def configure(*, as_json: bool | None = None, least: int = logging.INFO) -> None
     """Set logging up for this process, from the level `least` on. JSON, unless standard error is a terminal."""
     if as_json is None:
         as_json = not sys.stderr.isatty()
-    renderer = structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer()
+    # Plain tracebacks: where the package rich is installed, structlog would show local variables, and secrets in them.
+    readable = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+    renderer = structlog.processors.JSONRenderer() if as_json else readable
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,

@@ -95,7 +95,8 @@ async def stop_signal() -> AsyncIterator[asyncio.Event]:
 async def serve(app: web.Application, host: str, port: int, say: Say, *, shared: bool = False) -> None:
     """Serve one application until a signal comes."""
     listener = listen(host, port, shared=shared)
-    address = "http://{}:{}".format(*listener.getsockname()[:2])
+    bound_host, bound_port = listener.getsockname()[:2]
+    address = f"http://[{bound_host}]:{bound_port}" if ":" in bound_host else f"http://{bound_host}:{bound_port}"
     async with stop_signal() as stop, serving(app, listener):
         say(f"homeserver listens on {address} (Ctrl-C stops it)")
         await stop.wait()

@@ -55,7 +55,7 @@ def make_app(settings: config.Settings, *, now_ms: NowMs = wall_clock_ms, jobs: 
 
     Args:
         now_ms: The clock of everything in it.
-        jobs: Whether this process syncs and tidies. The senders of files that lie in its spool run all the same.
+        jobs: Whether this process tidies. It syncs those who ask it, and sends the files in its spool, all the same.
 
     Raises:
         BadSettings: A file that the settings name cannot be read.

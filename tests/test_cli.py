@@ -179,6 +179,56 @@ def test_an_operator_is_made_with_a_password_from_a_file(
     assert "maria" in capsys.readouterr().err
 
 
+def test_a_password_file_that_cannot_be_read_is_said(
+    settings_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    add = ["--config", str(settings_file), "admin", "add", "maria", "--password-file"]
+    assert main([*add, str(tmp_path / "nowhere")]) == 1
+    (tmp_path / "bytes").write_bytes(b"\xff")
+    assert main([*add, str(tmp_path / "bytes")]) == 1
+    assert capsys.readouterr().err.count("cannot be read") == 2
+
+
+@pytest.mark.parametrize("command", [["config", "check"], ["migrate"]])
+def test_the_settings_file_may_be_named_behind_the_command(settings_file: Path, command: list[str]) -> None:
+    assert main([*command, "--config", str(settings_file)]) == 0
+    assert main([*command[:1], "--config", str(settings_file), *command[1:]]) == 0
+
+
+@pytest.mark.parametrize("workers", ["0", "-1", "65"])
+def test_a_number_of_workers_that_cannot_be_is_refused(
+    settings_file: Path, workers: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["--config", str(settings_file), "migrate"])
+    assert main(["--config", str(settings_file), "serve", "--workers", workers]) == 1
+    assert "1 to 64" in capsys.readouterr().err
+
+
+def test_a_traceback_on_a_terminal_shows_no_local_variables(tmp_path: Path) -> None:
+    """Where the package rich is installed, structlog would show them by default."""
+    (tmp_path / "rich").mkdir()
+    (tmp_path / "rich" / "__init__.py").touch()
+    (tmp_path / "rich" / "console.py").write_text(
+        "class Console:\n"
+        "    def __init__(self, **given): self.file = given['file']\n"
+        "    def print(self, text): self.file.write(text)\n"
+    )
+    (tmp_path / "rich" / "traceback.py").write_text(
+        "class Traceback:\n    from_exception = lambda *_, **given: f'locals shown: {given}'\n"
+    )
+    code = (
+        "import structlog; from homeserver import logs; logs.configure(as_json=False)\n"
+        "try: 1 / 0\n"
+        "except ZeroDivisionError: structlog.get_logger().exception('failed')\n"
+    )
+    path = os.pathsep.join([str(tmp_path), *sys.path])
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, check=True
+    )
+    assert "ZeroDivisionError" in done.stderr
+    assert "locals shown" not in done.stderr
+
+
 def test_sync_all_says_when_there_is_nobody(settings_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     main(["--config", str(settings_file), "migrate"])
     assert main(["--config", str(settings_file), "sync", "--all"]) == 1
