@@ -109,7 +109,9 @@ def normalise(parameters: Iterable[tuple[str, str]]) -> str:
 
 def base_string(method: str, base_uri: str, parameters: Iterable[tuple[str, str]]) -> str:
     """RFC 5849, 3.4.1.1: what is signed. `base_uri` is as `base_string_uri` gives it."""
-    return f"{escape(method.upper())}&{escape(base_uri)}&{escape(normalise(parameters))}"
+    # Of all characters that need it, what is encoded already has these three; so this is `escape`, only faster.
+    normalised = normalise(parameters).replace("%", "%25").replace("&", "%26").replace("=", "%3D")
+    return f"{escape(method.upper())}&{escape(base_uri)}&{normalised}"
 
 
 def base_string_uri(url: str) -> str:
