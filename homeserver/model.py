@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from fractions import Fraction
 from typing import Final
 
 NowMs = Callable[[], int]
@@ -230,6 +231,29 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
+class NextPlace:
+    """The nearest better place: whoever reaches `score` now, stands on `rank`. `missing` is how far away it is."""
+
+    rank: int
+    score: str
+    display: str
+    missing: str
+    missing_display: str
+
+
+@dataclass(frozen=True, slots=True)
+class DetailedPlace(Place):
+    """A place among the others. Both are None without an entry.
+
+    `better_than` is the share of the others with a strictly worse score, None where there are no others; `next` is None
+    on the first place, and where the board's range ends.
+    """
+
+    better_than: Fraction | None = None
+    next: NextPlace | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class PlaceChange:
     """What one accepted score did in one period. `rank_before` is None for a first entry; `is_best` says a new best."""
 
@@ -245,6 +269,75 @@ class Placed:
     board: Board
     value: str
     changes: tuple[PlaceChange, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreClass:
+    """How many entries have a score from `least` to `greatest`, both included. `display` says both."""
+
+    least: str
+    greatest: str
+    display: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class OwnClass:
+    """Where the reader's entry is in a distribution: in which class, counted from 0, and better than what share."""
+
+    index: int
+    score: str
+    display: str
+    better_than: Fraction | None
+
+
+@dataclass(frozen=True, slots=True)
+class Distribution:
+    """How the scores of a list are spread. `classes` ascend by score, and their counts add up to `total`."""
+
+    board: Board
+    period: Period
+    total: int
+    classes: tuple[ScoreClass, ...]
+    mine: OwnClass | None
+    as_of_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class ListedPeriod:
+    """A period of a board with how many entries it has."""
+
+    period: Period
+    total: int
+    is_current: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ListedPeriods:
+    """Some periods of a board: the current ones, then earlier ones, newest first."""
+
+    board: Board
+    periods: tuple[ListedPeriod, ...]
+    as_of_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class PastScore:
+    """A score that a player once had, and when and how we learned of it."""
+
+    at_ms: int
+    score: str
+    display: str
+    origin: Origin
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """What a player's score on a board was, newest first."""
+
+    board: Board
+    player: PlayerCard
+    scores: tuple[PastScore, ...]
 
 
 # --- uploads --------------------------------------------------------------------------------------------------------

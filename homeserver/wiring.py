@@ -22,10 +22,11 @@ from homeserver.clients.transport import open_session
 from homeserver.errors import BadSettings
 from homeserver.model import NowMs
 from homeserver.protocol.dialects import DIALECTS
-from homeserver.protocol.gadget import GadgetSpec
+from homeserver.protocol.gadget_spec import GadgetSpec
 from homeserver.protocol.oauth1 import Credentials
 from homeserver.protocol.trusted_signers import TrustedSigner
 from homeserver.services.appdata import AppDataWriter
+from homeserver.services.board_views import BoardViews
 from homeserver.services.gadget_sessions import GadgetSessions
 from homeserver.services.health import Health
 from homeserver.services.jobs import Jobs
@@ -129,6 +130,7 @@ async def _open(
     )
     running = Jobs()
     app[keys.LEADERBOARDS] = core.boards
+    app[keys.BOARD_VIEWS] = BoardViews(core.database, now_ms)
     app[keys.PLAYERS] = Players(core.database)
     app[keys.SYNC] = core.sync
     app[keys.UPLOADS] = uploads

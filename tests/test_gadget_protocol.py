@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from fractions import Fraction
 from typing import Any
 
 import orjson
@@ -13,19 +15,30 @@ from lxml import etree
 from homeserver.errors import BadInput, TooLarge
 from homeserver.model import (
     Board,
+    DetailedPlace,
+    Distribution,
     Entry,
     EntryPage,
+    History,
+    ListedPeriod,
+    ListedPeriods,
+    NextPlace,
     OpenedGadget,
+    Origin,
+    OwnClass,
+    PastScore,
     Period,
     Place,
     PlaceChange,
     Placed,
     PlayerCard,
+    ScoreClass,
     Span,
     SyncState,
 )
 from homeserver.protocol import gadget
-from homeserver.protocol.gadget import EntriesQuery, GadgetSpec, Submission
+from homeserver.protocol.gadget import EntriesQuery, HistoryQuery, PeriodsQuery, Submission
+from homeserver.protocol.gadget_spec import GadgetSpec, gadget_xml
 from tests.clock import NOON_MS
 
 BOARD = Board(id="letters", title="Letters written", field="letters", spans=(Span.ALL, Span.WEEK), zone="Europe/Paris")
@@ -48,6 +61,7 @@ def test_an_empty_query_means_the_top_of_all_time() -> None:
         ([("around", "me"), ("limit", "1")], EntriesQuery(limit=1, around=True)),
         ([("friends", "true"), ("cursor", "eyJ.a-b_c~")], EntriesQuery(friends=True, cursor="eyJ.a-b_c~")),
         ([("at_rank", "1284310")], EntriesQuery(at_rank=1_284_310)),
+        ([("at_score", "-12.50")], EntriesQuery(at_score="-12.50")),
         ([("search", "  Łukasz O'Neil ")], EntriesQuery(search="Łukasz O'Neil")),
     ],
 )
@@ -70,6 +84,8 @@ def test_each_way_of_choosing_entries(pairs: list[tuple[str, str]], expected: En
         ([("at_rank", "0")], "at_rank"),
         ([("at_rank", "-1")], "at_rank"),
         ([("at_rank", "9" * 19)], "at_rank"),
+        ([("at_score", "")], "at_score"),
+        ([("at_score", "1" * 65)], "at_score"),
         ([("search", "   ")], "search"),
         ([("search", "x" * 101)], "search"),
         ([("cursor", "a b")], "cursor"),
@@ -77,7 +93,9 @@ def test_each_way_of_choosing_entries(pairs: list[tuple[str, str]], expected: En
         ([("colour", "red")], "colour"),
         ([("around", "me"), ("friends", "true")], "friends"),
         ([("at_rank", "3"), ("search", "x")], "search"),
+        ([("at_score", "3"), ("at_rank", "3")], "at_score"),
         ([("around", "me"), ("cursor", "abc")], "cursor"),
+        ([("at_score", "3"), ("cursor", "abc")], "cursor"),
         ([("search", "x"), ("cursor", "abc")], "cursor"),
     ],
 )
@@ -87,13 +105,48 @@ def test_what_is_wrong_with_a_query_is_named(pairs: list[tuple[str, str]], field
     assert refused.value.field == field
 
 
-@given(st.lists(st.tuples(st.sampled_from(["period", "limit", "cursor", "around", "at_rank", "search"]), st.text())))
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["period", "limit", "cursor", "around", "at_rank", "at_score", "search"]), st.text())
+    )
+)
 def test_any_query_is_read_or_refused(pairs: list[tuple[str, str]]) -> None:
     try:
         asked = gadget.parse_entries_query(pairs)
     except BadInput:
         return
     assert 1 <= asked.limit <= 100
+
+
+def test_the_queries_of_the_other_views() -> None:
+    assert gadget.parse_period_query([]) == "all"
+    assert gadget.parse_period_query([("period", "day:2026-11-22")]) == "day:2026-11-22"
+    assert gadget.parse_periods_query([]) == PeriodsQuery(None, 20)
+    assert gadget.parse_periods_query([("span", "week"), ("limit", "3")]) == PeriodsQuery(Span.WEEK, 3)
+    assert gadget.parse_history_query([("board", "letters")]) == HistoryQuery("letters", 20)
+
+
+@pytest.mark.parametrize(
+    ("parse", "pairs", "field"),
+    [
+        (gadget.parse_period_query, [("period", "?")], "period"),
+        (gadget.parse_period_query, [("limit", "5")], "limit"),
+        (gadget.parse_periods_query, [("span", "year")], "span"),
+        (gadget.parse_periods_query, [("span", "")], "span"),
+        (gadget.parse_periods_query, [("limit", "101")], "limit"),
+        (gadget.parse_periods_query, [("cursor", "x")], "cursor"),
+        (gadget.parse_history_query, [], "board"),
+        (gadget.parse_history_query, [("board", "")], "board"),
+        (gadget.parse_history_query, [("board", "a"), ("board", "a")], "board"),
+        (gadget.parse_history_query, [("board", "a"), ("limit", "0")], "limit"),
+    ],
+)
+def test_what_is_wrong_with_these_queries_is_named(
+    parse: Callable[[list[tuple[str, str]]], object], pairs: list[tuple[str, str]], field: str
+) -> None:
+    with pytest.raises(BadInput) as refused:
+        parse(pairs)
+    assert refused.value.field == field
 
 
 # --- a submitted score ----------------------------------------------------------------------------------------------
@@ -185,12 +238,56 @@ def test_boards_and_who_asks() -> None:
     assert board["periods"] == ["all", "week"]
     assert "field" not in board  # where in the AppData it lies is no business of the page
 
-    placed = Place(BOARD, ALL, None, False, 12, None, None)
+    placed = DetailedPlace(BOARD, ALL, None, False, 12, None, None)
     me = orjson.loads(gadget.dump_me(JANE, [placed]))
     assert me["me"]["id"] == "p_jane"
     assert me["places"][0]["period"] == {"id": "all", "starts": None, "ends": None, "zone": "Europe/Paris"}
-    assert me["places"][0]["rank"] is None
+    assert (me["places"][0]["rank"], me["places"][0]["better_than"], me["places"][0]["next"]) == (None, None, None)
     assert orjson.loads(gadget.dump_me(None, [placed])) == {"me": None, "places": []}
+
+
+def test_how_a_place_lies_among_the_others() -> None:
+    following = NextPlace(41, "9007199254740993", "9,007,199,254,740,993", "2", "2")
+    placed = DetailedPlace(BOARD, ALL, 42, True, 12, "5", "5", Fraction(1, 3), following)
+    (place,) = orjson.loads(gadget.dump_me(JANE, [placed]))["places"]
+    assert place["better_than"] == 1 / 3
+    assert place["next"] == {
+        "rank": 41,
+        "score": "9007199254740993",
+        "display": "9,007,199,254,740,993",
+        "missing": "2",
+        "missing_display": "2",
+    }
+
+
+def test_the_answers_of_the_other_views() -> None:
+    classes = (ScoreClass("0", "4", "0 \u2013 4", 2), ScoreClass("5", "9", "5 \u2013 9", 1))
+    spread = Distribution(BOARD, WEEK, 3, classes, OwnClass(1, "7", "7", Fraction(1)), NOON_MS)
+    answer = orjson.loads(gadget.dump_distribution(spread))
+    assert answer["classes"][0] == {"least": "0", "greatest": "4", "display": "0 \u2013 4", "count": 2}
+    assert answer["mine"] == {"class": 1, "score": "7", "display": "7", "better_than": 1.0}
+    assert answer["period"]["id"] == "week:2026-W47"
+    nobody = orjson.loads(gadget.dump_distribution(Distribution(BOARD, ALL, 0, (), None, NOON_MS)))
+    assert (nobody["total"], nobody["classes"], nobody["mine"]) == (0, [], None)
+
+    listed = ListedPeriods(BOARD, (ListedPeriod(WEEK, 3, is_current=True),), NOON_MS)
+    assert orjson.loads(gadget.dump_periods(listed))["periods"] == [
+        {
+            "id": "week:2026-W47",
+            "starts": "2026-11-22T11:59:59.999Z",
+            "ends": "2026-11-23T12:00:00.000Z",
+            "zone": "Europe/Paris",
+            "total": 3,
+            "current": True,
+        }
+    ]
+
+    history = History(BOARD, JANE, (PastScore(NOON_MS, "12.50", "12.50", Origin.SUBMITTED),))
+    answer = orjson.loads(gadget.dump_history(history))
+    assert (answer["board"], answer["player"]["id"]) == ("letters", "p_jane")
+    assert answer["scores"] == [
+        {"at": "2026-11-22T12:00:00.000Z", "score": "12.50", "display": "12.50", "origin": "submitted"}
+    ]
 
 
 @pytest.mark.parametrize(("rank", "before", "passed"), [(3, 10, 7), (3, None, 0), (3, 3, 0), (5, 3, 0), (None, 3, 0)])
@@ -217,7 +314,7 @@ def test_the_small_answers() -> None:
 
 
 def spec(**changes: Any) -> etree._Element:
-    document = gadget.gadget_xml(
+    document = gadget_xml(
         GadgetSpec(**{"title": "Letters & more", "description": 'Who "writes" <most>?', **changes}),
         base_url="https://home.example",
         script_url="https://home.example/static/gadget.js?v=0123",

@@ -97,6 +97,7 @@ async def test_every_view_equals_the_naive_list(
     await view.pages_lead_both_ways(rows)
     await view.around_is_full(rows, players)
     await view.every_rank_is_found(rows)
+    await view.every_score_is_found(rows)
     await view.friends_have_global_ranks(rows, players[0], {players[0], *(players[index] for index in friends)})
     await view.names_are_found(rows, {player for player in players if "ana" in cards[player].name.casefold()})
     await places_equal(leaderboards, players[1], model)
@@ -167,6 +168,17 @@ class View:
             else:
                 begin = max(0, len(rows) - self.limit)
             assert page_row(page, self.numbers) == rows[begin : begin + self.limit]
+
+    async def every_score_is_found(self, rows: list[Row]) -> None:
+        for score in range(-5, 5):
+            page = await self.leaderboards.at_score(
+                self.board.id, period=self.period, reader=None, score=str(score), limit=self.limit
+            )
+            is_less = self.board.order is Order.LESS
+            worse = [i for i, row in enumerate(rows) if (row.score >= score if is_less else row.score <= score)]
+            begin = worse[0] if worse else max(0, len(rows) - self.limit)
+            assert page_row(page, self.numbers) == rows[begin : begin + self.limit]
+            assert (page.previous is None, page.next is None) == (begin == 0, begin + self.limit >= len(rows))
 
     async def friends_have_global_ranks(self, rows: list[Row], reader: int, friends: set[int]) -> None:
         wanted = [row for row in rows if row.player in friends]

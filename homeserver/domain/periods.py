@@ -53,6 +53,11 @@ def current(board: Board, now_ms: int) -> tuple[Period, ...]:
     return tuple(period_at(board, span, now_ms) for span in board.spans)
 
 
+def before(board: Board, period: Period) -> Period | None:
+    """The period of the same span that ended when this one began. None for `all`, which never began."""
+    return None if period.starts_ms is None else period_at(board, period.span, period.starts_ms - 1)
+
+
 def concerned(board: Board, at_ms: int, origin: Origin) -> tuple[Period, ...]:
     """The periods that a change at `at_ms` concerns: `all` alone for a baseline, which may be months old."""
     periods = current(board, at_ms)

@@ -58,6 +58,13 @@ def read(board: Board, text: str) -> int:
     return score
 
 
+def is_score(board: Board, score: int) -> bool:
+    """Whether the board can have this score: in its range, and in 64 bits."""
+    least = INT64_MIN if board.minimum is None else board.minimum
+    most = INT64_MAX if board.maximum is None else board.maximum
+    return least <= score <= most
+
+
 def exact(score: int, decimals: int) -> str:
     """The score as an exact decimal with all its digits, such as "9007199254740993" or "12.50"; `parse` reads it."""
     sign, whole, part = _split(score, decimals)

@@ -1,4 +1,4 @@
-"""What the gadget says and hears: its specification, the queries and bodies of `/gadget/v1`, and the JSON answers.
+"""What the gadget says and hears: the queries and bodies of `/gadget/v1`, and the JSON answers.
 
 Scores travel as decimal strings (a JavaScript number loses 2^53+1), times as ISO 8601 in UTC with milliseconds, players
 by their public id. A field that has nothing to say is null, never left out.
@@ -6,27 +6,33 @@ by their public id. A field that has nothing to say is null, never left out.
 
 from __future__ import annotations
 
-import html
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from fractions import Fraction
 from typing import Any, Final
 
 import orjson
-from lxml import etree
 
 from homeserver.errors import BadInput, TooLarge
 from homeserver.model import (
     Board,
+    DetailedPlace,
+    Distribution,
     Entry,
     EntryPage,
+    History,
+    ListedPeriods,
+    NextPlace,
     OpenedGadget,
+    OwnClass,
     Period,
     Place,
     PlaceChange,
     Placed,
     PlayerCard,
+    Span,
     SyncState,
 )
 
@@ -41,7 +47,8 @@ _MAX_BOARD: Final = 100
 _PERIOD: Final = re.compile(r"[a-z]{1,10}(:[A-Za-z0-9_-]{1,40})?")
 _CURSOR: Final = re.compile(r"[A-Za-z0-9_=.~-]{1,500}")
 _NUMBER: Final = re.compile(r"[1-9][0-9]{0,17}")
-_QUERY_NAMES: Final = frozenset({"period", "limit", "cursor", "around", "friends", "at_rank", "search"})
+_WAYS: Final = ("around", "friends", "at_rank", "at_score", "search")
+ENTRIES_QUERY_NAMES: Final = frozenset({"period", "limit", "cursor", *_WAYS})
 
 
 # --- what comes in --------------------------------------------------------------------------------------------------
@@ -49,7 +56,10 @@ _QUERY_NAMES: Final = frozenset({"period", "limit", "cursor", "around", "friends
 
 @dataclass(frozen=True, slots=True)
 class EntriesQuery:
-    """Which entries of a board are asked for. At most one of `around`, `friends`, `at_rank` and `search` is set."""
+    """Which entries of a board are asked for. At most one of `around` and what follows it is set.
+
+    `at_score` is the text as it came: the board's rules read it.
+    """
 
     period: str = "all"
     limit: int = DEFAULT_LIMIT
@@ -58,36 +68,94 @@ class EntriesQuery:
     friends: bool = False
     at_rank: int | None = None
     search: str | None = None
+    at_score: str | None = None
 
 
 def parse_entries_query(pairs: Iterable[tuple[str, str]]) -> EntriesQuery:
     """Read the decoded query of an entries call, strictly: unknown and repeated names are refused.
 
     Raises:
-        BadInput: `field` names the parameter. Two ways of choosing entries at once, or a cursor with a way that has no
-            further pages (`around`, `at_rank`, `search`), are refused too.
+        BadInput: `field` names the parameter. Two ways of choosing entries at once, or a cursor with a way that is no
+            view of its own (`around`, `at_rank`, `at_score`, `search`), are refused too.
     """
-    given: dict[str, str] = {}
-    for name, value in pairs:
-        if name not in _QUERY_NAMES:
-            raise BadInput(f"There is no parameter {_short(name)!r}.", field=_short(name))
-        if name in given:
-            raise BadInput(f"{name} is given twice.", field=name)
-        given[name] = value
-    ways = [name for name in ("around", "friends", "at_rank", "search") if name in given]
+    given = _given(pairs, ENTRIES_QUERY_NAMES)
+    ways = [name for name in _WAYS if name in given]
     if len(ways) > 1:
         raise BadInput(f"Only one of {' and '.join(ways)} can be asked for at a time.", field=ways[1])
     if "cursor" in given and ways and ways != ["friends"]:
         raise BadInput(f"A cursor cannot go together with {ways[0]}.", field="cursor")
     return EntriesQuery(
-        period=_matching(given, "period", _PERIOD, "such as all, week or week:2026-W47") or "all",
+        period=_period_named(given),
         limit=_limit(given),
         cursor=_matching(given, "cursor", _CURSOR, "one that an earlier answer held"),
         around=_fixed(given, "around", "me"),
         friends=_fixed(given, "friends", "true"),
         at_rank=_rank(given),
         search=_search(given),
+        at_score=_at_score(given),
     )
+
+
+def parse_period_query(pairs: Iterable[tuple[str, str]]) -> str:
+    """Read the decoded query of a call about one list: its period, `all` when none is named.
+
+    Raises:
+        BadInput: `field` names the parameter.
+    """
+    return _period_named(_given(pairs, {"period"}))
+
+
+@dataclass(frozen=True, slots=True)
+class PeriodsQuery:
+    """Which periods of a board are asked for: those of one span, or all."""
+
+    span: Span | None = None
+    limit: int = DEFAULT_LIMIT
+
+
+def parse_periods_query(pairs: Iterable[tuple[str, str]]) -> PeriodsQuery:
+    """Read the decoded query of a call for periods.
+
+    Raises:
+        BadInput: `field` names the parameter.
+    """
+    given = _given(pairs, {"span", "limit"})
+    if "span" in given and given["span"] not in list(Span):
+        raise BadInput(f"span must be one of {', '.join(Span)}.", field="span")
+    return PeriodsQuery(span=Span(given["span"]) if "span" in given else None, limit=_limit(given))
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryQuery:
+    """Of which board a player's history is asked for, and how much of it."""
+
+    board: str
+    limit: int = DEFAULT_LIMIT
+
+
+def parse_history_query(pairs: Iterable[tuple[str, str]]) -> HistoryQuery:
+    """Read the decoded query of a call for a history.
+
+    Raises:
+        BadInput: `field` names the parameter. The board must be named.
+    """
+    given = _given(pairs, {"board", "limit"})
+    return HistoryQuery(board=_text(given, "board", _MAX_BOARD), limit=_limit(given))
+
+
+def _given(pairs: Iterable[tuple[str, str]], allowed: Collection[str]) -> dict[str, str]:
+    given: dict[str, str] = {}
+    for name, value in pairs:
+        if name not in allowed:
+            raise BadInput(f"There is no parameter {_short(name)!r}.", field=_short(name))
+        if name in given:
+            raise BadInput(f"{name} is given twice.", field=name)
+        given[name] = value
+    return given
+
+
+def _period_named(given: Mapping[str, str]) -> str:
+    return _matching(given, "period", _PERIOD, "such as all, week or week:2026-W47") or "all"
 
 
 def _matching(given: Mapping[str, str], name: str, pattern: re.Pattern[str], allowed: str) -> str | None:
@@ -115,6 +183,10 @@ def _limit(given: Mapping[str, str]) -> int:
 def _rank(given: Mapping[str, str]) -> int | None:
     text = _matching(given, "at_rank", _NUMBER, "a place, a whole number from 1 on")
     return None if text is None else int(text)
+
+
+def _at_score(given: Mapping[str, str]) -> str | None:
+    return _text(given, "at_score", _MAX_VALUE) if "at_score" in given else None
 
 
 def _search(given: Mapping[str, str]) -> str | None:
@@ -219,10 +291,53 @@ def dump_entries(page: EntryPage) -> bytes:
     )
 
 
-def dump_me(me: PlayerCard | None, places: Iterable[Place]) -> bytes:
+def dump_me(me: PlayerCard | None, places: Iterable[DetailedPlace]) -> bytes:
     """Who asks, and where they stand on every board in every current period. Without a viewer: null and no places."""
+    shown = [_detailed_place(place) for place in places] if me else []
+    return orjson.dumps({"me": None if me is None else _player(me), "places": shown})
+
+
+def dump_distribution(spread: Distribution) -> bytes:
+    """How the scores of a list are spread, and where the viewer's is."""
     return orjson.dumps(
-        {"me": None if me is None else _player(me), "places": [_place(place) for place in places] if me else []}
+        {
+            "board": spread.board.id,
+            "period": _period(spread.period),
+            "total": spread.total,
+            "classes": [
+                {"least": each.least, "greatest": each.greatest, "display": each.display, "count": each.count}
+                for each in spread.classes
+            ],
+            "mine": None if spread.mine is None else _own_class(spread.mine),
+            "as_of": iso(spread.as_of_ms),
+        }
+    )
+
+
+def dump_periods(listed: ListedPeriods) -> bytes:
+    """Periods of a board, newest first."""
+    return orjson.dumps(
+        {
+            "board": listed.board.id,
+            "periods": [
+                {**_period(each.period), "total": each.total, "current": each.is_current} for each in listed.periods
+            ],
+            "as_of": iso(listed.as_of_ms),
+        }
+    )
+
+
+def dump_history(history: History) -> bytes:
+    """What a player's score on a board was, newest first."""
+    return orjson.dumps(
+        {
+            "board": history.board.id,
+            "player": _player(history.player),
+            "scores": [
+                {"at": iso(past.at_ms), "score": past.score, "display": past.display, "origin": past.origin}
+                for past in history.scores
+            ],
+        }
     )
 
 
@@ -297,56 +412,35 @@ def _place(place: Place) -> dict[str, Any]:
     }
 
 
+def _detailed_place(place: DetailedPlace) -> dict[str, Any]:
+    following = None if place.next is None else _next_place(place.next)
+    return _place(place) | {"better_than": _share(place.better_than), "next": following}
+
+
+def _next_place(place: NextPlace) -> dict[str, Any]:
+    return {
+        "rank": place.rank,
+        "score": place.score,
+        "display": place.display,
+        "missing": place.missing,
+        "missing_display": place.missing_display,
+    }
+
+
+def _own_class(mine: OwnClass) -> dict[str, Any]:
+    return {
+        "class": mine.index,
+        "score": mine.score,
+        "display": mine.display,
+        "better_than": _share(mine.better_than),
+    }
+
+
+def _share(share: Fraction | None) -> float | None:
+    return None if share is None else float(share)
+
+
 def _change(change: PlaceChange) -> dict[str, Any]:
     rank, before = change.place.rank, change.rank_before
     passed = before - rank if rank is not None and before is not None and before > rank else 0
     return _place(change.place) | {"rank_before": before, "passed": passed, "is_best": change.is_best}
-
-
-# --- the specification ----------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class GadgetSpec:
-    """What the container's directory and the gadget itself show. `action` is the button that adds one to a score."""
-
-    title: str = "Home server"
-    description: str = ""
-    author: str = ""
-    author_email: str = ""
-    action: str = "Write a letter"
-
-
-VIEWS: Final = ("profile", "home", "canvas")
-
-
-def gadget_xml(spec: GadgetSpec, *, base_url: str, script_url: str, style_url: str) -> bytes:
-    """The gadget specification: opensocial-0.8, dynamic-height, one Content for each view.
-
-    Containers rewrite the script's address to their own, so the script reads ours from `data-base`.
-    """
-    module = etree.Element("Module")
-    preferences = etree.SubElement(module, "ModulePrefs", title=spec.title)
-    for name in ("description", "author", "author_email"):
-        if text := getattr(spec, name):
-            preferences.set(name, text)
-    for feature in ("opensocial-0.8", "dynamic-height"):
-        etree.SubElement(preferences, "Require", feature=feature)
-    etree.SubElement(preferences, "Optional", feature="views")
-    for event in ("event.addapp", "event.removeapp"):
-        etree.SubElement(preferences, "Link", rel=event, href=f"{base_url}/gadget/lifecycle", method="POST")
-    for view in VIEWS:
-        content = etree.SubElement(module, "Content", type="html", view=view)
-        content.text = etree.CDATA(_content(spec, view, base_url, script_url, style_url))
-    return etree.tostring(module, xml_declaration=True, encoding="UTF-8", pretty_print=True)
-
-
-def _content(spec: GadgetSpec, view: str, base_url: str, script_url: str, style_url: str) -> str:
-    # html.escape leaves no `>`, so no value can end the CDATA section.
-    base, script, style, action = (html.escape(text) for text in (base_url, script_url, style_url, spec.action))
-    return (
-        f'\n<link rel="stylesheet" href="{style}">\n'
-        f'<div id="homeserver" class="hs hs-{view}" data-base="{base}" data-view="{view}" data-action="{action}">'
-        "<p>Loading the leaderboards...</p></div>\n"
-        f'<script src="{script}"></script>\n'
-    )

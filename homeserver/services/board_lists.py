@@ -4,14 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Final
 
 from homeserver.domain import boards as definitions
-from homeserver.domain import periods, scores
+from homeserver.domain import distribution, periods, ranking, scores
 from homeserver.domain.boards import BoardInForce
 from homeserver.domain.cursors import Scope
+from homeserver.domain.ranking import Ahead
+from homeserver.domain.scores import INT64_MAX, INT64_MIN
 from homeserver.errors import NotFound
-from homeserver.model import Board, Entry, Period, Place, PlaceChange, PlayerCard
+from homeserver.model import (
+    Board,
+    DetailedPlace,
+    Entry,
+    NextPlace,
+    Period,
+    Place,
+    PlaceChange,
+    PlayerCard,
+    Position,
+    Ties,
+)
 from homeserver.storage import leaderboards as store
 from homeserver.storage import people, standings
 from homeserver.storage.database import Reader
@@ -76,6 +90,17 @@ async def current(db: Reader, in_force: BoardInForce, now_ms: int) -> list[List]
     return await lists(db, in_force, periods.current(in_force.board, now_ms), now_ms)
 
 
+async def named(db: Reader, board_id: str, period: str, now_ms: int) -> List:
+    """The list of a board whose period is named, by its id or by a span's word.
+
+    Raises:
+        NotFound: No such board. BadInput: No such period (field "period").
+    """
+    in_force = await board(db, board_id)
+    (found,) = await lists(db, in_force, [periods.parse(in_force.board, period, now_ms)], now_ms)
+    return found
+
+
 async def show(db: Reader, list_: List, run: Run, reader: int | None) -> Shown:
     """These entries with the names of their players; `reader` is who looks."""
     cards = await people.cards(db, [standing.position.player for standing in run.standings])
@@ -110,6 +135,63 @@ async def place(db: Reader, list_: List, standing: Standing | None) -> Place:
         return Place(list_.board, list_.period, None, tied=False, total=total, score=None, display=None)
     score, display = _written(list_.board, standing)
     return Place(list_.board, list_.period, standing.rank, standing.tied, total, score, display)
+
+
+async def detailed_place(db: Reader, list_: List, standing: Standing | None) -> DetailedPlace:
+    """A player's place in the list, better than how many that is, and what is missing to a better one."""
+    plain = await place(db, list_, standing)
+    return DetailedPlace(
+        board=plain.board,
+        period=plain.period,
+        rank=plain.rank,
+        tied=plain.tied,
+        total=plain.total,
+        score=plain.score,
+        display=plain.display,
+        better_than=None if standing is None else await better_than(db, list_, standing.position, plain.total),
+        next=None if standing is None else await _next(db, list_, standing),
+    )
+
+
+async def better_than(db: Reader, list_: List, position: Position, total: int) -> Fraction | None:
+    """The share of the others whose score is strictly worse than that of this entry of the list, which has `total`."""
+    behind = Position(position.key, INT64_MAX, INT64_MAX)
+    return distribution.better_than(total - await standings.index_of(db, list_.number, behind), total)
+
+
+async def _next(db: Reader, list_: List, standing: Standing) -> NextPlace | None:
+    """The nearest better place. To reach a score is enough where equal scores share a place; else it must be passed.
+
+    With ordinal ranks, whoever reaches a score now comes behind all who have it. To get ahead of those who reached the
+    player's own score before, any better score will do; without such, the next better score must be passed.
+    """
+    of, ties, key = list_.board, list_.board.ties, standing.position.key
+    start = Position(key, INT64_MIN, INT64_MIN)
+    if ties is Ties.ORDINAL:
+        better = await standings.index_of(db, list_.number, start)
+        if standing.rank > ranking.rank(ties, Ahead(better, 0)):
+            return _next_place(of, key, key - 1, ranking.rank(ties, Ahead(better, 0)))
+    run = await standings.run_before(db, list_.number, ties, start, 1)
+    if not run.standings:
+        return None
+    (nearest,) = run.standings
+    if ties is not Ties.ORDINAL:
+        return _next_place(of, key, nearest.position.key, nearest.rank)
+    better = await standings.index_of(db, list_.number, Position(nearest.position.key, INT64_MIN, INT64_MIN))
+    return _next_place(of, key, nearest.position.key - 1, ranking.rank(ties, Ahead(better, 0)))
+
+
+def _next_place(of: Board, key: int, target: int, rank: int) -> NextPlace | None:
+    score, missing = scores.score_of(target, of.order), key - target
+    if not scores.is_score(of, score):
+        return None
+    return NextPlace(
+        rank,
+        scores.exact(score, of.decimals),
+        scores.display(score, of),
+        scores.exact(missing, of.decimals),
+        scores.display(missing, of),
+    )
 
 
 async def place_change(db: Reader, list_: List, player: int, was: Standing | None) -> PlaceChange:

@@ -11,10 +11,11 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Final, Protocol
 
-from homeserver.domain import periods, scores
+from homeserver.domain import scores
 from homeserver.domain.cursors import Cursor, Cursors, Direction, Scope
+from homeserver.domain.scores import INT64_MIN
 from homeserver.errors import BadInput
-from homeserver.model import AppData, Board, EntryPage, NowMs, Origin, Place, Placed, Position
+from homeserver.model import AppData, Board, DetailedPlace, EntryPage, NowMs, Origin, Placed, Position
 from homeserver.services import board_lists
 from homeserver.services.board_lists import List, Shown
 from homeserver.storage import appdata, people, standings
@@ -65,7 +66,8 @@ class Leaderboards:
     None, `limit` 1 to 100. `EntryPage.total` counts the entries of the whole list, whatever part of it the view shows,
     so "rank of total" is right everywhere.
 
-    Common errors: NotFound (no such board), BadInput (field "period", "limit", "at_rank" or "search"), BadCursor.
+    Common errors: NotFound (no such board), BadInput (field "period", "limit", "at_rank", "at_score" or "search"),
+    BadCursor.
     """
 
     def __init__(self, database: Database, writer: AppDataWriter, now_ms: NowMs, cursor_key: bytes) -> None:
@@ -163,6 +165,31 @@ class Leaderboards:
 
         return await self._database.read(work)
 
+    async def at_score(
+        self, board_id: str, *, period: str = "all", reader: int | None, score: str, limit: int = DEFAULT_LIMIT
+    ) -> EntryPage:
+        """The entries from the first one on that has this score or a worse one; where there is none, the last page.
+
+        `score` is decimal text as the board writes its scores. It may lie outside of the board's range: that is no
+        score to claim, but a place to look at.
+        """
+        _check_limit(limit)
+
+        async def work(db: Reader) -> EntryPage:
+            shown = await self._list(db, board_id, period)
+            board = shown.board
+            try:
+                key = scores.key_of(scores.parse(score, board.decimals), board.order)
+            except BadInput as error:
+                raise BadInput(str(error), field="at_score") from error
+            start = Position(key, INT64_MIN, INT64_MIN)
+            run = await standings.run_from(db, shown.number, board.ties, start, limit)
+            if run.more_before and not run.standings:
+                run = await standings.run_before(db, shown.number, board.ties, start, limit)
+            return self._page(await board_lists.show(db, shown, run, reader), shown.scope(_WHOLE), run)
+
+        return await self._database.read(work)
+
     async def friends(
         self,
         board_id: str,
@@ -205,14 +232,23 @@ class Leaderboards:
 
         return await self._database.read(work)
 
-    async def places(self, player: int) -> tuple[Place, ...]:
+    async def place(self, board_id: str, *, period: str = "all", player: int) -> DetailedPlace:
+        """Where the player stands on one board in one period."""
+
+        async def work(db: Reader) -> DetailedPlace:
+            shown = await self._list(db, board_id, period)
+            return await board_lists.detailed_place(db, shown, await board_lists.standing_in(db, shown, player))
+
+        return await self._database.read(work)
+
+    async def places(self, player: int) -> tuple[DetailedPlace, ...]:
         """Where the player stands on every board in every current period, in the order of boards and spans."""
         now_ms = self._now_ms()
 
-        async def work(db: Reader) -> tuple[Place, ...]:
+        async def work(db: Reader) -> tuple[DetailedPlace, ...]:
             return tuple(
                 [
-                    await board_lists.place(db, shown, await board_lists.standing_in(db, shown, player))
+                    await board_lists.detailed_place(db, shown, await board_lists.standing_in(db, shown, player))
                     for in_force in await store.boards_in_force(db)
                     for shown in await board_lists.current(db, in_force, now_ms)
                 ]
@@ -284,10 +320,7 @@ class Leaderboards:
     # --- parts --------------------------------------------------------------------------------------------------------
 
     async def _list(self, db: Reader, board_id: str, period: str) -> List:
-        now_ms = self._now_ms()
-        in_force = await board_lists.board(db, board_id)
-        (shown,) = await board_lists.lists(db, in_force, [periods.parse(in_force.board, period, now_ms)], now_ms)
-        return shown
+        return await board_lists.named(db, board_id, period, self._now_ms())
 
     def _page(self, shown: Shown, scope: Scope, run: Run, at: Cursor | None = None) -> EntryPage:
         # A page may be empty behind or before its cursor; the way back then includes the cursor's own place.

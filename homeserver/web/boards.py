@@ -8,7 +8,7 @@ from aiohttp import web
 
 from homeserver.errors import Forbidden
 from homeserver.model import Board, EntryPage, Place, PlayerCard, Span
-from homeserver.protocol.gadget import EntriesQuery, parse_entries_query
+from homeserver.protocol.gadget import ENTRIES_QUERY_NAMES, EntriesQuery, parse_entries_query
 from homeserver.web.keys import LEADERBOARDS, PLAYERS, SITE
 from homeserver.web.rendering import render
 from homeserver.web.visitors import board_reader, visitor
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from homeserver.services.leaderboards import Leaderboards
 
 _TOP: Final = 5
-_QUERY_NAMES: Final = frozenset({"period", "limit", "cursor", "around", "friends", "at_rank", "search"})
 
 
 async def home(request: web.Request) -> web.Response:
@@ -44,7 +43,7 @@ async def board_page(request: web.Request) -> web.Response:
     who = await board_reader(request)
     leaderboards = request.app[LEADERBOARDS]
     board = await leaderboards.board(request.match_info["board"])
-    given = [(name, value) for name, value in request.query.items() if value.strip() and name in _QUERY_NAMES]
+    given = [(name, value) for name, value in request.query.items() if value.strip() and name in ENTRIES_QUERY_NAMES]
     if not any(name == "period" for name, _ in given):
         given.append(("period", default_period(board)))
     asked = parse_entries_query(given)
@@ -83,6 +82,10 @@ async def entries(leaderboards: Leaderboards, board: str, asked: EntriesQuery, r
     if asked.at_rank is not None:
         return await leaderboards.at_rank(
             board, period=asked.period, reader=reader, rank=asked.at_rank, limit=asked.limit
+        )
+    if asked.at_score is not None:
+        return await leaderboards.at_score(
+            board, period=asked.period, reader=reader, score=asked.at_score, limit=asked.limit
         )
     if asked.search is not None:
         return await leaderboards.search(

@@ -6,9 +6,10 @@ from aiohttp import hdrs, web
 
 from homeserver.errors import Forbidden
 from homeserver.protocol import gadget
+from homeserver.protocol.gadget_spec import gadget_xml
 from homeserver.web.boards import entries
 from homeserver.web.bodies import as_it_travelled, json_answer, read_body
-from homeserver.web.keys import GADGET_SESSIONS, LEADERBOARDS, PAGE_SESSIONS, PLAYERS, SITE, SYNC
+from homeserver.web.keys import BOARD_VIEWS, GADGET_SESSIONS, LEADERBOARDS, PAGE_SESSIONS, PLAYERS, SITE, SYNC
 from homeserver.web.statics import STATIC_FILES
 from homeserver.web.visitors import gadget_session
 
@@ -18,7 +19,7 @@ from homeserver.web.visitors import gadget_session
 async def specification(request: web.Request) -> web.Response:
     """`GET /gadget.xml`: the gadget specification, whose script's address changes with the script."""
     site, static = request.app[SITE], request.app[STATIC_FILES]
-    body = gadget.gadget_xml(
+    body = gadget_xml(
         site.gadget,
         base_url=site.public_url,
         script_url=site.public_url + static.path("gadget.js"),
@@ -55,6 +56,33 @@ async def board_entries(request: web.Request) -> web.Response:
     asked = gadget.parse_entries_query(request.query.items())
     page = await entries(request.app[LEADERBOARDS], request.match_info["board"], asked, session.viewer)
     return json_answer(gadget.dump_entries(page))
+
+
+async def board_distribution(request: web.Request) -> web.Response:
+    """`GET /gadget/v1/boards/{board}/distribution`: how the scores of a list are spread."""
+    session = await gadget_session(request)
+    period = gadget.parse_period_query(request.query.items())
+    views = request.app[BOARD_VIEWS]
+    spread = await views.distribution(request.match_info["board"], period=period, reader=session.viewer)
+    return json_answer(gadget.dump_distribution(spread))
+
+
+async def board_periods(request: web.Request) -> web.Response:
+    """`GET /gadget/v1/boards/{board}/periods`: the periods that there are, newest first."""
+    await gadget_session(request)
+    asked = gadget.parse_periods_query(request.query.items())
+    views = request.app[BOARD_VIEWS]
+    listed = await views.periods(request.match_info["board"], span=asked.span, limit=asked.limit)
+    return json_answer(gadget.dump_periods(listed))
+
+
+async def player_history(request: web.Request) -> web.Response:
+    """`GET /gadget/v1/players/{player}/history`: the scores that a player had on a board, newest first."""
+    await gadget_session(request)
+    asked = gadget.parse_history_query(request.query.items())
+    player = await request.app[PLAYERS].find(request.match_info["player"])
+    history = await request.app[BOARD_VIEWS].history(player, asked.board, limit=asked.limit)
+    return json_answer(gadget.dump_history(history))
 
 
 async def me(request: web.Request) -> web.Response:

@@ -10,9 +10,10 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from homeserver.errors import BadSettings
-from homeserver.protocol.gadget import GadgetSpec
+from homeserver.protocol.gadget_spec import GadgetSpec
 
 if TYPE_CHECKING:
+    from homeserver.services.board_views import BoardViews
     from homeserver.services.gadget_sessions import GadgetSessions
     from homeserver.services.health import Health
     from homeserver.services.leaderboards import Leaderboards
@@ -63,6 +64,7 @@ class Site:
 SITE: Final = web.AppKey("SITE", Site)
 
 LEADERBOARDS: Final[web.AppKey[Leaderboards]] = web.AppKey("LEADERBOARDS")
+BOARD_VIEWS: Final[web.AppKey[BoardViews]] = web.AppKey("BOARD_VIEWS")
 PLAYERS: Final[web.AppKey[Players]] = web.AppKey("PLAYERS")
 SYNC: Final[web.AppKey[Sync]] = web.AppKey("SYNC")
 GADGET_SESSIONS: Final[web.AppKey[GadgetSessions]] = web.AppKey("GADGET_SESSIONS")

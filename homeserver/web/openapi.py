@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from homeserver import __version__
+from homeserver.model import Origin, Span
 from homeserver.protocol.gadget import DEFAULT_LIMIT, MAX_LIMIT
 
 Schema = dict[str, Any]
@@ -67,6 +68,13 @@ _FLAG: Final[Schema] = {"type": "boolean"}
 _TIME: Final[Schema] = {"type": "string", "format": "date-time"}
 _DECIMAL: Final[Schema] = {"type": "string", "pattern": r"^-?[0-9]+(\.[0-9]+)?$"}
 
+_SHARE: Final[Schema] = {
+    "type": "number",
+    "minimum": 0,
+    "maximum": 1,
+    "description": "The share of all others with a strictly worse score; null where there are no others",
+}
+
 _PLACE_MEMBERS: Final[dict[str, Schema]] = {
     "board": _TEXT,
     "period": _ref("Period"),
@@ -75,6 +83,13 @@ _PLACE_MEMBERS: Final[dict[str, Schema]] = {
     "total": _COUNT,
     "score": _nullable(_DECIMAL),
     "display": _nullable(_TEXT),
+}
+
+_PERIOD_MEMBERS: Final[dict[str, Schema]] = {
+    "id": _TEXT,
+    "starts": _nullable(_TIME),
+    "ends": _nullable(_TIME),
+    "zone": _TEXT,
 }
 
 _SCHEMAS: Final[dict[str, Schema]] = {
@@ -105,7 +120,7 @@ _SCHEMAS: Final[dict[str, Schema]] = {
         }
     ),
     "Boards": _object({"boards": _list(_ref("Board"))}),
-    "Period": _object({"id": _TEXT, "starts": _nullable(_TIME), "ends": _nullable(_TIME), "zone": _TEXT}),
+    "Period": _object(_PERIOD_MEMBERS),
     "Entry": _object(
         {
             "rank": {**_nullable(_PLACE), "description": "null for an entry that is not listed"},
@@ -128,7 +143,41 @@ _SCHEMAS: Final[dict[str, Schema]] = {
             "as_of": _TIME,
         }
     ),
-    "Place": _object(_PLACE_MEMBERS),
+    "NextPlace": _object(
+        {
+            "rank": _PLACE,
+            "score": {**_DECIMAL, "description": "Whoever reaches it now, stands on this rank."},
+            "display": _TEXT,
+            "missing": {**_DECIMAL, "description": "How far away that is, whichever way the board counts."},
+            "missing_display": _TEXT,
+        }
+    ),
+    "Place": _object({**_PLACE_MEMBERS, "better_than": _nullable(_SHARE), "next": _nullable(_ref("NextPlace"))}),
+    "ScoreClass": _object({"least": _DECIMAL, "greatest": _DECIMAL, "display": _TEXT, "count": _COUNT}),
+    "OwnClass": _object(
+        {
+            "class": {**_COUNT, "description": "Which of the classes, counted from 0"},
+            "score": _DECIMAL,
+            "display": _TEXT,
+            "better_than": _nullable(_SHARE),
+        }
+    ),
+    "Distribution": _object(
+        {
+            "board": _TEXT,
+            "period": _ref("Period"),
+            "total": _COUNT,
+            "classes": {**_list(_ref("ScoreClass")), "description": "Ascending; the counts add up to the total."},
+            "mine": _nullable(_ref("OwnClass")),
+            "as_of": _TIME,
+        }
+    ),
+    "ListedPeriod": _object({**_PERIOD_MEMBERS, "total": _COUNT, "current": _FLAG}),
+    "Periods": _object({"board": _TEXT, "periods": _list(_ref("ListedPeriod")), "as_of": _TIME}),
+    "PastScore": _object(
+        {"at": _TIME, "score": _DECIMAL, "display": _TEXT, "origin": {"enum": [origin.value for origin in Origin]}}
+    ),
+    "History": _object({"board": _TEXT, "player": _ref("Player"), "scores": _list(_ref("PastScore"))}),
     "Me": _object({"me": _nullable(_ref("Player")), "places": _list(_ref("Place"))}),
     "Submission": {**_object({"board": _TEXT, "value": _DECIMAL}), "additionalProperties": False},
     "Change": _object(
@@ -150,7 +199,7 @@ def _answers(status: str, says: str, schema: str, *problems: str) -> dict[str, A
         "400": "Something in the request is wrong; `field` names it",
         "401": "No token, or one that is not good any more; without detail where a signature was refused",
         "403": "The gadget has no viewer, so it can only read",
-        "404": "There is no such board",
+        "404": "There is no such board, or no such player",
         "413": "The body is larger than 64 KiB",
         "429": "Asked too often; Retry-After says when to come back",
         "502": "The container gave a wrong answer",
@@ -184,6 +233,17 @@ def _query(name: str, schema: Schema, description: str) -> Schema:
 
 _BOARD_IN_PATH: Final[Schema] = {"name": "board", "in": "path", "required": True, "schema": _TEXT}
 
+_PERIOD: Final = _query(
+    "period", {"type": "string", "default": "all"}, "Such as all, week (the current), week:2026-W47"
+)
+
+
+def _limit(description: str) -> Schema:
+    return _query(
+        "limit", {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT}, description
+    )
+
+
 _PATHS: Final[dict[str, Any]] = {
     "/gadget/session": {
         "post": _operation(
@@ -197,23 +257,47 @@ _PATHS: Final[dict[str, Any]] = {
     },
     "/gadget/v1/boards/{board}/entries": {
         "get": _operation(
-            "Entries of a board: from the top, or chosen by one of around, friends, at_rank and search.",
+            "Entries of a board: from the top, or chosen by one of around, friends, at_rank, at_score, search.",
             _answers("200", "A page of entries", "Entries", "400", "401", "403", "404"),
             parameters=(
                 _BOARD_IN_PATH,
-                _query(
-                    "period", {"type": "string", "default": "all"}, "Such as all, week (the current), week:2026-W47"
-                ),
-                _query(
-                    "limit",
-                    {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT},
-                    "How many entries",
-                ),
+                _PERIOD,
+                _limit("How many entries"),
                 _query("cursor", _TEXT, "`next` or `previous` of an earlier answer"),
                 _query("around", {"enum": ["me"]}, "The viewer's neighbourhood"),
                 _query("friends", {"enum": ["true"]}, "The viewer and their friends, with their places among all"),
                 _query("at_rank", _PLACE, "From this place on"),
+                _query("at_score", _DECIMAL, "From the first entry on that has this score or a worse one"),
                 _query("search", {"type": "string", "minLength": 1, "maxLength": 100}, "Players by name"),
+            ),
+        )
+    },
+    "/gadget/v1/boards/{board}/distribution": {
+        "get": _operation(
+            "How the scores of a board are spread: at most 20 classes of one width, every entry in one of them.",
+            _answers("200", "The classes, and where the viewer is", "Distribution", "400", "401", "404"),
+            parameters=(_BOARD_IN_PATH, _PERIOD),
+        )
+    },
+    "/gadget/v1/boards/{board}/periods": {
+        "get": _operation(
+            "The periods of a board: the current ones, then the earlier ones that have entries, newest first.",
+            _answers("200", "The periods, each with its number of entries", "Periods", "400", "401", "404"),
+            parameters=(
+                _BOARD_IN_PATH,
+                _query("span", {"enum": [span.value for span in Span]}, "Periods of this length alone"),
+                _limit("How many periods"),
+            ),
+        )
+    },
+    "/gadget/v1/players/{player}/history": {
+        "get": _operation(
+            "The scores that a player had on a board, newest first, whether they were better or not.",
+            _answers("200", "The scores, each with when and how it came", "History", "400", "401", "404"),
+            parameters=(
+                {"name": "player", "in": "path", "required": True, "schema": _TEXT},
+                {"name": "board", "in": "query", "required": True, "schema": _TEXT, "description": "Of which board"},
+                _limit("How many scores"),
             ),
         )
     },

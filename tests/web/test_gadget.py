@@ -139,6 +139,61 @@ async def test_every_way_of_choosing_entries(stack: Stack) -> None:
     assert [entry["player"]["name"] for entry in jane] == ["Jane Bennet"]
 
 
+async def history_of(gadget: Gadget, board: str = "letters") -> str:
+    """Where the viewer's own history is."""
+    return f"players/{(await gadget.call('GET', 'me')).json['me']['id']}/history?board={board}"
+
+
+async def test_how_a_place_lies_among_the_others(stack: Stack) -> None:
+    gadget = await stack.open_gadget()
+    whole = (await gadget.call("GET", "boards/letters/entries?limit=100")).json["entries"]
+    spread = (await gadget.call("GET", "boards/letters/distribution")).json
+    assert sum(each["count"] for each in spread["classes"]) == spread["total"] == len(whole)
+    for each in spread["classes"]:
+        inside = [entry for entry in whole if int(each["least"]) <= int(entry["score"]) <= int(each["greatest"])]
+        assert each["count"] == len(inside)
+    (mine,) = (entry for entry in whole if entry["me"])
+    own = spread["classes"][spread["mine"]["class"]]
+    assert int(own["least"]) <= int(mine["score"]) <= int(own["greatest"])
+    worse = [entry for entry in whole if int(entry["score"]) < int(mine["score"])]
+    assert spread["mine"]["better_than"] == len(worse) / (len(whole) - 1)
+
+    (place, *_) = (await gadget.call("GET", "me")).json["places"]
+    assert place["better_than"] == spread["mine"]["better_than"]
+    following = next(entry for entry in reversed(whole) if int(entry["score"]) > int(mine["score"]))
+    assert (place["next"]["score"], place["next"]["rank"]) == (following["score"], following["rank"])
+    assert int(place["next"]["missing"]) == int(following["score"]) - int(mine["score"])
+    jump = (await gadget.call("GET", f"boards/letters/entries?at_score={mine['score']}&limit=1")).json
+    assert [entry["rank"] for entry in jump["entries"]] == [mine["rank"]]
+
+
+async def test_periods_and_histories(stack: Stack) -> None:
+    gadget = await stack.open_gadget()
+    for value in ("7", "5"):
+        await gadget.call("POST", "scores", {"board": "letters", "value": value})
+    listed = (await gadget.call("GET", "boards/letters/periods?limit=4")).json["periods"]
+    assert [(each["id"].split(":")[0], each["current"]) for each in listed] == [
+        ("all", True),
+        ("month", True),
+        ("week", True),
+        ("day", True),
+    ]
+    assert listed[-1]["total"] == 1
+    days = (await gadget.call("GET", "boards/letters/periods?span=day")).json["periods"]
+    assert days == [listed[-1]]
+
+    guest = await stack.open_gadget(None)  # whoever holds a token may see it
+    history = (await guest.call("GET", await history_of(gadget))).json
+    assert history["player"]["name"] == "Elizabeth Bennet"
+    assert [(past["score"], past["origin"]) for past in history["scores"]] == [
+        ("5", "submitted"),
+        ("7", "submitted"),
+        ("3", "baseline"),
+    ]
+    newest = (await guest.call("GET", f"{await history_of(gadget)}&limit=1")).json
+    assert newest["scores"] == history["scores"][:1]
+
+
 async def test_wrong_questions(stack: Stack) -> None:
     gadget = await stack.open_gadget()
     for path, status, field in (
@@ -147,6 +202,15 @@ async def test_wrong_questions(stack: Stack) -> None:
         ("boards/letters/entries?cursor=made.up", 400, None),
         ("boards/letters/entries?around=me&search=x", 400, "search"),
         ("boards/letters/entries?limit=1000", 400, "limit"),
+        ("boards/letters/entries?at_score=three", 400, "at_score"),
+        ("boards/letters/entries?at_score=3&at_rank=3", 400, "at_score"),
+        ("boards/nothing/distribution", 404, None),
+        ("boards/letters/distribution?period=tuesday", 400, "period"),
+        ("boards/nothing/periods", 404, None),
+        ("boards/letters/periods?span=year", 400, "span"),
+        ("players/nobody/history?board=letters", 404, None),
+        (await history_of(gadget, "nothing"), 404, None),
+        ((await history_of(gadget)).split("?", 1)[0], 400, "board"),
     ):
         answer = await gadget.call("GET", path)
         assert answer.status == status
@@ -216,7 +280,15 @@ def conforms(value: object, schema: dict[str, Any], schemas: dict[str, Any], whe
         assert value in schema["enum"], where
         return None
     kinds = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
-    python = {"string": str, "integer": int, "boolean": bool, "array": list, "object": dict, "null": type(None)}
+    python = {
+        "string": str,
+        "integer": int,
+        "number": float,
+        "boolean": bool,
+        "array": list,
+        "object": dict,
+        "null": type(None),
+    }
     assert type(value) in [python[kind] for kind in kinds], f"{where}: {value!r} is not {kinds}"
     if isinstance(value, dict):
         assert value.keys() <= schema["properties"].keys(), where
@@ -240,6 +312,9 @@ async def test_live_answers_are_as_the_document_says(stack: Stack) -> None:
     calls: dict[tuple[str, str], Reply] = {
         ("get", "/gadget/v1/boards"): await gadget.call("GET", "boards"),
         ("get", "/gadget/v1/boards/{board}/entries"): await gadget.call("GET", "boards/letters/entries?period=week"),
+        ("get", "/gadget/v1/boards/{board}/distribution"): await gadget.call("GET", "boards/letters/distribution"),
+        ("get", "/gadget/v1/boards/{board}/periods"): await gadget.call("GET", "boards/letters/periods"),
+        ("get", "/gadget/v1/players/{player}/history"): await gadget.call("GET", await history_of(gadget)),
         ("get", "/gadget/v1/me"): await gadget.call("GET", "me"),
         ("post", "/gadget/v1/scores"): await gadget.call("POST", "scores", {"board": "fastest", "value": "12.5"}),
         ("post", "/gadget/v1/sync"): await gadget.call("POST", "sync"),

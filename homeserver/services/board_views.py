@@ -1,0 +1,204 @@
+"""Further views of boards: how scores are spread, which periods there were, who won them, what a player had before."""
+
+from __future__ import annotations
+
+from itertools import islice, pairwise
+from typing import Final
+
+from homeserver.domain import distribution, periods, scores
+from homeserver.domain.distribution import Bounds
+from homeserver.domain.scores import INT64_MIN
+from homeserver.errors import BadInput
+from homeserver.model import (
+    Board,
+    Distribution,
+    EntryPage,
+    History,
+    ListedPeriod,
+    ListedPeriods,
+    NowMs,
+    Order,
+    OwnClass,
+    PastScore,
+    Period,
+    Position,
+    ScoreClass,
+    Span,
+)
+from homeserver.services import board_lists
+from homeserver.services.board_lists import List
+from homeserver.storage import board_views as store
+from homeserver.storage import people, standings
+from homeserver.storage.database import Database, Reader
+
+MAX_LIMIT: Final = 100
+DEFAULT_LIMIT: Final = 20
+
+_VALUES_PER_SCORE: Final = 10
+"""How many changes are looked at for each score that is asked for: most values are scores."""
+
+
+class BoardViews:
+    """Reads boards in other ways than by pages of entries. Each view is read in one snapshot.
+
+    Common errors: NotFound (no such board), BadInput (field "period" or "limit").
+    """
+
+    def __init__(self, database: Database, now_ms: NowMs) -> None:
+        self._database = database
+        self._now_ms = now_ms
+
+    async def distribution(self, board_id: str, *, period: str = "all", reader: int | None) -> Distribution:
+        """How the scores of a list are spread, and where the reader's is among them.
+
+        Cost: counts the entries before each of at most 20 scores, whatever the length of the list.
+        """
+
+        async def work(db: Reader) -> Distribution:
+            list_ = await self._list(db, board_id, period)
+            bounds = await _bounds(db, list_)
+            counts = await _counts(db, list_, bounds)
+            total = sum(counts)
+            return Distribution(
+                board=list_.board,
+                period=list_.period,
+                total=total,
+                classes=tuple(_class(list_.board, *each) for each in zip(bounds, counts, strict=True)),
+                mine=None if reader is None else await _own_class(db, list_, bounds, total, reader),
+                as_of_ms=list_.now_ms,
+            )
+
+        return await self._database.read(work)
+
+    async def periods(self, board_id: str, *, span: Span | None = None, limit: int = DEFAULT_LIMIT) -> ListedPeriods:
+        """The periods of a board, or those of one span: the current ones, then those before, newest first.
+
+        A current period is there though nobody has entered it yet, an earlier one only when somebody did.
+
+        Raises:
+            BadInput: The board has no periods of this span (field "span").
+        """
+        _check_limit(limit)
+        now_ms = self._now_ms()
+
+        async def work(db: Reader) -> ListedPeriods:
+            in_force = await board_lists.board(db, board_id)
+            of = in_force.board
+            if span is not None and span not in of.spans:
+                raise BadInput(f"the board {of.id} has {', '.join(of.spans)}", field="span")
+            spans = of.spans if span is None else (span,)
+            current = [each for each in await board_lists.current(db, in_force, now_ms) if each.period.span in spans]
+            earlier = await store.earlier_lists(db, in_force, spans, now_ms, limit)
+            found = [(each.period, each.number, True) for each in current]
+            found += [(_period(of, *each[1:]), each.list, False) for each in earlier]
+            listed = [
+                ListedPeriod(period, await standings.total(db, number), is_current)
+                for period, number, is_current in found[:limit]
+            ]
+            return ListedPeriods(of, tuple(listed), now_ms)
+
+        return await self._database.read(work)
+
+    async def winners_before(
+        self, board_id: str, *, period: str, reader: int | None, limit: int = 3
+    ) -> EntryPage | None:
+        """The best entries of the period that ended when this one began. None for `all`, before which was nothing."""
+        _check_limit(limit)
+
+        async def work(db: Reader) -> EntryPage | None:
+            list_ = await self._list(db, board_id, period)
+            before = periods.before(list_.board, list_.period)
+            if before is None:
+                return None
+            (list_,) = await board_lists.lists(db, list_.in_force, [before], list_.now_ms)
+            run = await standings.run_from(db, list_.number, list_.board.ties, standings.BEGINNING, limit)
+            shown = await board_lists.show(db, list_, run, reader)
+            return EntryPage(list_.board, before, shown.total, shown.entries, None, None, list_.now_ms)
+
+        return await self._database.read(work)
+
+    async def history(self, player: int, board_id: str, *, limit: int = DEFAULT_LIMIT) -> History:
+        """The last scores that the player had on a board, newest first: changes of the AppData value that could rank.
+
+        What could not (junk, a removal) is left out, and ten such changes for each score asked for may hide scores
+        before them.
+
+        Raises:
+            NotFound: No such board, or no such player.
+        """
+        _check_limit(limit)
+
+        async def work(db: Reader) -> History:
+            of = (await board_lists.board(db, board_id)).board
+            card = await people.card(db, player)
+            values = await store.past_values(db, player, of.field, limit * _VALUES_PER_SCORE)
+            read = (_past_score(of, value) for value in values)
+            return History(of, card, tuple(islice((score for score in read if score is not None), limit)))
+
+        return await self._database.read(work)
+
+    async def _list(self, db: Reader, board_id: str, period: str) -> List:
+        return await board_lists.named(db, board_id, period, self._now_ms())
+
+
+# --- distribution -----------------------------------------------------------------------------------------------------
+
+
+async def _bounds(db: Reader, list_: List) -> tuple[Bounds, ...]:
+    keys = await store.ends(db, list_.number)
+    if keys is None:
+        return ()
+    least, greatest = sorted(scores.score_of(key, list_.board.order) for key in keys)
+    return distribution.classes(list_.board, least, greatest)
+
+
+async def _counts(db: Reader, list_: List, bounds: tuple[Bounds, ...]) -> list[int]:
+    """How many entries each class holds, from the number of entries before its better end."""
+    if not bounds:
+        return []
+    is_more = list_.board.order is Order.MORE
+    best_first = bounds[::-1] if is_more else bounds
+    before = [0]
+    for each in best_first[1:]:
+        key = scores.key_of(each.greatest if is_more else each.least, list_.board.order)
+        before.append(await standings.index_of(db, list_.number, Position(key, INT64_MIN, INT64_MIN)))
+    before.append(await standings.total(db, list_.number))
+    counts = [behind - ahead for ahead, behind in pairwise(before)]
+    return counts[::-1] if is_more else counts
+
+
+def _class(of: Board, bounds: Bounds, count: int) -> ScoreClass:
+    least, greatest = (scores.exact(score, of.decimals) for score in bounds)
+    shown = [scores.display(score, of) for score in bounds]
+    return ScoreClass(least, greatest, shown[0] if least == greatest else " \u2013 ".join(shown), count)
+
+
+async def _own_class(db: Reader, list_: List, bounds: tuple[Bounds, ...], total: int, player: int) -> OwnClass | None:
+    position = await standings.entry_of(db, list_.number, player)
+    if position is None:
+        return None
+    of = list_.board
+    score = scores.score_of(position.key, of.order)
+    (index,) = (number for number, each in enumerate(bounds) if each.least <= score <= each.greatest)
+    better_than = await board_lists.better_than(db, list_, position, total)
+    return OwnClass(index, scores.exact(score, of.decimals), scores.display(score, of), better_than)
+
+
+# --- periods and history ----------------------------------------------------------------------------------------------
+
+
+def _period(of: Board, id_: str, starts_ms: int, ends_ms: int) -> Period:
+    return Period(id_, Span(id_.split(":", 1)[0]), starts_ms, ends_ms, of.zone)
+
+
+def _past_score(of: Board, past: store.PastValue) -> PastScore | None:
+    try:
+        score = scores.read(of, past.value)
+    except BadInput:
+        return None
+    return PastScore(past.at_ms, scores.exact(score, of.decimals), scores.display(score, of), past.origin)
+
+
+def _check_limit(limit: int) -> None:
+    if not 1 <= limit <= MAX_LIMIT:
+        raise BadInput(f"1 to {MAX_LIMIT} at a time", field="limit")

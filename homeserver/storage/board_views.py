@@ -1,0 +1,71 @@
+"""What further views of boards read: the ends of a list, the lists that a board has, a player's past values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple, cast
+
+from homeserver.domain.boards import BoardInForce
+from homeserver.model import Origin, Span
+from homeserver.storage.database import Reader
+
+
+async def ends(reader: Reader, list_: int) -> tuple[int, int] | None:
+    """The best and the worst key of the list; None where it is empty."""
+    # Two subqueries: each reads one row of the primary key, min and max beside each other would read the whole list.
+    best, worst = cast(
+        "tuple[int | None, int | None]",
+        await reader.fetch_one(
+            "SELECT (SELECT key FROM entries WHERE list = $1 ORDER BY key LIMIT 1), "
+            "(SELECT key FROM entries WHERE list = $1 ORDER BY key DESC LIMIT 1)",
+            list_,
+        ),
+    )
+    return None if best is None or worst is None else (best, worst)
+
+
+class ListedPeriod(NamedTuple):
+    """A list of a board: its number, and the period as it was when the list was made."""
+
+    list: int
+    id: str
+    starts_ms: int
+    ends_ms: int
+
+
+async def earlier_lists(
+    reader: Reader, in_force: BoardInForce, spans: Iterable[Span], before_ms: int, limit: int
+) -> list[ListedPeriod]:
+    """The board's lists of periods of these spans that had ended by then, newest first; of two that began together, the
+    one that ended later first."""
+    rows = await reader.fetch(
+        "SELECT list, period, starts_ms, ends_ms FROM lists WHERE board = $1 AND generation = $2 AND ends_ms <= $3 "
+        "AND EXISTS (SELECT 1 FROM each_text($4) AS s WHERE lists.period LIKE s.value) "
+        "ORDER BY starts_ms DESC, ends_ms DESC, period LIMIT $5",
+        in_force.board.id,
+        in_force.generation,
+        before_ms,
+        [f"{span.value}:%" for span in spans],
+        limit,
+    )
+    return [ListedPeriod(*row) for row in rows]
+
+
+class PastValue(NamedTuple):
+    """What an AppData value became."""
+
+    value: str
+    at_ms: int
+    origin: Origin
+
+
+async def past_values(reader: Reader, player: int, key: str, limit: int) -> list[PastValue]:
+    """The last `limit` values that the player had under this key, newest first; removals are left out."""
+    rows = await reader.fetch(
+        "SELECT new, at_ms, origin FROM events WHERE player = $1 AND key = $2 AND new IS NOT NULL "
+        "ORDER BY event DESC LIMIT $3",
+        player,
+        key,
+        limit,
+    )
+    return [PastValue(value, at_ms, Origin(origin)) for value, at_ms, origin in rows]
