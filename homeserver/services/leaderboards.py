@@ -2,6 +2,9 @@
 
 Every view is read in one snapshot: its ranks, total, names and cursors fit together. The clock is read once for each
 request, so `day` cannot change its meaning within one.
+
+A page of a list reads a bounded number of rows, on SQLite in a fraction of a millisecond, so it is looked up on the
+event loop. Friends may be many and each is counted, and a search reads all names: these go to the readers.
 """
 
 from __future__ import annotations
@@ -132,7 +135,7 @@ class Leaderboards:
                 run = await standings.run_before(db, shown.number, ties, at.position, limit)
             return self._page(await board_lists.show(db, shown, run, reader), shown.scope(_WHOLE), run, at)
 
-        return await self._database.read(work)
+        return await self._database.look(work)
 
     async def around(self, board_id: str, *, period: str = "all", reader: int, limit: int = DEFAULT_LIMIT) -> EntryPage:
         """The reader's entry with its neighbours; at either end of the list a full page all the same.
@@ -148,7 +151,7 @@ class Leaderboards:
             run = await standings.run_around(db, shown.number, shown.board.ties, around, limit)
             return self._page(await board_lists.show(db, shown, run, reader), shown.scope(_WHOLE), run)
 
-        return await self._database.read(work)
+        return await self._database.look(work)
 
     async def at_rank(
         self, board_id: str, *, period: str = "all", reader: int | None, rank: int, limit: int = DEFAULT_LIMIT
@@ -163,7 +166,7 @@ class Leaderboards:
             run = await standings.run_at_rank(db, shown.number, shown.board.ties, rank, limit)
             return self._page(await board_lists.show(db, shown, run, reader), shown.scope(_WHOLE), run)
 
-        return await self._database.read(work)
+        return await self._database.look(work)
 
     async def at_score(
         self, board_id: str, *, period: str = "all", reader: int | None, score: str, limit: int = DEFAULT_LIMIT
@@ -254,7 +257,7 @@ class Leaderboards:
                 ]
             )
 
-        return await self._database.read(work)
+        return await self._database.look(work)
 
     # --- a score ------------------------------------------------------------------------------------------------------
 

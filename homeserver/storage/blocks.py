@@ -1,6 +1,6 @@
 """Counted blocks: how many entries each run of a list holds, so that a rank reads a few hundred rows of any list.
 
-About 512 consecutive entries are a *block*, about 64 blocks a *superblock*. A row of `blocks` says where one of them
+About 256 consecutive entries are a *block*, about 128 blocks a *superblock*. A row of `blocks` says where one of them
 begins and what it holds. Three things are true after every transaction:
 
 1. The first block of each level begins before every entry (`boundaries.FIRST`), and is always there.
@@ -11,10 +11,10 @@ begins and what it holds. Three things are true after every transaction:
 Nothing else has to be true: sizes are for speed alone. So `count` touches the blocks that hold what moved and no
 others, and cutting and joining come afterwards, in a transaction of their own.
 
-A list has its first blocks from the beginning. It stays one block until it has twice 512 entries, and then counting
-"within the block" is what `count(*)` over the list would be: no second way of counting is needed for small lists, and
-no moment at which one takes over from the other. The price is one row to update on each level when an entry comes or
-goes; one that moves within its block touches none.
+A list has its first blocks from the beginning. It is one block until it has twice 256 entries, and till then counting
+within it is what `count(*)` over the list would be: no second way of counting is needed for small lists, and no moment
+at which one takes over from the other. The price is one row to update on each level when an entry comes or goes; one
+that moves within its block touches none.
 
 Locks, in this order everywhere, so that nobody waits in a circle (SQLite, with its one writer, needs none):
 
@@ -58,11 +58,13 @@ from homeserver.storage.database import Transaction
 class Sizes:
     """How many entries a block is meant to hold, and how many such blocks a superblock: 2 or more of both.
 
-    What a block really holds is anything from nothing to twice that; beyond, it is cut.
+    What a block really holds is anything from nothing to twice that; beyond, it is cut. A rank reads half a block and
+    half the blocks of a superblock on average. Reading an entry costs as much as reading a block's row, and there are
+    three times as many bytes to it, so blocks are half as large as their number would have it.
     """
 
-    block: int = 512
-    fanout: int = 64
+    block: int = 256
+    fanout: int = 128
 
     def meant(self, level: int) -> int:
         """Entries in one block of this level."""
@@ -353,6 +355,7 @@ class _Tidying:
             self._now = self._now.merged(level, right)
             if level == SUPERBLOCKS:
                 await self.tidy(BLOCKS, right)  # it begins no superblock any more
+            await self.tidy(level, left)  # both may have been nearly empty
             return
 
     def _neighbour(self, level: int, first: Place, step: int) -> Place | None:

@@ -33,7 +33,7 @@ SUPERBLOCKS: Final = 2
 LEVELS: Final = (BLOCKS, SUPERBLOCKS)
 
 MAX_KEPT: Final = 150_000
-"""Boundaries of all lists together: about 25 MB. A list of ten million entries has about 15,000."""
+"""Boundaries of all lists together: about 25 MB. A list of ten million entries has about 30,000."""
 
 
 def new_token() -> int:

@@ -22,11 +22,13 @@ _Counted: TypeAlias = Literal["n", "scores"]
 class Before(NamedTuple):
     """What comes before a place: all entries, and those among them with the same key.
 
-    `same` is None where equal ones fill the place's block from its beginning: there may be more before it.
+    `same` is None where equal ones fill the place's block from its beginning: there may be more before it. `several`
+    says that the whole list has at least two with this key.
     """
 
     entries: int
     same: int | None
+    several: bool
 
 
 def _holder(level: int, column: str) -> str:
@@ -42,10 +44,10 @@ def _whole(counted: _Counted) -> str:
     """SQL for what all blocks before the block of a place `w` hold."""
     return (
         f"(SELECT CAST(coalesce(sum({counted}), 0) AS BIGINT) FROM blocks WHERE list = $1 AND level = {SUPERBLOCKS} "
-        "AND (key, reached_ms, player) < (w.above_key, w.above_ms, w.above_player)) "
+        "AND (key, reached_ms, player) < (+w.above_key, +w.above_ms, +w.above_player)) "
         f"+ (SELECT CAST(coalesce(sum({counted}), 0) AS BIGINT) FROM blocks WHERE list = $1 AND level = {BLOCKS} "
-        "AND (key, reached_ms, player) >= (w.above_key, w.above_ms, w.above_player) "
-        "AND (key, reached_ms, player) < (w.block_key, w.block_ms, w.block_player))"
+        "AND (key, reached_ms, player) >= (+w.above_key, +w.above_ms, +w.above_player) "
+        "AND (key, reached_ms, player) < (+w.block_key, +w.block_ms, +w.block_player))"
     )
 
 
@@ -62,21 +64,25 @@ WITH w AS MATERIALIZED (
     FROM each_bigints($2, $3, $4) AS p
 )"""
 # Within the block as three ranges of the index, or one where the key is the block's first: two comparisons of rows
-# would read a third more slowly, and past the block where many are equal.
+# would read a third more slowly. A plus keeps SQLite from comparing a row's first column alone by the index: it does
+# that to columns of another table, and reads the whole list where all are equal.
 _ENTRIES: Final = f"""{_PLACES}
 SELECT w.key, w.reached_ms, w.player, {_whole("n")},
     CASE WHEN w.block_key = w.key THEN (
         SELECT count(*) FROM entries WHERE list = $1 AND key = w.key
-        AND (reached_ms, player) >= (w.block_ms, w.block_player) AND (reached_ms, player) < (w.reached_ms, w.player)
+        AND (reached_ms, player) >= (+w.block_ms, +w.block_player)
+        AND (reached_ms, player) < (+w.reached_ms, +w.player)
     ) ELSE (
         SELECT count(*) FROM entries WHERE list = $1 AND key = w.block_key
-        AND (reached_ms, player) >= (w.block_ms, w.block_player)
+        AND (reached_ms, player) >= (+w.block_ms, +w.block_player)
     ) + (
         SELECT count(*) FROM entries WHERE list = $1 AND key > w.block_key AND key < w.key
     ) END,
     CASE WHEN w.block_key < w.key THEN (
-        SELECT count(*) FROM entries WHERE list = $1 AND key = w.key AND (reached_ms, player) < (w.reached_ms, w.player)
-    ) END
+        SELECT count(*) FROM entries WHERE list = $1 AND key = w.key
+        AND (reached_ms, player) < (+w.reached_ms, +w.player)
+    ) END,
+    EXISTS (SELECT 1 FROM entries WHERE list = $1 AND key = w.key LIMIT 1 OFFSET 1)
 FROM w
 """
 _SCORES: Final = f"""{_PLACES}
@@ -101,8 +107,8 @@ async def before(reader: Reader, list_: int, places: Collection[Place]) -> dict[
     """What comes before each of these places of a list that exists, whether an entry is there or not."""
     rows = await reader.fetch(_ENTRIES, list_, *_columns(places))
     return {
-        (key, reached_ms, player): Before(whole + within + (same or 0), same)
-        for key, reached_ms, player, whole, within, same in rows
+        (key, reached_ms, player): Before(whole + within + (same or 0), same, bool(several))
+        for key, reached_ms, player, whole, within, same, several in rows
     }
 
 

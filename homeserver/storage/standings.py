@@ -56,34 +56,38 @@ async def entry_of(reader: Reader, list_: int, player: int) -> Position | None:
 
 async def _ahead(
     reader: Reader, list_: int, ties: Ties, positions: Collection[Position], *, places: bool
-) -> dict[Position, Ahead]:
+) -> dict[Position, tuple[Ahead, bool]]:
     """What the list, which exists, holds before each of these positions. The one place that counts.
 
     Args:
         places: Whether `earlier` is needed although the board's ranks do not ask for it; it is 0 where it is not.
+
+    Returns:
+        With each, whether several entries of the list have its score.
     """
-    wanted = {position: place_of(position) for position in positions}
-    starts = {position: start_of(position.key) for position in positions}
     exact = places or ties is Ties.ORDINAL
-    found = await counts.before(reader, list_, sorted(set((wanted if exact else starts).values())))
-    # Where equal ones fill the block from its beginning, those in the blocks before are counted up to their first.
-    if exact and (open_ := {start_of(place[0]) for place, before in found.items() if before.same is None}):
-        found |= await counts.before(reader, list_, sorted(open_ - found.keys()))
+    asked = {position: place_of(position) if exact else start_of(position.key) for position in positions}
+    found = await counts.before(reader, list_, sorted(set(asked.values())))
+    # Where equal ones fill the block from its beginning, what is better is what comes before the first of them.
+    starts = {start_of(key) for (key, _, _), before in found.items() if before.same is None}
+    if missing := starts - found.keys():
+        found |= await counts.before(reader, list_, sorted(missing))
     distinct: Mapping[int, int] = {}
     if ties is Ties.DENSE:
         distinct = await counts.better_scores(reader, list_, sorted({position.key for position in positions}))
-    aheads: dict[Position, Ahead] = {}
-    for position in positions:
-        before = found[wanted[position] if exact else starts[position]]
-        better = found[starts[position]].entries if before.same is None else before.entries - before.same
-        aheads[position] = Ahead(better, before.entries - better, distinct.get(position.key, 0))
+    aheads: dict[Position, tuple[Ahead, bool]] = {}
+    for position, place in asked.items():
+        before = found[place]
+        better = before.entries - before.same if before.same is not None else found[start_of(position.key)].entries
+        ahead = Ahead(better, before.entries - better, distinct.get(position.key, 0))
+        aheads[position] = (ahead, before.several)
     return aheads
 
 
 async def index_of(reader: Reader, list_: int, position: Position) -> int:
     """How many entries come before this position, where there may be an entry or not."""
-    found = await _ahead(reader, list_, Ties.ORDINAL, [position], places=True)
-    return found[position].entries
+    place = place_of(position)
+    return (await counts.before(reader, list_, [place]))[place].entries
 
 
 async def standing(reader: Reader, list_: int, ties: Ties, position: Position) -> Standing:
@@ -96,24 +100,11 @@ async def standings(reader: Reader, list_: int, ties: Ties, positions: Sequence[
     """Where each of these entries stands."""
     if not positions:
         return ()
-    aheads = await _ahead(reader, list_, ties, positions, places=False)
-    tied = await _tied(reader, list_, positions)
-    return tuple(Standing(position, ranking.rank(ties, aheads[position]), position in tied) for position in positions)
-
-
-async def _tied(reader: Reader, list_: int, positions: Sequence[Position]) -> set[Position]:
-    """Those of these entries beside which the list has another with the same score."""
-    # Two comparisons, each with an end of the range: "another player" would read past all that are equal.
-    rows = await reader.fetch(
-        "SELECT w.c1, w.c2, w.c3 FROM each_bigints($2, $3, $4) AS w WHERE "
-        "EXISTS (SELECT 1 FROM entries WHERE list = $1 AND key = w.c1 AND (reached_ms, player) < (w.c2, w.c3)) OR "
-        "EXISTS (SELECT 1 FROM entries WHERE list = $1 AND key = w.c1 AND (reached_ms, player) > (w.c2, w.c3))",
-        list_,
-        [position.key for position in positions],
-        [position.reached_ms for position in positions],
-        [position.player for position in positions],
+    found = await _ahead(reader, list_, ties, positions, places=False)
+    return tuple(
+        Standing(position, ranking.rank(ties, ahead), tied)
+        for position, (ahead, tied) in ((position, found[position]) for position in positions)
     )
-    return {Position(*row) for row in rows}
 
 
 # --- runs -------------------------------------------------------------------------------------------------------------
@@ -131,7 +122,8 @@ async def run_from(reader: Reader, list_: int, ties: Ties, start: Position, limi
     if not rows:
         return Run((), more_before=await total(reader, list_) > 0, more_behind=False)
     positions = [Position(*row) for row in rows]
-    ahead = first = (await _ahead(reader, list_, ties, positions[:1], places=True))[positions[0]]
+    ahead, _ = (await _ahead(reader, list_, ties, positions[:1], places=True))[positions[0]]
+    first = ahead
     numbers = [ranking.rank(ties, ahead)]
     same = [first.earlier > 0]
     for one, other in pairwise(positions):
