@@ -48,14 +48,21 @@ async def examine(settings: config.Settings, player: str | None, say: Say) -> bo
     async with open_session() as session:
         client = container_client(settings, session, wall_clock_ms)
 
+        answered = True
+
         async def signed_call() -> str:
-            return await _signed_call(client, player, settings.container.base_url)
+            nonlocal answered
+            try:
+                return await _signed_call(client, player, settings.container.base_url)
+            except Trouble as trouble:
+                answered = not isinstance(trouble.__cause__, RemoteUnavailable)
+                raise
 
         async def dialect() -> str:
             return await _dialect(client, player)
 
         async def clock() -> str:
-            return _clock(client)
+            return _clock(client, answered=answered)
 
         async def storage() -> str:
             return await _storage(settings, session)
@@ -134,8 +141,10 @@ async def _dialect(client: ContainerClient, player: str | None) -> str:
     raise Trouble(f"container.dialect is {configured!r}, but {found}: {observed}")
 
 
-def _clock(client: ContainerClient) -> str:
+def _clock(client: ContainerClient, *, answered: bool) -> str:
     skew_s = client.skew_s
+    if not answered and not skew_s:
+        raise Trouble("not measured: the signed call brought no answer")
     if abs(skew_s) > WORRYING_SKEW_S:
         raise Trouble(
             f"the container's is {skew_s:+.0f} s from ours. Outgoing calls are corrected; "

@@ -72,6 +72,7 @@ async def test_a_container_that_is_not_there_is_said(demo: Demo) -> None:
     well, words = await words_of(settings)
     assert not well
     assert "Is container.base_url right, and reachable from here?" in words["signed call"]
+    assert words["clock"] == "TROUBLE not measured: the signed call brought no answer"
 
 
 async def test_a_clock_that_is_off_is_measured(demo: Demo) -> None:
