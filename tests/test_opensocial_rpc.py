@@ -181,14 +181,15 @@ def test_a_call_that_was_refused(code: object, raised: type[RemoteError]) -> Non
         assert type(refused.value) is raised
 
 
-@pytest.mark.parametrize("status", [404, 405, 501])
+@pytest.mark.parametrize("status", [302, 400, 403, 404, 405, 415, 501])
 def test_no_such_thing_at_this_address(status: int) -> None:
     with pytest.raises(RemoteUnsupported):
         parse_overview(HttpReply(status, {}, b"<html>"), SHINDIG, with_appdata=True)
 
 
 @pytest.mark.parametrize(
-    ("status", "raised"), [(400, RemoteRefused), (401, RemoteUnauthorized), (503, RemoteUnavailable)]
+    ("status", "raised"),
+    [(401, RemoteUnauthorized), (429, RemoteUnavailable), (500, RemoteUnavailable), (503, RemoteUnavailable)],
 )
 def test_a_request_that_was_refused_whole(status: int, raised: type[RemoteError]) -> None:
     with pytest.raises(raised):

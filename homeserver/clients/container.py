@@ -267,7 +267,7 @@ class ContainerClient:
         is asked for.
 
         Returns:
-            None where the container does not offer this; ask for each by itself then.
+            None where the container does not offer this, or what answers is no JSON-RPC; ask for each by itself then.
 
         Raises:
             BadInput: Not the id of one person, or a key that is none.
@@ -279,6 +279,8 @@ class ContainerClient:
             brought = await self._ask_overview(user_id, fields, page_size)
         except RemoteUnsupported:
             self._offers.rpc = False
+            return None
+        except RemoteGarbage:  # a page of some proxy, or an answer that was cut: not worth giving it up for good
             return None
         first = brought.friends
         friends = list(first.people)

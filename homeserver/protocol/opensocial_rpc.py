@@ -22,8 +22,8 @@ from homeserver.protocol.opensocial_replies import Page, appdata_in, garbage, lo
 __all__ = ["Answers", "get_overview", "parse_overview", "rpc_base_url"]
 
 _PERSON, _FRIENDS, _OWN, _THEIRS = "person", "friends", "own", "theirs"
-_NOT_HERE: Final = (404, 405, 501)
-"""Answers to the request as a whole that mean: there is no JSON-RPC at this address."""
+_WORTH_HEARING: Final = (401, 408, 429)
+"""Refusals of the request as a whole that REST would meet too; any other says that this is no place for JSON-RPC."""
 _HTTP_STATUS: Final = re.compile(r"[1-5][0-9]{2}")
 _CODES: Final[Mapping[str, int]] = {
     "-32700": 400,
@@ -87,10 +87,11 @@ def parse_overview(reply: HttpReply, dialect: Dialect, *, with_appdata: bool) ->
         with_appdata: Whether keys were asked for.
 
     Raises:
-        RemoteUnsupported: There is no JSON-RPC here, or it does not know one of the calls.
+        RemoteUnsupported: There is no JSON-RPC here, or not for us, or it does not know one of the calls.
         RemoteError: As `raise_for`; RemoteGarbage for what is not the answers to these calls.
     """
-    if reply.status in _NOT_HERE:
+    elsewhere = 300 <= reply.status < 500 and reply.status not in _WORTH_HEARING
+    if elsewhere or reply.status == 501:
         raise RemoteUnsupported(f"{reply.status}: no JSON-RPC at this address", service="container")
     raise_for(reply)
     results = _results(reply, {_PERSON, _FRIENDS} | ({_OWN, _THEIRS} if with_appdata else set()))

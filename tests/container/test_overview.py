@@ -12,7 +12,7 @@ from aiohttp import web
 
 from homeserver.clients.container import ContainerClient, Overview
 from homeserver.clients.dialect_probe import Observed, observe
-from homeserver.errors import BadInput, RemoteForbidden, RemoteGarbage, RemoteRefused, RemoteUnauthorized
+from homeserver.errors import BadInput, RemoteForbidden, RemoteRefused, RemoteUnauthorized, RemoteUnavailable
 from homeserver.model import Person
 from homeserver.protocol.opensocial import DIALECTS, GUIDE, ORKUT, SHINDIG
 from homeserver.services.sync import Sync
@@ -110,7 +110,7 @@ async def test_only_where_the_dialect_offers_it(world: World) -> None:
     assert world.container.requests == []
 
 
-@pytest.mark.parametrize("status", [404, 405, 501])
+@pytest.mark.parametrize("status", [302, 403, 404, 405, 501])
 async def test_a_container_without_it_is_asked_once(world: World, client: ContainerClient, status: int) -> None:
     world.container.before_answer = answering(web.Response(status=status), lambda request: request.path == "/rpc")
     assert await client.counted().overview(ELIZABETH, FIELDS) is None
@@ -145,13 +145,29 @@ async def test_one_part_that_fails_fails_the_whole(
     assert await client.overview(ELIZABETH, FIELDS) is not None
 
 
-async def test_bad_input_and_garbage(world: World, client: ContainerClient) -> None:
+async def test_bad_input_is_refused_before_any_request(world: World, client: ContainerClient) -> None:
     for user_id, fields in ((f"{JANE},{LYDIA}", FIELDS), ("@me", FIELDS), (JANE, ["a b"])):
         with pytest.raises(BadInput):
             await client.overview(user_id, fields)
     assert world.container.requests == []
-    world.container.before_answer = answering(web.Response(text="<html>"), lambda request: True)
-    with pytest.raises(RemoteGarbage):
+
+
+async def test_an_answer_that_is_none_is_not_the_end_of_it(world: World, client: ContainerClient) -> None:
+    """This time each is asked for by itself; the next time it is tried again."""
+    for text in ("<html>Sign in</html>", '[{"id":"person","result":{"id":"1"', "[]"):
+        world.container.before_answer = answering(web.Response(text=text), lambda request: request.path == "/rpc")
+        assert await client.overview(ELIZABETH, FIELDS) is None
+    world.container.before_answer = lambda request: None
+    assert await client.overview(ELIZABETH, FIELDS) is not None
+
+
+@pytest.mark.parametrize(("status", "raised"), [(401, RemoteUnauthorized), (503, RemoteUnavailable)])
+async def test_a_container_that_refuses_us_or_is_not_well(
+    world: World, client: ContainerClient, status: int, raised: type[Exception]
+) -> None:
+    """REST would fare no better."""
+    world.container.before_answer = answering(web.Response(status=status), lambda request: True)
+    with pytest.raises(raised):
         await client.overview(ELIZABETH, FIELDS)
 
 
