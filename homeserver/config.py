@@ -6,6 +6,7 @@ A wrong or missing value is refused at start with its name, what was found and w
 
 from __future__ import annotations
 
+import os
 import re
 import secrets
 from collections.abc import Iterator, Mapping
@@ -317,13 +318,24 @@ def load(path: Path | None, **overrides: Any) -> Settings:
                 return init_settings, env_settings
             return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml_file=path)
 
+    lines = list(_unknown_sections())
     try:
-        return FromFile(**overrides)
+        settings = FromFile(**overrides)
     except ValidationError as error:
-        lines = [_in_words(fault) for fault in error.errors(include_url=False)]
-        raise BadSettings("\n".join(["The settings cannot be used:", *lines])) from None
+        lines += [_in_words(fault) for fault in error.errors(include_url=False)]
     except (ValueError, OSError) as error:  # the TOML itself
         raise BadSettings(f"{path or 'environment'}: {error}") from None
+    if lines:
+        raise BadSettings("\n".join(["The settings cannot be used:", *lines]))
+    return settings
+
+
+def _unknown_sections() -> Iterator[str]:
+    """A line for each variable that looks like a setting of ours in a section that is none: pydantic passes it over."""
+    for name in sorted(os.environ):
+        section, separator, _ = name.lower().removeprefix(ENV_PREFIX.lower()).partition("__")
+        if name.upper().startswith(ENV_PREFIX) and separator and section not in Settings.model_fields:
+            yield f"  {name}: there is no such setting; sections are {', '.join(Settings.model_fields)}."
 
 
 def _in_words(fault: ErrorDetails) -> str:

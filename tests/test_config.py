@@ -80,6 +80,18 @@ def test_each_fault_is_a_line_with_name_finding_and_what_is_allowed(
     assert len(lines) == 5
 
 
+def test_a_variable_of_a_section_that_is_none_is_named_but_not_shown(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOMESERVER_MESDONNES__SERVICE_PASSWORD", "hunter2")
+    monkeypatch.setenv("HOMESERVER_CONFIG", "of the command line's")
+    with pytest.raises(BadSettings) as caught:
+        config.load(file)
+    assert "  HOMESERVER_MESDONNES__SERVICE_PASSWORD: there is no such setting; " in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 2
+    assert "hunter2" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("variable", "value"),
     [
