@@ -11,9 +11,9 @@ export COVERAGE_FILE := build/coverage
 help: ## say what there is to make
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
 
-demo: ## start the home server and its sandbox, and say where to look
+demo: ## start the home server and its sandbox, and say where to look (ARGS="--port 9000" elsewhere)
 	@scripts/environment.sh
-	@exec $(BIN)/homeserver demo
+	@exec $(BIN)/homeserver demo $(ARGS)
 
 test: environment ## run the tests (ARGS="-k word" for some; then nothing is asked of the coverage)
 	@scripts/debian-packages.sh --tests || true

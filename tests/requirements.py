@@ -20,7 +20,7 @@ from typing import Final
 
 import pytest
 
-from tests import embedded_postgres
+from tests import bare_debian, embedded_postgres
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ REQUIREMENTS: Final[dict[str, Requirement]] = {
     "nginx": command("nginx", "nginx"),
     "systemd": command("systemd-analyze", "systemd", title="systemd"),
     "redis": command("redis-server", "redis-server", title="Redis"),
-    "debootstrap": command("debootstrap", "debootstrap"),
+    "debootstrap": Requirement("debootstrap", functools.cache(bare_debian.missing)),
     "python3.12": another_python("3.12"),
     "python3.13": another_python("3.13"),
 }

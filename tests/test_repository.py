@@ -17,16 +17,13 @@ from packaging.requirements import Requirement
 from packaging.utils import NormalizedName, canonicalize_name
 from packaging.version import Version
 
-ROOT: Final = Path(__file__).resolve().parent.parent
+from tests.checkout import ROOT, repository_files
+
 LONGEST_MODULE: Final = 500
 LONGEST_TEST: Final = 800  # cases in a row read well for longer
 PYTHONS: Final = ("3.11", "3.12", "3.13")
 # Files of others, kept as they came.
 VENDORED: Final = ("static/vendor/",)
-# Folders that git would leave out, for where there is no git.
-NOT_OURS: Final = {".git", ".venv", "build", "dist", "var", "__pycache__", ".hypothesis"} | {
-    f".{tool}_cache" for tool in ("mypy", "pytest", "ruff")
-}
 
 # Written in two halves, so that this file does not hold what it looks for.
 HOSTS: Final = [
@@ -56,20 +53,6 @@ SECRETS: Final = {
 }
 # Published test vectors come with their key.
 MAY_HOLD_A_PUBLISHED_KEY: Final = "tests/"
-
-
-def repository_files() -> list[str]:
-    """Every file that is in the repository or about to be, as a path from its root; without git, every file here."""
-    listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    try:
-        done = subprocess.run(listing, cwd=ROOT, capture_output=True, text=True, check=True)
-        names = done.stdout.split("\0")
-    except (OSError, subprocess.CalledProcessError):
-        names = []
-        for folder, inside, files in os.walk(ROOT):
-            inside[:] = [name for name in inside if name not in NOT_OURS]
-            names += [str((Path(folder) / name).relative_to(ROOT)) for name in files]
-    return sorted(name for name in names if name and (ROOT / name).is_file())
 
 
 FILES: Final = repository_files()

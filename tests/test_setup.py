@@ -15,8 +15,8 @@ from typing import Final
 import pytest
 
 from tests import requirements
+from tests.checkout import ROOT, copy_checkout
 
-ROOT: Final = Path(__file__).resolve().parent.parent
 SUITE_WITHIN_S: Final = 900
 
 # Answers what environment.sh asks of a Python. It leaves a copy of itself in the environment that it makes, and
@@ -219,13 +219,7 @@ def test_an_unknown_word_is_refused(checkout: Checkout) -> None:
 )
 def test_the_suite_passes_with_another_python(version: str, tmp_path: Path) -> None:
     """In a copy of this checkout, from an environment made there; what needs a browser is the same for all Pythons."""
-    listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    names = subprocess.run(listing, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\0")
-    copy = tmp_path / "checkout"
-    for name in names:
-        if name and (ROOT / name).is_file():
-            (copy / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, copy / name)
+    copy = copy_checkout(tmp_path / "checkout")
     subprocess.run(["git", "init", "-q"], cwd=copy, check=True)
     subprocess.run(["git", "add", "-A"], cwd=copy, check=True)
     variables = {**os.environ, "PYTHON": str(requirements.python(version))}
