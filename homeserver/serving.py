@@ -110,7 +110,7 @@ def serve_by_workers(command: Sequence[str], workers: int, host: str, port: int,
         The exit status for this process: 0 after a signal, 1 when a worker ended by itself.
     """
     listen(host, port).close()  # a port that another program holds is said once, not once for each worker
-    children = [subprocess.Popen([sys.executable, *command]) for _ in range(workers)]  # noqa: S603 - our own command
+    children: list[subprocess.Popen[bytes]] = []
     stopping = False
 
     def stop(*_: object) -> None:
@@ -120,8 +120,12 @@ def serve_by_workers(command: Sequence[str], workers: int, host: str, port: int,
             with suppress(ProcessLookupError):
                 child.terminate()
 
+    # Before the first child: one that starts while a signal comes would be left behind.
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
+    children.extend(subprocess.Popen([sys.executable, *command]) for _ in range(workers))  # noqa: S603 - our own
+    if stopping:
+        stop()
     say(f"{workers} workers share port {port} on {host} (Ctrl-C stops them)")
     ended_by_itself = False
     waiting = list(children)

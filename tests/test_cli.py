@@ -242,3 +242,14 @@ def test_sync_all_is_refused_where_people_cannot_be_read_offline(
     main(["--config", str(settings_file), "migrate"])
     assert main(["--config", str(settings_file), "sync", "--all"]) == 1
     assert 'container.offline is "refused"' in capsys.readouterr().err
+
+
+def test_a_signal_between_two_workers_leaves_none_behind(tmp_path: Path) -> None:
+    """The first child sends it while the next are still being made; each holds the pipe open as long as it lives."""
+    child = "import os, signal, sys, time; os.kill(os.getppid(), signal.SIGTERM); time.sleep(60)"
+    code = (
+        "import sys; from homeserver.serving import serve_by_workers\n"
+        f"sys.exit(serve_by_workers(['-c', {child!r}], 8, '127.0.0.1', {free_port()}, print))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=PATIENCE_S, check=False)
+    assert done.returncode == 0, done
