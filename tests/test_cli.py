@@ -244,12 +244,12 @@ def test_sync_all_is_refused_where_people_cannot_be_read_offline(
     assert 'container.offline is "refused"' in capsys.readouterr().err
 
 
-def test_a_signal_between_two_workers_leaves_none_behind(tmp_path: Path) -> None:
+def test_a_signal_between_two_workers_leaves_none_behind() -> None:
     """The first child sends it while the next are still being made; each holds the pipe open as long as it lives."""
-    child = "import os, signal, sys, time; os.kill(os.getppid(), signal.SIGTERM); time.sleep(60)"
     code = (
-        "import sys; from homeserver.serving import serve_by_workers\n"
-        f"sys.exit(serve_by_workers(['-c', {child!r}], 8, '127.0.0.1', {free_port()}, print))"
+        "import os, sys; from homeserver.serving import serve_by_workers\n"
+        "child = f'import os, signal, time; os.kill({os.getpid()}, signal.SIGTERM); time.sleep(60)'\n"
+        f"sys.exit(serve_by_workers(['-c', child], 8, '127.0.0.1', {free_port()}, print))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=PATIENCE_S, check=False)
     assert done.returncode == 0, done
