@@ -273,12 +273,19 @@ class Placed:
 
 @dataclass(frozen=True, slots=True)
 class ScoreClass:
-    """How many entries have a score from `least` to `greatest`, both included. `display` says both."""
+    """How many entries have a score from `least` to `greatest`, both included."""
 
     least: str
     greatest: str
-    display: str
+    least_display: str
+    greatest_display: str
     count: int
+
+    @property
+    def display(self) -> str:
+        """Both ends, as people read them; one where they are the same."""
+        both = f"{self.least_display} \u2013 {self.greatest_display}"
+        return self.least_display if self.least == self.greatest else both
 
 
 @dataclass(frozen=True, slots=True)

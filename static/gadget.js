@@ -51,7 +51,7 @@
   function draw() {
     const active = document.activeElement;
     const key = active && root.contains(active) ? active.dataset.key : null;
-    view.replaceChildren(...[boardTabs(), choices(), table(), actions()].filter(Boolean));
+    view.replaceChildren(...[boardTabs(), choices(), table(), ownLine(), actions()].filter(Boolean));
     if (key) {
       const again = [...view.querySelectorAll("[data-key]")].find((element) => element.dataset.key === key);
       if (again) again.focus();
@@ -113,6 +113,21 @@
         make("th", { scope: "col", class: "num" }, "Score"))),
       make("tbody", {}, ...page.entries.map(row)));
   }
+
+  // Where the viewer stands in this period, better than how many that is, and what is missing to a better place.
+  function ownLine() {
+    const own = state.board && state.places.find((one) => one.board === state.board.id && spanOf(one.period) === state.period);
+    if (!own || own.rank === null) return null;
+    const parts = [`place ${place(own.rank, own.tied)} of ${own.total.toLocaleString("en")}`];
+    if (own.better_than !== null) parts.push(`better than ${own.better_than === 1 ? "all others" : `${percent(own.better_than)}% of the others`}`);
+    if (own.next) parts.push(`${own.next.missing_display} ${state.board.order === "more" ? "more" : "less"} for place ${place(own.next.rank)}`);
+    return make("p", { class: "own" }, make("b", {}, "You: "), parts.join(" \u00b7 "));
+  }
+
+  const spanOf = (period) => period.id.split(":")[0];
+
+  // Rounded down, as on the pages; 0.29 * 100 is a little less than 29.
+  const percent = (share) => Math.floor(share * 100 + 1e-9);
 
   function row(entry) {
     const name = make("span", { class: "name" }, make("bdi", {}, entry.player.name), entry.me ? " (you)" : "");
@@ -256,6 +271,10 @@
     } }, "Try again"));
   }
 
+  async function readPlaces() {
+    state.places = (await call("GET", "me")).places;
+  }
+
   function ownPlace() {
     return state.places.find((one) => one.board === state.board.id && one.period.id === "all");
   }
@@ -279,9 +298,10 @@
     state.busy = true;
     draw();
     try {
-      state.places = (await call("GET", "me")).places;
+      await readPlaces();
       const own = ownPlace();
       const placed = await call("POST", "scores", { board: state.board.id, value: plusOne((own && own.score) || "0") });
+      await readPlaces().catch(() => undefined); // the score is written: nothing may offer to write it again
       state.busy = false;
       state.who = "around";
       await show();
@@ -294,7 +314,7 @@
 
   function outcome(placed) {
     const lines = placed.changes.filter((change) => change.rank !== null).map((change) => {
-      const span = SPANS[change.period.id.split(":")[0]] || change.period.id;
+      const span = SPANS[spanOf(change.period)] || change.period.id;
       const passed = change.passed ? `, past ${change.passed.toLocaleString("en")} ${change.passed === 1 ? "player" : "players"}` : "";
       return `${span}: place ${place(change.rank, change.tied)}${passed}`;
     });
@@ -334,6 +354,7 @@
       await new Promise((resolve) => setTimeout(resolve, SYNC_POLL_MS));
     }
     if (!state.synced) say("Your scores could not be read from your network yet.");
+    await readPlaces();
     await load();
   }
 

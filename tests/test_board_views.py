@@ -361,6 +361,22 @@ async def test_a_history_holds_what_could_rank_newest_first(
     assert (await views.history(one, "o")).scores == ()
 
 
+async def test_an_imported_score_is_in_its_place_in_a_history(
+    database: Database, leaderboards: Leaderboards, views: BoardViews, clock: Clock
+) -> None:
+    await leaderboards.seed([BOARD])
+    (one,) = await make_players(database, "A")
+    await observe(database, one, {"letters": "3"}, NOON_MS)
+    await observe(database, one, {"letters": "5"}, NOON_MS + 10)
+    imported = (one, "letters", None, "4", NOON_MS + 5, Origin.IMPORTED.value)
+    await database.write(
+        lambda tx: tx.execute(
+            "INSERT INTO events (player, key, old, new, at_ms, origin) VALUES ($1, $2, $3, $4, $5, $6)", *imported
+        )
+    )
+    assert [past.score for past in (await views.history(one, "letters")).scores] == ["5", "4", "3"]
+
+
 async def test_a_history_of_nobody_or_of_no_board(
     database: Database, leaderboards: Leaderboards, views: BoardViews
 ) -> None:

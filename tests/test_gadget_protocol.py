@@ -261,10 +261,11 @@ def test_how_a_place_lies_among_the_others() -> None:
 
 
 def test_the_answers_of_the_other_views() -> None:
-    classes = (ScoreClass("0", "4", "0 \u2013 4", 2), ScoreClass("5", "9", "5 \u2013 9", 1))
+    classes = (ScoreClass("0", "4", "0", "4", 2), ScoreClass("1000", "1000", "1,000", "1,000", 1))
     spread = Distribution(BOARD, WEEK, 3, classes, OwnClass(1, "7", "7", Fraction(1)), NOON_MS)
     answer = orjson.loads(gadget.dump_distribution(spread))
     assert answer["classes"][0] == {"least": "0", "greatest": "4", "display": "0 \u2013 4", "count": 2}
+    assert answer["classes"][1] == {"least": "1000", "greatest": "1000", "display": "1,000", "count": 1}
     assert answer["mine"] == {"class": 1, "score": "7", "display": "7", "better_than": 1.0}
     assert answer["period"]["id"] == "week:2026-W47"
     nobody = orjson.loads(gadget.dump_distribution(Distribution(BOARD, ALL, 0, (), None, NOON_MS)))

@@ -120,8 +120,8 @@ class BoardViews:
     async def history(self, player: int, board_id: str, *, limit: int = DEFAULT_LIMIT) -> History:
         """The last scores that the player had on a board, newest first: changes of the AppData value that could rank.
 
-        What could not (junk, a removal) is left out, and ten such changes for each score asked for may hide scores
-        before them.
+        What could not (junk) is left out. The last changes that we learned of are looked at, ten for each score asked
+        for, so much junk hides what was before it, and an old score that came by an import is among those of its time.
 
         Raises:
             NotFound: No such board, or no such player.
@@ -132,6 +132,8 @@ class BoardViews:
             of = (await board_lists.board(db, board_id)).board
             card = await people.card(db, player)
             values = await store.past_values(db, player, of.field, limit * _VALUES_PER_SCORE)
+            # An import brings times of its own. The order in which changes came decides between equal times.
+            values.sort(key=lambda value: value.at_ms, reverse=True)
             read = (_past_score(of, value) for value in values)
             return History(of, card, tuple(islice((score for score in read if score is not None), limit)))
 
@@ -168,9 +170,13 @@ async def _counts(db: Reader, list_: List, bounds: tuple[Bounds, ...]) -> list[i
 
 
 def _class(of: Board, bounds: Bounds, count: int) -> ScoreClass:
-    least, greatest = (scores.exact(score, of.decimals) for score in bounds)
-    shown = [scores.display(score, of) for score in bounds]
-    return ScoreClass(least, greatest, shown[0] if least == greatest else " \u2013 ".join(shown), count)
+    return ScoreClass(
+        least=scores.exact(bounds.least, of.decimals),
+        greatest=scores.exact(bounds.greatest, of.decimals),
+        least_display=scores.display(bounds.least, of),
+        greatest_display=scores.display(bounds.greatest, of),
+        count=count,
+    )
 
 
 async def _own_class(db: Reader, list_: List, bounds: tuple[Bounds, ...], total: int, player: int) -> OwnClass | None:

@@ -191,7 +191,7 @@ class Leaderboards:
                 run = await standings.run_before(db, shown.number, board.ties, start, limit)
             return self._page(await board_lists.show(db, shown, run, reader), shown.scope(_WHOLE), run)
 
-        return await self._database.read(work)
+        return await self._database.look(work)
 
     async def friends(
         self,
@@ -242,7 +242,7 @@ class Leaderboards:
             shown = await self._list(db, board_id, period)
             return await board_lists.detailed_place(db, shown, await board_lists.standing_in(db, shown, player))
 
-        return await self._database.read(work)
+        return await self._database.look(work)
 
     async def places(self, player: int) -> tuple[DetailedPlace, ...]:
         """Where the player stands on every board in every current period, in the order of boards and spans."""

@@ -9,7 +9,7 @@ from aiohttp import web
 from homeserver.errors import Forbidden
 from homeserver.model import Board, EntryPage, Place, PlayerCard, Span
 from homeserver.protocol.gadget import ENTRIES_QUERY_NAMES, EntriesQuery, parse_entries_query
-from homeserver.web.keys import LEADERBOARDS, PLAYERS, SITE
+from homeserver.web.keys import BOARD_VIEWS, LEADERBOARDS, PLAYERS, SITE
 from homeserver.web.rendering import render
 from homeserver.web.visitors import board_reader, visitor
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from homeserver.services.leaderboards import Leaderboards
 
 _TOP: Final = 5
+_PERIODS: Final = 8
+_PAST_SCORES: Final = 50
 
 
 async def home(request: web.Request) -> web.Response:
@@ -48,23 +50,22 @@ async def board_page(request: web.Request) -> web.Response:
         given.append(("period", default_period(board)))
     asked = parse_entries_query(given)
     page = await entries(leaderboards, board.id, asked, who.player)
-    places = await leaderboards.places(who.player) if who.player is not None else ()
+    me = await leaderboards.place(board.id, period=asked.period, player=who.player) if who.player is not None else None
+    views = request.app[BOARD_VIEWS]
+    listed = await views.periods(board.id, span=page.period.span, limit=_PERIODS)
     return render(
         request,
         "board.html",
         board=board,
         page=page,
         asked=asked,
-        me=_place_in(places, page),
+        me=me,
         own_entry_shown=any(entry.me for entry in page.entries),
+        spread=await views.distribution(board.id, period=asked.period, reader=who.player),
+        winners=await views.winners_before(board.id, period=asked.period, reader=who.player),
+        earlier=[each.period for each in listed.periods if not each.is_current],
+        is_over=page.period.ends_ms is not None and page.period.ends_ms <= page.as_of_ms,
     )
-
-
-def _place_in(places: tuple[Place, ...], page: EntryPage) -> Place | None:
-    for place in places:
-        if place.board.id == page.board.id and place.period.id == page.period.id:
-            return place
-    return None
 
 
 async def entries(leaderboards: Leaderboards, board: str, asked: EntriesQuery, reader: int | None) -> EntryPage:
@@ -101,7 +102,7 @@ def _player(reader: int | None) -> int:
 
 
 async def player_page(request: web.Request) -> web.Response:
-    """`GET /players/{player}`: where a player stands on every board. The player is named by the public id."""
+    """`GET /players/{player}`: where a player stands on every board, and what they had before, by their public id."""
     await board_reader(request)
     player = await request.app[PLAYERS].find(request.match_info["player"])
     card: PlayerCard = await request.app[PLAYERS].card(player)
@@ -109,4 +110,6 @@ async def player_page(request: web.Request) -> web.Response:
     boards: dict[str, list[Place]] = {}
     for place in places:
         boards.setdefault(place.board.id, []).append(place)
-    return render(request, "player.html", card=card, boards=list(boards.values()))
+    views = request.app[BOARD_VIEWS]
+    histories = [await views.history(player, board, limit=_PAST_SCORES) for board in boards]
+    return render(request, "player.html", card=card, boards=list(zip(boards.values(), histories, strict=True)))

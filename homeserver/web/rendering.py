@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from fractions import Fraction
 from typing import Final
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
@@ -11,13 +12,14 @@ import aiohttp_jinja2
 import jinja2
 from aiohttp import web
 
-from homeserver.model import PlayerCard, Span
+from homeserver.model import Period, PlayerCard, Span
 from homeserver.paths import TEMPLATES
 from homeserver.protocol.gadget import iso
+from homeserver.web import charts
 from homeserver.web.keys import SITE
 from homeserver.web.statics import STATIC_FILES
 from homeserver.web.visitors import VISITOR
-from homeserver.web.words import upload_words
+from homeserver.web.words import ORIGIN_WORDS, upload_words
 
 SPAN_WORDS: Final = {Span.ALL: "All time", Span.MONTH: "Month", Span.WEEK: "Week", Span.DAY: "Today"}
 
@@ -39,12 +41,22 @@ def setup_templates(app: web.Application) -> None:
         "number": number,
         "place": place,
         "span": SPAN_WORDS.__getitem__,
+        "period": period_name,
+        "beats": beats,
         "initials": initials,
         "picture": picture,
         "left": left,
         "upload_words": upload_words,
+        "bars": charts.bars,
+        "steps": charts.steps,
+        "origin": ORIGIN_WORDS.__getitem__,
     }
-    environment.globals |= {"static": app[STATIC_FILES].path, "site": app[SITE], "board_url": board_url}
+    environment.globals |= {
+        "static": app[STATIC_FILES].path,
+        "site": app[SITE],
+        "board_url": board_url,
+        "chart": {"width": charts.WIDTH, "height": charts.HEIGHT},
+    }
 
 
 def render(request: web.Request, template: str, *, status: int = 200, **context: object) -> web.Response:
@@ -59,6 +71,29 @@ def moment(ms: int, zone: str = "UTC") -> str:
     """`22 Nov 2026, 08:20`; UTC says so, any other zone is the board's, whose page names it."""
     when = datetime.fromtimestamp(ms // 1000, UTC).astimezone(ZoneInfo(zone))
     return f"{when.day} {when:%b %Y, %H:%M}{' UTC' if zone == 'UTC' else ''}"
+
+
+def period_name(period: Period) -> str:
+    """`November 2026`, `16–22 Nov 2026`, `22 Nov 2026`: which month, week or day it is; `All time`."""
+    if period.starts_ms is None or period.ends_ms is None:
+        return SPAN_WORDS[period.span]
+    zone = ZoneInfo(period.zone)
+    first, last = (
+        datetime.fromtimestamp(ms // 1000, UTC).astimezone(zone) for ms in (period.starts_ms, period.ends_ms - 1)
+    )
+    match period.span:
+        case Span.MONTH:
+            return f"{last:%B %Y}"
+        case Span.WEEK:
+            begins = f"{first.day}–" if first.month == last.month else f"{first.day} {first:%b} – "
+            return f"{begins}{last.day} {last:%b %Y}"
+        case _:
+            return f"{last.day} {last:%b %Y}"
+
+
+def beats(share: Fraction) -> str:
+    """`better than 93% of the others`: rounded down, so that nobody beats all others who does not."""
+    return "better than all others" if share == 1 else f"better than {100 * share // 1}% of the others"
 
 
 def size(size_bytes: int) -> str:

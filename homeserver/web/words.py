@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
-from homeserver.model import BrowserLeg, StorageLeg, Upload
+from homeserver.model import BrowserLeg, Origin, StorageLeg, Upload
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +159,17 @@ HEADINGS: Final[Mapping[int, str]] = MappingProxyType(
         502: "A service we depend on gave a wrong answer",
         503: "A service we depend on does not answer",
         507: "No room left here",
+    }
+)
+
+
+ORIGIN_WORDS: Final[Mapping[Origin, str]] = MappingProxyType(
+    {
+        Origin.BASELINE: "already there when first read",
+        Origin.READ: "seen in the network",
+        Origin.SUBMITTED: "by the gadget",
+        Origin.IMPORTED: "imported",
+        Origin.VERIFIED: "imported, verified",
     }
 )
 

@@ -12,14 +12,25 @@ from aiohttp.pytest_plugin import AiohttpClient
 from lxml import etree
 
 from homeserver.config import Visibility
+from homeserver.domain import periods
+from homeserver.model import Board, Change, Origin, Span
 from homeserver.sandbox.people import ELIZABETH, JANE
 from homeserver.services.health import Health
 from homeserver.services.jobs import Jobs
+from homeserver.storage import leaderboards
 from homeserver.storage.database import open_database
 from homeserver.web import rendering, setup
 from homeserver.web.keys import HEALTH, SITE, Site
 from homeserver.web.security import local_path
+from homeserver.wiring import wall_clock_ms
 from tests.web.conftest import PASSWORD, Browser, Reply, Stack, running_stack, until
+
+WEEK_MS = 7 * 86_400_000
+
+
+def week_of(at_ms: int) -> str:
+    """The id of the week of a moment, in the zone of the demo's boards."""
+    return periods.period_at(Board("b", "B", "b", zone="America/Sao_Paulo"), Span.WEEK, at_ms).id
 
 
 def page(reply: Reply) -> etree._Element:
@@ -177,6 +188,67 @@ async def test_a_player_page_names_nobody_by_number(stack: Stack) -> None:
     assert texts(tree, "//caption") == ["Letters written", "Fastest letter"]
     for nobody in ("1", ELIZABETH, "0", "x" * 300):
         assert (await browser.get(f"/players/{nobody}")).status == 404
+
+
+async def test_a_board_shows_how_its_scores_are_spread_and_what_is_missing(stack: Stack) -> None:
+    browser = await stack.player()
+    tree = page(await browser.get("/boards/letters?limit=100"))
+    scores = [int(text) for text in texts(tree, "//tbody//td[@class='num']")]
+    counted = dict(zip(texts(tree, "//dl//dt"), texts(tree, "//dl//dd"), strict=True))
+    spread = {tuple(int(end) for end in label.split(" \u2013 ")): text for label, text in counted.items()}
+    for ends, text in spread.items():
+        count = sum(ends[0] <= score <= ends[-1] for score in scores)
+        assert text == f"{count} player{'' if count == 1 else 's'}"
+    titles = texts(tree, "//*[local-name()='svg']//*[local-name()='rect']/*[local-name()='title']")
+    assert titles == [f"{label}: {text}" for label, text in counted.items() if text != "0 players"]
+    assert len(values(tree, "//*[local-name()='rect'][@class='mine']/@x")) == 1
+
+    (aside,) = texts(tree, "//aside")
+    own = sum(score < 3 for score in scores) * 100 // (len(scores) - 1)
+    following = min(score for score in scores if score > 3)
+    assert f"Better than {own}% of the others" in aside
+    rank = 1 + sum(score > following for score in scores)
+    assert f"{following - 3} more for place {rank}" in aside
+    jump = page(await browser.get("/boards/letters?at_score=3"))
+    assert "Elizabeth Bennet" in " ".join(texts(jump, "//tbody/tr"))
+    assert texts(jump, "(//tbody//td[@class='num'])[1]") == ["3"]
+    assert (await browser.get("/boards/letters?at_score=3.5")).status == 400
+
+
+async def test_a_new_week_begins_with_the_winners_of_the_last_one(folder: Path) -> None:
+    now_ms = wall_clock_ms()
+    async with running_stack(folder) as stack:
+        browser = await stack.player()
+        week_before = f"/boards/letters?period={week_of(now_ms - WEEK_MS)}"
+        assert "Last week" not in (await browser.get("/boards/letters?period=week")).text
+        assert "in that time" in (await browser.get(week_before)).text
+        async with open_database(stack.settings.database.url.get_secret_value()) as database:
+            player = (await database.read(lambda reader: reader.fetch_value("SELECT min(player) FROM players"))) or 0
+            change = Change(player, "letters", None, "8", now_ms - WEEK_MS, Origin.READ)
+            await database.write(lambda tx: leaderboards.apply_changes(tx, [change], now_ms))
+        tree = page(await browser.get("/boards/letters?period=week"))
+        assert "Last week" in texts(tree, "//aside//h2")
+        (winner,) = texts(tree, "//ol[@class='winners']/li")
+        assert winner.startswith("1 ")
+        assert winner.endswith(" 8")
+        (earlier,) = values(tree, "//h2[text()='Earlier']/following-sibling::ul//a/@href")
+        assert urlsplit(earlier).query == f"period={week_of(now_ms - WEEK_MS).replace(':', '%3A')}"
+        assert ", final" in texts(page(await browser.get(earlier)), "//caption")[0]
+
+
+async def test_a_player_page_shows_what_was_before(stack: Stack) -> None:
+    gadget = await stack.open_gadget()
+    browser = await stack.player()
+    (mine,) = values(page(await browser.get("/")), "//a[@class='me']/@href")
+    assert texts(page(await browser.get(mine)), "//details/summary") == ["1 change"]
+    for value in ("7", "5"):
+        await gadget.call("POST", "scores", {"board": "letters", "value": value})
+    tree = page(await browser.get(mine))
+    assert texts(tree, "//details/summary") == ["3 changes"]
+    assert texts(tree, "//details//td[@class='num']") == ["5", "7", "3"]
+    assert "by the gadget" in texts(tree, "//details//td")[0]
+    (points,) = values(tree, "//*[local-name()='polyline']/@points")
+    assert re.fullmatch(r"([0-9.]+,[0-9.]+ ?){5}", points)
 
 
 # --- storage sign-in and privacy ------------------------------------------------------------------------------------
