@@ -103,11 +103,20 @@ async def stored(database: Database, column: str, player: int) -> object:
 async def test_has_app_stays_where_an_answer_does_not_say(database: Database) -> None:
     player = await player_of(database, "1")
     assert await stored(database, "has_app", player) is None
-    await database.write(lambda tx: people.set_has_app(tx, player, True))
+    await database.write(lambda tx: people.set_has_app(tx, player, True, 0))
     await database.write(lambda tx: people.observe_person(tx, player, Person("1", "Jane"), 1))
     assert await stored(database, "has_app", player) == 1
     await database.write(lambda tx: people.observe_person(tx, player, Person("1", "Jane", has_app=False), 2))
     assert await stored(database, "has_app", player) == 0
+
+
+async def test_a_signed_call_about_the_application_outlasts_a_read_that_began_before(database: Database) -> None:
+    player = await player_of(database, "1")
+    await database.write(lambda tx: people.set_has_app(tx, player, False, 10))
+    await database.write(lambda tx: people.observe_person(tx, player, Person("1", "Jane", has_app=True), 9))
+    assert await stored(database, "has_app", player) == 0
+    await database.write(lambda tx: people.observe_person(tx, player, Person("1", "Jane", has_app=True), 11))
+    assert await stored(database, "has_app", player) == 1
 
 
 async def test_hostile_names_are_kept_in_bounds(database: Database) -> None:

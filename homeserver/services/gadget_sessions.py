@@ -98,7 +98,7 @@ class GadgetSessions:
                 if wait_ms:
                     return _Opened(wait_ms=wait_ms)
             for player in sorted(players.values()):
-                await people.set_has_app(tx, player, True)
+                await people.set_has_app(tx, player, True, now_ms)
             await sessions.add_gadget_session(tx, secret_hash(token), GadgetSession(owner, viewer, expires_ms))
             return _Opened(None if viewer is None else await people.card(tx, viewer), viewer)
 
@@ -143,6 +143,7 @@ class GadgetSessions:
         elif not user_ids or not all(map(people.usable_user_id, user_ids)):
             raise BadInput("The event names nobody, or an id that cannot be.", field="id")
         container = verified.call.container
+        now_ms = self._now_ms()
 
         async def work(tx: Transaction) -> list[int] | None:
             if not await nonces.use(tx, verified.consumer_key, verified.timestamp_s, verified.nonce):
@@ -150,12 +151,12 @@ class GadgetSessions:
             if event_type == ADDED:
                 added = sorted((await people.players_of(tx, container, user_ids)).values())
                 for player in added:
-                    await people.set_has_app(tx, player, True)
+                    await people.set_has_app(tx, player, True, now_ms)
                 return added
             for user_id in user_ids:
                 known = await people.find_player(tx, container, user_id)
                 if known is not None:
-                    await people.set_has_app(tx, known, False)
+                    await people.set_has_app(tx, known, False, now_ms)
                     await sessions.remove_gadget_sessions_of(tx, known)
             return []
 

@@ -13,7 +13,9 @@ from homeserver.storage.limits import Limit
 
 _MINUTE_MS: Final = 60_000
 
-SIGN_IN_NAME: Final = Limit("sign-in-name", 10, 15 * _MINUTE_MS)
+SIGN_IN_PAIR: Final = Limit("sign-in-pair", 10, 15 * _MINUTE_MS)
+"""For a name from one address: whoever guesses must not lock out the operator, who comes from another."""
+SIGN_IN_NAME: Final = Limit("sign-in-name", 100, 15 * _MINUTE_MS)
 SIGN_IN_ADDRESS: Final = Limit("sign-in-address", 30, 15 * _MINUTE_MS)
 SYNC: Final = Limit("sync", 10, 5 * _MINUTE_MS)
 SCORES: Final = Limit("scores", 60, _MINUTE_MS)

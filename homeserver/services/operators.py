@@ -11,7 +11,7 @@ from argon2.exceptions import InvalidHashError, VerificationError
 
 from homeserver.errors import BadInput, Conflict, NotFound, NotSignedIn
 from homeserver.model import NowMs, Operator, Role
-from homeserver.services.limits import SIGN_IN_ADDRESS, SIGN_IN_NAME, Limits, address_group
+from homeserver.services.limits import SIGN_IN_ADDRESS, SIGN_IN_NAME, SIGN_IN_PAIR, Limits, address_group
 from homeserver.storage import operators
 from homeserver.storage.database import Database, Reader, Transaction
 from homeserver.storage.sessions import new_secret, secret_hash
@@ -114,18 +114,19 @@ class Operators:
 
         Raises:
             NotSignedIn: The name or the password is wrong.
-            TooMany: Too many failures for this name, or from this address, lately.
+            TooMany: Too many failures from this address, for this name from this address, or for this name, lately.
         """
         # Counted before the password is looked at, so that guesses made at the same time are counted too. The address
         # goes first: one that is refused makes no counters for the names it thinks of.
         group = address_group(remote)
-        await self._limits.take(SIGN_IN_ADDRESS, group)
-        await self._limits.take(SIGN_IN_NAME, name)
+        counters = ((SIGN_IN_ADDRESS, group), (SIGN_IN_PAIR, f"{group} {name}"), (SIGN_IN_NAME, name))
+        for limit, who in counters:
+            await self._limits.take(limit, who)
         account = await self._verified(name, password)
         if account is None:
             raise NotSignedIn("The name or the password is wrong.")
-        await self._limits.give_back(SIGN_IN_ADDRESS, group)
-        await self._limits.give_back(SIGN_IN_NAME, name)
+        for limit, who in counters:
+            await self._limits.give_back(limit, who)
         cookie = new_secret()
         expires_ms = self._now_ms() + self._session_ms
 

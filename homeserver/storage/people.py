@@ -172,9 +172,19 @@ def _short(name: str) -> str:
     return storable(name.strip())[:MAX_NAME]
 
 
-async def set_has_app(tx: Transaction, player: int, has_app: bool) -> None:
-    """Keep whether the player has the application, as a signed call of the container just showed."""
-    await tx.execute("UPDATE players SET has_app = $2 WHERE player = $1", player, int(has_app))
+async def set_has_app(tx: Transaction, player: int, has_app: bool, now_ms: int) -> None:
+    """Keep whether the player has the application, as a signed call of the container just showed.
+
+    What a read that is under way says of the player is older than this, and does not replace it.
+    """
+    await tx.execute(
+        "UPDATE players SET has_app = $2, "
+        "profile_observed_ms = CASE WHEN profile_observed_ms < $3 THEN $3 ELSE profile_observed_ms END "
+        "WHERE player = $1",
+        player,
+        int(has_app),
+        now_ms,
+    )
 
 
 # --- friends ----------------------------------------------------------------------------------------------------------

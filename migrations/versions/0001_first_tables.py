@@ -119,6 +119,7 @@ CREATE TABLE gadget_sessions (
     viewer BIGINT,
     expires_ms BIGINT NOT NULL
 );
+CREATE INDEX gadget_sessions_viewer ON gadget_sessions (viewer);
 
 CREATE TABLE page_sessions (
     token_hash TEXT PRIMARY KEY,
@@ -195,7 +196,8 @@ CREATE TABLE uploads (
     created_ms BIGINT NOT NULL,
     updated_ms BIGINT NOT NULL
 );
-CREATE INDEX uploads_user ON uploads (storage_user, created_ms)
+CREATE INDEX uploads_user ON uploads (storage_user, created_ms);
+CREATE INDEX uploads_created ON uploads (created_ms)
 """
 
 IDENTITY = {
