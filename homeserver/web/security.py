@@ -9,7 +9,7 @@ from typing import Final
 from aiohttp import hdrs, web
 
 from homeserver.errors import Forbidden, NotSignedIn
-from homeserver.web.keys import Site
+from homeserver.web.keys import SITE, Site
 
 PAGE_COOKIE: Final = "hs"
 ADMIN_COOKIE: Final = "hs_admin"
@@ -77,8 +77,19 @@ def check_same_site(request: web.Request, site: Site) -> None:
         raise Forbidden(f"This was not sent from a page of this site. Open {site.public_url} and try again.")
 
 
+def cookie_name(site: Site, name: str) -> str:
+    """What the browser calls a cookie of ours. By https a prefix makes it refuse one that another host has planted.
+
+    `__Host-` wants the path "/", so the operators' cookie, which has a narrower one, makes do with `__Secure-`.
+    """
+    if not site.is_https:
+        return name
+    return f"__Secure-{name}" if name == ADMIN_COOKIE else f"__Host-{name}"
+
+
 def cookie(request: web.Request, name: str) -> str | None:
     """The value of one of our cookies, or None. Read by hand: one odd cookie of somebody else must not hide ours."""
+    name = cookie_name(request.app[SITE], name)
     for header in request.headers.getall(hdrs.COOKIE, ()):
         for pair in header.split(";"):
             found, _, value = pair.strip().partition("=")
@@ -90,13 +101,13 @@ def cookie(request: web.Request, name: str) -> str | None:
 def set_cookie(response: web.StreamResponse, site: Site, name: str, value: str) -> None:
     """Give the browser a session cookie. How long it is good for is decided by our row, not by the browser."""
     path = ADMIN_PATH if name == ADMIN_COOKIE else "/"
-    response.set_cookie(name, value, path=path, httponly=True, samesite="Lax", secure=site.is_https)
+    response.set_cookie(cookie_name(site, name), value, path=path, httponly=True, samesite="Lax", secure=site.is_https)
 
 
 def drop_cookie(response: web.StreamResponse, site: Site, name: str) -> None:
     """Take a cookie away."""
     path = ADMIN_PATH if name == ADMIN_COOKIE else "/"
-    response.del_cookie(name, path=path, httponly=True, samesite="Lax", secure=site.is_https)
+    response.del_cookie(cookie_name(site, name), path=path, httponly=True, samesite="Lax", secure=site.is_https)
 
 
 def bearer(request: web.Request) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 import pytest
-from aiohttp import web
+from aiohttp import DummyCookieJar, web
 from aiohttp.pytest_plugin import AiohttpClient
 from aiohttp.test_utils import TestClient
 from structlog.testing import capture_logs
@@ -14,6 +14,7 @@ from yarl import URL
 from homeserver import errors
 from homeserver.web import problems, setup
 from homeserver.web.keys import SITE, Site
+from homeserver.web.security import ADMIN_COOKIE, PAGE_COOKIE, cookie, set_cookie
 from homeserver.web.statics import STATIC_FILES
 
 Client = TestClient[web.Request, web.Application]
@@ -271,3 +272,31 @@ async def test_nothing_but_static_files_is_served_there(client: Client, path: st
     answer = await client.session.get(URL(str(client.make_url("/")) + path[1:], encoded=True))
     assert answer.status in {403, 404}
     assert "[project]" not in await answer.text()
+
+
+@pytest.mark.parametrize(
+    ("public_url", "name", "set_"),
+    [
+        ("https://home.example", PAGE_COOKIE, "__Host-hs=new; HttpOnly; Path=/; SameSite=Lax; Secure"),
+        ("https://home.example", ADMIN_COOKIE, "__Secure-hs_admin=new; HttpOnly; Path=/admin; SameSite=Lax; Secure"),
+        ("http://127.0.0.1:8080", PAGE_COOKIE, "hs=new; HttpOnly; Path=/; SameSite=Lax"),
+    ],
+)
+async def test_by_https_a_cookie_planted_by_another_host_is_not_ours(
+    aiohttp_client: AiohttpClient, public_url: str, name: str, set_: str
+) -> None:
+    app = web.Application()
+    app[SITE] = site(public_url=public_url)
+
+    async def echo(request: web.Request) -> web.Response:
+        response = web.Response(text=cookie(request, name) or "none")
+        set_cookie(response, request.app[SITE], name, "new")
+        return response
+
+    app.router.add_get("/", echo)
+    client = await aiohttp_client(app, cookie_jar=DummyCookieJar())
+    ours = set_.partition("=")[0]
+    answer = await client.get("/", headers={"Cookie": f"{name}=planted; {ours}=ours"})
+    assert (await answer.text(), answer.headers["Set-Cookie"]) == ("ours" if ours != name else "planted", set_)
+    answer = await client.get("/", headers={"Cookie": f"{name}=planted"})
+    assert await answer.text() == ("none" if ours != name else "planted")
