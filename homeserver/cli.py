@@ -86,6 +86,8 @@ def build_parser() -> argparse.ArgumentParser:
     who.add_argument("--all", action="store_true", help="everybody we know, one after the other")
     sync.set_defaults(command=_sync)
 
+    _add_boards(commands.add_parser("boards", help="the leaderboards: list, apply, rebuild, import, export"))
+
     admin = commands.add_parser("admin", help="operators' accounts").add_subparsers(metavar="ACTION", required=True)
     add = admin.add_parser("add", help="make an account; asks for the password")
     add.add_argument("name")
@@ -104,6 +106,34 @@ def build_parser() -> argparse.ArgumentParser:
         for command in group.choices.values():  # also behind the command, where one writes it without thinking
             command.add_argument("--config", type=Path, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
     return parser
+
+
+def _add_boards(parser: argparse.ArgumentParser) -> None:
+    """`homeserver boards ...`."""
+    actions = parser.add_subparsers(metavar="ACTION", required=True)
+    listed = actions.add_parser("list", help="the boards in force, and what the settings have other than they")
+    listed.set_defaults(command=_boards_list)
+
+    apply = actions.add_parser("apply", help="let the boards of the settings be in force; says first what that means")
+    apply.add_argument("--yes", action="store_true", help="do not ask")
+    apply.set_defaults(command=_boards_apply)
+
+    rebuild = actions.add_parser("rebuild", help="make a board's lists anew from all changes, while people play")
+    rebuild.add_argument("board", metavar="BOARD")
+    rebuild.set_defaults(command=_boards_rebuild)
+
+    load = actions.add_parser("import", help="let the scores in a file count; running it twice changes nothing more")
+    load.add_argument("file", metavar="FILE", type=Path, help="columns: player, value, and if need be name, time")
+    load.add_argument("--board", required=True)
+    load.add_argument("--format", choices=["csv", "ndjson"], help="what the file's name does not say (csv)")
+    load.add_argument("--verified", action="store_true", help="you vouch for these scores; each needs its time")
+    load.set_defaults(command=_boards_import)
+
+    export = actions.add_parser("export", help="a whole list to standard output")
+    export.add_argument("board", metavar="BOARD")
+    export.add_argument("--period", default="all", help="all, month, week, day, or one such as week:2026-W47")
+    export.add_argument("--format", choices=["csv", "ndjson"], default="csv")
+    export.set_defaults(command=_boards_export)
 
 
 def settings_of(options: argparse.Namespace) -> config.Settings:
@@ -183,6 +213,64 @@ def _sync(options: argparse.Namespace) -> int:
     logs.configure()
     done = sync_all(settings, say) if options.all else sync_one(settings, options.player, say)
     return 0 if asyncio.run(done) else 1
+
+
+def _boards_list(options: argparse.Namespace) -> int:
+    from homeserver import boards_command  # noqa: PLC0415
+
+    settings = settings_of(options)
+    with_database(settings, lambda database: boards_command.show(database, settings, say))
+    return 0
+
+
+def _boards_apply(options: argparse.Namespace) -> int:
+    from homeserver import boards_command  # noqa: PLC0415
+
+    def agreed() -> bool:
+        try:
+            return options.yes or input("Go on? [y/N] ").strip().lower() in {"y", "yes"}
+        except EOFError:  # nobody is there to be asked
+            return False
+
+    settings = settings_of(options)
+    done = with_database(settings, lambda database: boards_command.apply(database, settings, say, agreed=agreed))
+    return 0 if done else 1
+
+
+def _boards_rebuild(options: argparse.Namespace) -> int:
+    from homeserver import boards_command  # noqa: PLC0415
+
+    with_database(settings_of(options), lambda database: boards_command.rebuild(database, options.board, say))
+    return 0
+
+
+def _boards_import(options: argparse.Namespace) -> int:
+    from homeserver import boards_command  # noqa: PLC0415
+    from homeserver.domain.score_files import FileFormat  # noqa: PLC0415
+
+    settings = settings_of(options)
+    form = FileFormat(options.format) if options.format else None
+    done = with_database(
+        settings,
+        lambda database: boards_command.load(
+            database, settings, options.file, say, board=options.board, form=form, verified=options.verified
+        ),
+    )
+    return 0 if done else 1
+
+
+def _boards_export(options: argparse.Namespace) -> int:
+    from homeserver import boards_command  # noqa: PLC0415
+    from homeserver.domain.score_files import FileFormat  # noqa: PLC0415
+
+    try:
+        with_database(
+            settings_of(options),
+            lambda database: boards_command.export(database, options.board, options.period, FileFormat(options.format)),
+        )
+    except BrokenPipeError:  # whoever reads it has seen enough, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
 
 
 def _admin_add(options: argparse.Namespace) -> int:

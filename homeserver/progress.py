@@ -31,7 +31,8 @@ class Bar:
 
     def end(self) -> None:
         """What is said next begins on a line of its own."""
-        _draw("\n")
+        if self._shown is not None:
+            _draw("\n")
 
 
 def _draw(text: str) -> None:
