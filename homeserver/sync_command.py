@@ -30,9 +30,16 @@ async def sync_one(settings: config.Settings, user_id: str, say: Say) -> bool:
 
     Returns:
         Whether it succeeded.
+
+    Raises:
+        RemoteError: We do not know them, and the container does not say who they are.
     """
     async with open_core(settings) as core:
-        player = await core.database.write(lambda tx: people.player_of(tx, settings.container.name, user_id))
+        name = settings.container.name
+        player = await core.database.read(lambda reader: people.find_player(reader, name, user_id))
+        if player is None:
+            await core.container.person(user_id)  # an id that is nobody's must not become a player
+            player = await core.database.write(lambda tx: people.player_of(tx, name, user_id))
         return await _sync_these(core.sync, [player], say)
 
 

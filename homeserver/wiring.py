@@ -81,6 +81,7 @@ class Core:
 
     database: Database
     session: ClientSession
+    container: ContainerClient
     boards: Leaderboards
     sync: Sync
 
@@ -104,7 +105,7 @@ async def open_core(settings: config.Settings, now_ms: NowMs = wall_clock_ms) ->
         )
         for difference in await boards.seed(settings.boards):
             log.warning("board_differs", difference=difference)
-        yield Core(database, session, boards, Sync(database, container, name, boards.fields, now_ms))
+        yield Core(database, session, container, boards, Sync(database, container, name, boards.fields, now_ms))
 
 
 async def _open(

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from homeserver.demo import Demo
+from homeserver.errors import NotFound, RemoteUnauthorized
 from homeserver.sandbox import CannedReply, Fault
 from homeserver.sandbox.people import ELIZABETH, JANE
 from homeserver.sync_command import sync_all, sync_one
@@ -23,7 +24,8 @@ async def demo(tmp_path: Path) -> AsyncIterator[Demo]:
 async def test_one_player_is_synced_and_what_came_is_said(demo: Demo) -> None:
     said: list[str] = []
     assert await sync_one(demo.settings, ELIZABETH, said.append)
-    requests = len(demo.sandbox.container.requests)
+    asked_who_they_are = 1
+    requests = len(demo.sandbox.container.requests) - asked_who_they_are
     assert said[0].startswith(f"1 of 1 players synced, {requests} requests, ")
     assert not said[0].endswith(" 0 changes.")
     assert await sync_one(demo.settings, ELIZABETH, said.append)
@@ -40,9 +42,17 @@ async def test_everybody_is_synced_and_a_failure_stops_nobody(demo: Demo) -> Non
     assert said[2].startswith("1 not synced: ")
 
 
-async def test_somebody_without_the_application_is_said(demo: Demo) -> None:
+async def test_somebody_who_lost_the_application_is_said(demo: Demo) -> None:
     said: list[str] = []
+    await sync_one(demo.settings, JANE, said.append)
     demo.sandbox.container.remove_app(JANE)
     assert not await sync_one(demo.settings, JANE, said.append)
-    assert said[0] == "0 of 1 players synced, 0 requests, 0 changes."
-    assert said[1].startswith("1 not synced: ")
+    assert said[1] == "0 of 1 players synced, 0 requests, 0 changes."
+    assert said[2].startswith("1 not synced: ")
+
+
+async def test_an_id_that_is_nobodys_becomes_no_player(demo: Demo) -> None:
+    with pytest.raises(RemoteUnauthorized):
+        await sync_one(demo.settings, "1234", lambda _: None)
+    with pytest.raises(NotFound, match="No player is known yet"):
+        await sync_all(demo.settings, lambda _: None)
