@@ -294,6 +294,12 @@ async def test_periods_are_listed_newest_first_and_the_current_ones_always(
         assert (page.period, page.total) == (each.period, each.total)
     days = await views.periods("letters", span=Span.DAY, limit=2)
     assert [each.period.id for each in days.periods] == ["day:2026-12-07", "day:2026-11-23"]
+    await give(database, {one: "9"}, at_ms=clock.now_ms())
+    days = await views.periods("letters", span=Span.DAY)
+    assert [(each.period.id[-2:], each.total) for each in days.periods] == [("07", 1), ("23", 1), ("22", 2)]
+    await database.write(lambda tx: tx.execute("UPDATE boards SET generation = generation + 1"))
+    rebuilt = await views.periods("letters", span=Span.DAY)  # what lists of another generation hold, is not in force
+    assert [(each.period.id[-2:], each.total) for each in rebuilt.periods] == [("07", 0)]
     with pytest.raises(BadInput) as refused:
         await views.periods("letters", span=Span.MONTH)
     assert refused.value.field == "span"
@@ -359,6 +365,8 @@ async def test_a_history_holds_what_could_rank_newest_first(
     assert [past.at_ms for past in found.scores] == [clock.now_ms(), NOON_MS + 6, NOON_MS + 3, NOON_MS]
     assert (await views.history(one, "letters", limit=1)).scores == found.scores[:1]
     assert (await views.history(one, "o")).scores == ()
+    await observe(database, one, {"letters": "junk"}, clock.now_ms() + 10)
+    assert (await views.history(one, "letters", limit=1)).scores == found.scores[:1]
 
 
 async def test_an_imported_score_is_in_its_place_in_a_history(
