@@ -10,11 +10,14 @@ import os
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from homeserver import __version__, config, logs
 from homeserver.errors import BadSettings, HomeServerError
 from homeserver.model import Role
+
+if TYPE_CHECKING:
+    from homeserver.services.operators import Operators
 
 T = TypeVar("T")
 
@@ -88,12 +91,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     _add_boards(commands.add_parser("boards", help="the leaderboards: list, apply, rebuild, import, export"))
 
-    admin = commands.add_parser("admin", help="operators' accounts").add_subparsers(metavar="ACTION", required=True)
-    add = admin.add_parser("add", help="make an account; asks for the password")
-    add.add_argument("name")
-    add.add_argument("--role", type=Role, choices=list(Role), default=Role.VIEW, metavar="|".join(Role))
-    add.add_argument("--password-file", type=Path, help="read the password from a file instead of asking")
-    add.set_defaults(command=_admin_add)
+    admin = _add_admin(commands.add_parser("admin", help="operators' accounts"))
 
     doctor = commands.add_parser("doctor", help="check a real set-up: database, clock, a signed call, the storage")
     doctor.add_argument("--player", metavar="ID", help="somebody who has the application, for the signed call")
@@ -106,6 +104,29 @@ def build_parser() -> argparse.ArgumentParser:
         for command in group.choices.values():  # also behind the command, where one writes it without thinking
             command.add_argument("--config", type=Path, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
     return parser
+
+
+def _add_admin(parser: argparse.ArgumentParser) -> argparse._SubParsersAction[argparse.ArgumentParser]:
+    """`homeserver admin ...`; its actions."""
+    admin = parser.add_subparsers(metavar="ACTION", required=True)
+    add = admin.add_parser("add", help="make an account; asks for the password")
+    add.add_argument("name")
+    add.add_argument("--role", type=Role, choices=list(Role), default=Role.VIEW, metavar="|".join(Role))
+    add.add_argument("--password-file", type=Path, help="read the password from a file instead of asking")
+    add.set_defaults(command=_admin_add)
+    password = admin.add_parser("password", help="give an account another password; its sessions end")
+    password.add_argument("name")
+    password.add_argument("--password-file", type=Path, help="read the password from a file instead of asking")
+    password.set_defaults(command=_admin_password)
+    role = admin.add_parser("role", help="change what an account may do; its sessions end")
+    role.add_argument("name")
+    role.add_argument("role", type=Role, choices=list(Role), metavar="|".join(Role))
+    role.set_defaults(command=_admin_role)
+    remove = admin.add_parser("remove", help="remove an account; its sessions end")
+    remove.add_argument("name")
+    remove.set_defaults(command=_admin_remove)
+    admin.add_parser("list", help="name all accounts").set_defaults(command=_admin_list)
+    return admin
 
 
 def _add_boards(parser: argparse.ArgumentParser) -> None:
@@ -274,19 +295,43 @@ def _boards_export(options: argparse.Namespace) -> int:
 
 
 def _admin_add(options: argparse.Namespace) -> int:
-    from homeserver.services.operators import Operators  # noqa: PLC0415
-    from homeserver.storage.database import Database  # noqa: PLC0415
-    from homeserver.wiring import wall_clock_ms  # noqa: PLC0415
-
-    settings = settings_of(options)
-    password = _new_password(options.password_file)
-
-    async def add(database: Database) -> None:
-        await Operators(database, wall_clock_ms).add(options.name, password, options.role)
-
-    with_database(settings, add)
+    settings, password = settings_of(options), _new_password(options.password_file)
+    with_operators(settings, lambda operators: operators.add(options.name, password, options.role))
     say(f"{options.name} may sign in at {settings.server.public_url}/admin ({options.role.value}).")
     return 0
+
+
+def _admin_password(options: argparse.Namespace) -> int:
+    settings, password = settings_of(options), _new_password(options.password_file)
+    with_operators(settings, lambda operators: operators.set_password(options.name, password))
+    say(f"{options.name} has the new password, and is signed out everywhere.")
+    return 0
+
+
+def _admin_role(options: argparse.Namespace) -> int:
+    with_operators(settings_of(options), lambda operators: operators.set_role(options.name, options.role))
+    say(f"{options.name} may {options.role.value} now, and is signed out everywhere.")
+    return 0
+
+
+def _admin_remove(options: argparse.Namespace) -> int:
+    with_operators(settings_of(options), lambda operators: operators.remove(options.name))
+    say(f"{options.name} is no operator any more.")
+    return 0
+
+
+def _admin_list(options: argparse.Namespace) -> int:
+    for name in with_operators(settings_of(options), lambda operators: operators.names()):
+        say(name)
+    return 0
+
+
+def with_operators(settings: config.Settings, work: Callable[[Operators], Awaitable[T]]) -> T:
+    """Open the database for one thing about the operators' accounts."""
+    from homeserver.services.operators import Operators  # noqa: PLC0415
+    from homeserver.wiring import wall_clock_ms  # noqa: PLC0415
+
+    return with_database(settings, lambda database: work(Operators(database, wall_clock_ms)))
 
 
 def _new_password(file: Path | None) -> str:

@@ -253,3 +253,28 @@ def test_a_signal_between_two_workers_leaves_none_behind() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=PATIENCE_S, check=False)
     assert done.returncode == 0, done
+
+
+def test_an_account_is_changed_listed_and_removed(
+    settings_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    admin = ["--config", str(settings_file), "admin"]
+    main(["--config", str(settings_file), "migrate"])
+    (tmp_path / "password").write_text("correct horse battery staple\n")
+    from_file = ["--password-file", str(tmp_path / "password")]
+    assert main([*admin, "add", "maria", *from_file]) == 0
+    (tmp_path / "password").write_text("another horse, another staple\n")
+    capsys.readouterr()
+    assert main([*admin, "password", "maria", *from_file]) == 0
+    assert main([*admin, "role", "maria", "configure"]) == 0
+    assert main([*admin, "list"]) == 0
+    assert main([*admin, "remove", "maria"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "maria has the new password, and is signed out everywhere.",
+        "maria may configure now, and is signed out everywhere.",
+        "maria",
+        "maria is no operator any more.",
+    ]
+    for action in (["password", "maria", *from_file], ["role", "maria", "view"], ["remove", "maria"]):
+        assert main([*admin, *action]) == 1
+        assert "operator" in capsys.readouterr().err
