@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from homeserver.services.jobs import Jobs
 from homeserver.storage import health
-from homeserver.storage.database import Database
+from homeserver.storage.database import Database, ping
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +32,9 @@ class Health:
         """The jobs that ended although they should run: only a new start of the process brings them back."""
         return self._jobs.dead
 
-    async def is_ready(self) -> bool:
-        """Whether the database answers; an error of the database is raised as it comes."""
-        return await self._database.look(health.answers)
+    async def check(self) -> None:
+        """Return if the database answers; an error of the database is raised as it comes."""
+        await self._database.look(ping)
 
     async def sync(self) -> SyncOverview:
         """How old the players' data is."""

@@ -1,13 +1,8 @@
-"""Whether the database answers, and how fresh what it holds is."""
+"""How fresh what the database holds is."""
 
 from __future__ import annotations
 
 from homeserver.storage.database import Reader
-
-
-async def answers(reader: Reader) -> bool:
-    """True when the database can run the smallest query there is."""
-    return bool(await reader.fetch_value("SELECT 1") == 1)
 
 
 async def sync_ages(reader: Reader) -> tuple[int, int, int | None, int | None]:
