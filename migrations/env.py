@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import time
 from typing import Any
 
 import asyncpg
@@ -16,6 +17,7 @@ from homeserver.storage.postgres import CONNECT_FAILURES, cannot_connect
 # Two processes that start together must not migrate together.
 MIGRATION_LOCK = 7_263_518_402
 WAIT_S = 60
+TRY_AGAIN_S = 0.02
 
 
 def run(connection: Connection, schema: str | None) -> None:
@@ -31,16 +33,28 @@ def migrate_sqlite(url: str) -> None:
 
     @event.listens_for(engine, "connect")
     def write_ahead(connection: sqlite3.Connection, _: object) -> None:
-        connection.execute("PRAGMA journal_mode=WAL")
+        # While another process writes, SQLite refuses this one at once, whatever the timeout.
+        give_up = time.monotonic() + WAIT_S
+        while True:
+            try:
+                connection.execute("PRAGMA journal_mode=WAL")
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > give_up:
+                    raise
+                time.sleep(TRY_AGAIN_S)
+            else:
+                break
 
     # Python would begin no transaction before DDL by itself: half a migration could stay, and two could run at once.
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
-    with engine.begin() as connection:
-        run(connection, None)
-    engine.dispose()
+    try:
+        with engine.begin() as connection:
+            run(connection, None)
+    finally:
+        engine.dispose()
 
 
 async def migrate_postgres(url: str, schema: str) -> None:

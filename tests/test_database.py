@@ -7,6 +7,8 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -503,6 +505,18 @@ def migrate_in_a_process(url: str, schema: str) -> None:
     code = "import sys; from homeserver.storage.migrate import migrate; migrate(sys.argv[1], sys.argv[2])"
     done = subprocess.run([sys.executable, "-c", code, url, schema], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+@only_sqlite
+def test_migrating_waits_for_another_process_that_is_writing(tmp_path: Path, database_kind: str) -> None:
+    file = tmp_path / "homeserver.db"
+    with closing(sqlite3.connect(file, isolation_level=None)) as other, ThreadPoolExecutor() as threads:
+        other.execute("BEGIN IMMEDIATE")
+        migrated = threads.submit(migrate, f"sqlite:///{file}")
+        with pytest.raises(TimeoutError):
+            migrated.result(timeout=0.5)
+        other.execute("ROLLBACK")
+        migrated.result(timeout=30)
 
 
 @only_sqlite
