@@ -7,10 +7,14 @@ ones make real environments with the other Pythons of this machine and run the s
 from __future__ import annotations
 
 import os
+import re
 import shutil
+import signal
 import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeGuard
 
 import pytest
 
@@ -212,20 +216,68 @@ def test_an_unknown_word_is_refused(checkout: Checkout) -> None:
 
 # --- long: other Pythons --------------------------------------------------------------------------------------------
 
+OTHER_PYTHONS: Final = [pytest.param(each, marks=pytest.mark.needs(f"python{each}")) for each in ("3.12", "3.13")]
+MAKE_AND_TEST: Final = (
+    'scripts/environment.sh dev && exec .venv/bin/pytest -q --maxfail=5 -m "not chromium and not long"'
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Suite:
+    """The suite at work with another Python, and the file that holds what it says."""
+
+    process: subprocess.Popen[bytes]
+    words: Path
+
+
+@pytest.fixture(scope="module")
+def suites(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Suite]]:
+    """By Python, all that this run asks for and that are here. They work at once: one alone leaves a processor idle."""
+    asked = [str(item.callspec.params["version"]) for item in request.session.items if _wants_suites(item)]
+    started: dict[str, Suite] = {}
+    try:
+        for version in asked:
+            if interpreter := requirements.python(version):
+                started[version] = start_suite(interpreter, tmp_path_factory.mktemp(f"python{version}-"))
+        yield started
+    finally:
+        for suite in started.values():
+            if suite.process.poll() is None:
+                os.killpg(suite.process.pid, signal.SIGKILL)
+                suite.process.wait()
+
+
+def _wants_suites(item: pytest.Item) -> TypeGuard[pytest.Function]:
+    return isinstance(item, pytest.Function) and "suites" in item.fixturenames
+
+
+def start_suite(interpreter: Path, folder: Path) -> Suite:
+    """In a copy of this checkout, from an environment made there; what needs a browser is the same for all Pythons."""
+    copy = copy_checkout(folder / "checkout")
+    if (ROOT / ".git").exists():
+        subprocess.run(["git", "init", "-q"], cwd=copy, check=True)
+        subprocess.run(["git", "add", "-A"], cwd=copy, check=True)
+    with (folder / "words").open("wb") as words:
+        process = subprocess.Popen(
+            ["bash", "-c", MAKE_AND_TEST],
+            cwd=copy,
+            env={**os.environ, "PYTHON": str(interpreter)},
+            stdin=subprocess.DEVNULL,
+            stdout=words,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    return Suite(process, folder / "words")
+
 
 @pytest.mark.long
-@pytest.mark.parametrize(
-    "version", [pytest.param(each, marks=pytest.mark.needs(f"python{each}")) for each in ("3.12", "3.13")]
-)
-def test_the_suite_passes_with_another_python(version: str, tmp_path: Path) -> None:
-    """In a copy of this checkout, from an environment made there; what needs a browser is the same for all Pythons."""
-    copy = copy_checkout(tmp_path / "checkout")
-    subprocess.run(["git", "init", "-q"], cwd=copy, check=True)
-    subprocess.run(["git", "add", "-A"], cwd=copy, check=True)
-    variables = {**os.environ, "PYTHON": str(requirements.python(version))}
-    subprocess.run(["scripts/environment.sh", "dev"], cwd=copy, env=variables, check=True, timeout=SUITE_WITHIN_S)
-    suite = [".venv/bin/pytest", "-q", "-m", "not chromium and not long", "--maxfail=5"]
-    done = subprocess.run(
-        suite, cwd=copy, env=variables, capture_output=True, text=True, check=False, timeout=SUITE_WITHIN_S
-    )
-    assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-2000:]
+@pytest.mark.parametrize("version", OTHER_PYTHONS)
+def test_the_suite_passes_with_another_python(version: str, suites: dict[str, Suite]) -> None:
+    suite = suites[version]
+    status = suite.process.wait(timeout=SUITE_WITHIN_S)
+    words = suite.words.read_text()
+    assert status == 0, words[-10_000:]
+    assert f"with Python {version}." in words
+    assert re.search(r"^\d{3,} passed", words, re.MULTILINE)
+    if requirements.REQUIREMENTS["postgres"].missing() is None:
+        assert "for want of PostgreSQL" not in words
