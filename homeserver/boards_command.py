@@ -118,8 +118,8 @@ async def rebuild(database: Database, board: str, say: Say) -> None:
 
 
 def _of(rebuilt: Rebuilt) -> str:
-    said = f"{rebuilt.events:,} changes make {rebuilt.entries:,} entries in {rebuilt.lists:,} lists"
-    return f"{said}; there were {rebuilt.entries_before:,} entries before."
+    entries = f"entries {rebuilt.entries:,} (before: {rebuilt.entries_before:,})"
+    return f"{entries}, lists {rebuilt.lists:,}, made from changes {rebuilt.events:,}."
 
 
 async def load(
@@ -175,7 +175,7 @@ def _lines(opened: BinaryIO) -> Iterator[bytes]:
 
 
 def _say_import(result: Import, say: Say) -> None:
-    say(f"{result.new:,} scores are new, {result.known:,} were known, {result.bad:,} lines are bad.")
+    say(f"Scores: {result.new:,} new, {result.known:,} known already. Bad lines: {result.bad:,}.")
     for line in result.bad_lines:
         say(f"line {line.line}: {line.reason}")
     if result.bad > KEPT_BAD_LINES:
