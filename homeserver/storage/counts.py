@@ -8,12 +8,12 @@ in its block: a few hundred small rows, whatever the list holds.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from itertools import accumulate
 from typing import Final, Literal, NamedTuple, TypeAlias, cast
 
 from homeserver.domain.scores import INT64_MIN
-from homeserver.storage.boundaries import BLOCKS, LAST, SUPERBLOCKS, Place
+from homeserver.storage.boundaries import BLOCKS, FIRST, LAST, SUPERBLOCKS, Place
 from homeserver.storage.database import Reader
 
 _Counted: TypeAlias = Literal["n", "scores"]
@@ -85,6 +85,7 @@ SELECT w.key, w.reached_ms, w.player, {_whole("n")},
     EXISTS (SELECT 1 FROM entries WHERE list = $1 AND key = w.key LIMIT 1 OFFSET 1)
 FROM w
 """
+_WITHIN: Final = "(key, reached_ms, player) >= ($2, $3, $4) AND (key, reached_ms, player) < ($5, $6, $7)"
 _SCORES: Final = f"""{_PLACES}
 SELECT w.key, {_whole("scores")} + (
     SELECT count(*) FROM scores AS s WHERE s.list = $1 AND s.key >= w.block_key AND s.key < w.key
@@ -152,37 +153,20 @@ async def score_at(reader: Reader, list_: int, index: int) -> int | None:
 
 async def _descend(reader: Reader, list_: int, counted: _Counted, index: int) -> tuple[Place, int] | None:
     """Where the block begins that holds the one with so many before it, and how many of these are in that block."""
-    superblocks = await reader.fetch(
-        f"SELECT key, reached_ms, player, {counted} FROM blocks WHERE list = $1 AND level = {SUPERBLOCKS} "
-        "ORDER BY key, reached_ms, player",
-        list_,
-    )
-    found = _part_of(superblocks, index)
-    if found is None:
-        return None
-    at, index = found
-    until = superblocks[at + 1][:3] if at + 1 < len(superblocks) else LAST
-    blocks = await reader.fetch(
-        f"SELECT key, reached_ms, player, {counted} FROM blocks WHERE list = $1 AND level = {BLOCKS} "
-        f"AND (key, reached_ms, player) >= ($2, $3, $4) AND (key, reached_ms, player) < ($5, $6, $7) "
-        "ORDER BY key, reached_ms, player",
-        list_,
-        *superblocks[at][:3],
-        *until,
-    )
-    found = _part_of(blocks, index)
-    if found is None:
-        return None
-    at, index = found
-    key, reached_ms, player, _ = blocks[at]
-    return (key, reached_ms, player), index
-
-
-def _part_of(rows: Sequence[Sequence[int]], index: int) -> tuple[int, int] | None:
-    """Which of these rows, that end with a number, holds what has `index` before it, and how many in that row."""
-    ends = list(accumulate(row[3] for row in rows))
-    at = bisect_right(ends, index)
-    return None if at == len(rows) else (at, index - (ends[at - 1] if at else 0))
+    begin, end = FIRST, LAST
+    for level in (SUPERBLOCKS, BLOCKS):
+        # Numbers alone: there may be hundreds, and one of them says which place is worth fetching.
+        blocks = f"FROM blocks WHERE list = $1 AND level = {level} AND {_WITHIN} ORDER BY key, reached_ms, player"
+        ends = list(accumulate(row[0] for row in await reader.fetch(f"SELECT {counted} {blocks}", list_, *begin, *end)))
+        at = bisect_right(ends, index)
+        if at == len(ends):
+            return None
+        index -= ends[at - 1] if at else 0
+        places = await reader.fetch(
+            f"SELECT key, reached_ms, player {blocks} LIMIT 2 OFFSET $8", list_, *begin, *end, at
+        )
+        begin, end = ((row[0], row[1], row[2]) for row in (places[0], places[1] if len(places) > 1 else end))
+    return begin, index
 
 
 def _columns(places: Collection[Place]) -> tuple[list[int], list[int], list[int]]:

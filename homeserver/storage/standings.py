@@ -110,8 +110,10 @@ async def standings(reader: Reader, list_: int, ties: Ties, positions: Sequence[
 # --- runs -------------------------------------------------------------------------------------------------------------
 
 
-async def run_from(reader: Reader, list_: int, ties: Ties, start: Position, limit: int) -> Run:
-    """The first `limit` entries at or behind `start`."""
+async def run_from(
+    reader: Reader, list_: int, ties: Ties, start: Position, limit: int, *, index: int | None = None
+) -> Run:
+    """The first `limit` entries at or behind `start`, which is the entry with `index` before it where that is known."""
     rows = await reader.fetch(
         "SELECT key, reached_ms, player FROM entries WHERE list = $1 AND (key, reached_ms, player) >= ($2, $3, $4) "
         "ORDER BY key, reached_ms, player LIMIT $5",
@@ -122,8 +124,10 @@ async def run_from(reader: Reader, list_: int, ties: Ties, start: Position, limi
     if not rows:
         return Run((), more_before=await total(reader, list_) > 0, more_behind=False)
     positions = [Position(*row) for row in rows]
-    ahead, _ = (await _ahead(reader, list_, ties, positions[:1], places=True))[positions[0]]
-    first = ahead
+    first = None if index is None else await _first_of_its_score(reader, list_, positions[0], index)
+    if first is None:
+        first, _ = (await _ahead(reader, list_, ties, positions[:1], places=True))[positions[0]]
+    ahead = first
     numbers = [ranking.rank(ties, ahead)]
     same = [first.earlier > 0]
     for one, other in pairwise(positions):
@@ -136,6 +140,12 @@ async def run_from(reader: Reader, list_: int, ties: Ties, start: Position, limi
         for position, number, before, behind in zip(positions, numbers, same[:-1], same[1:], strict=True)
     ]
     return Run(tuple(found[:limit]), more_before=first.entries > 0, more_behind=len(found) > limit)
+
+
+async def _first_of_its_score(reader: Reader, list_: int, entry: Position, index: int) -> Ahead | None:
+    """What comes before an entry whose index is known, without counting; None where an equal one does."""
+    before, found = await _back(reader, list_, entry, 1)
+    return None if found and before.key == entry.key else Ahead(index, 0)
 
 
 async def run_after(reader: Reader, list_: int, ties: Ties, position: Position, limit: int) -> Run:
@@ -171,11 +181,12 @@ async def run_at_rank(reader: Reader, list_: int, ties: Ties, rank: int, limit: 
     Where ties leave a number out (1 1 3), the run begins at the entry in that place of the list. With dense ranks it
     begins at the first entry of the rank.
     """
-    key = await counts.score_at(reader, list_, rank - 1) if ties is Ties.DENSE else None
-    place = await counts.entry_at(reader, list_, rank - 1) if ties is not Ties.DENSE else None
-    if key is not None:
-        start = Position(*start_of(key))
-    elif place is not None:
+    if ties is Ties.DENSE:
+        key = await counts.score_at(reader, list_, rank - 1)
+        place, index = None if key is None else start_of(key), None
+    else:
+        place, index = await counts.entry_at(reader, list_, rank - 1), rank - 1
+    if place is not None:
         start = Position(*place)
     else:
         row = await reader.fetch_one(
@@ -186,7 +197,8 @@ async def run_at_rank(reader: Reader, list_: int, ties: Ties, rank: int, limit: 
         if row is None:
             return Run((), more_before=False, more_behind=False)
         start, _ = await _back(reader, list_, just_behind(Position(*row)), limit)
-    return await run_from(reader, list_, ties, start, limit)
+        index = None
+    return await run_from(reader, list_, ties, start, limit, index=index)
 
 
 async def _back(reader: Reader, list_: int, position: Position, count: int) -> tuple[Position, int]:
