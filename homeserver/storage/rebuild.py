@@ -198,7 +198,7 @@ class Cuts:
     A 512th of the entries, so it may be held in memory.
     """
 
-    list: int
+    list_id: int
     entries: int
     firsts: list[Place]
     sizes: Sizes
@@ -216,7 +216,7 @@ class Cuts:
             for index in range(0, len(self.firsts), blocks_each):
                 entries = min(self.sizes.block * blocks_each, self.entries - index * self.sizes.block)
                 scores = sum(self.scores[each] for each in range(index, index + blocks_each))
-                made.append((self.list, level, *self.firsts[index], entries, scores))
+                made.append((self.list_id, level, *self.firsts[index], entries, scores))
         return made
 
 
@@ -261,14 +261,14 @@ async def store_scores(tx: Transaction, list_: int, counted: Sequence[tuple[int,
 async def store_blocks(tx: Transaction, made: Iterable[Cuts]) -> None:
     """Give these lists their blocks, in place of the first ones that they have had from the beginning."""
     for each in made:
-        await tx.execute("DELETE FROM blocks WHERE list = $1", each.list)
+        await tx.execute("DELETE FROM blocks WHERE list = $1", each.list_id)
         columns = zip(*each.rows(), strict=True)
         await tx.execute(
             "INSERT INTO blocks (list, level, key, reached_ms, player, n, scores) SELECT w.c1, w.c2, w.c3, w.c4, w.c5, "
             "w.c6, w.c7 FROM each_bigints($1, $2, $3, $4, $5, $6, $7) AS w",
             *(list(column) for column in columns),
         )
-        await tx.execute("UPDATE lists SET boundaries = $2 WHERE list = $1", each.list, boundaries.new_token())
+        await tx.execute("UPDATE lists SET boundaries = $2 WHERE list = $1", each.list_id, boundaries.new_token())
 
 
 async def counted(reader: Reader, lists: Iterable[int]) -> dict[int, tuple[int, ...]]:
