@@ -201,7 +201,7 @@ async def _reading(place: _Place, engine: str, size: int, distribution: str, *, 
         same = {each.player: each for each in await database.read(lambda db: standings.among(db, dense, players))}
 
         async def timed(question: Callable[[Reader, int], Awaitable[object]], often: int = times) -> list[float]:
-            """Microseconds of a question about each player, sorted. The best of some answers: what it costs by itself."""
+            """Microseconds of a question about each player, sorted. The best of some answers: its own cost."""
 
             async def work(db: Reader) -> list[float]:
                 took = []
@@ -315,8 +315,7 @@ class _Writer:
         took: list[float] = []
 
         async def lane() -> None:
-            for _ in range(transactions // at_once):
-                took.append(await self.write(each))
+            took.extend([await self.write(each) for _ in range(transactions // at_once)])
 
         with _counting(self.counts):
             await asyncio.gather(*(lane() for _ in range(at_once)))
