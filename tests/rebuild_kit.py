@@ -21,7 +21,7 @@ from tests.clock import Clock
 from tests.naive_board import NaiveBoard
 
 SMALL = Sizes(block=4, fanout=3)
-SLOW = Pace(events=31, rows=43, caught_up=2, rounds=20)
+SLOW = Pace(events=31, rows=43, deleted=29, caught_up=2, rounds=20)
 """So many steps that writers come between all of them."""
 LANES = 3
 """So many write at once, each for players of their own."""
