@@ -155,3 +155,18 @@ async def test_work_that_lost_a_race_is_run_again(database: Database) -> None:
 
     assert await database.write(work) == 3
     assert await names(database) == ["a"]
+
+
+async def test_each_row_of_numbers_updates_its_own(database: Database) -> None:
+    async def work(tx: Transaction) -> list[tuple[object, ...]]:
+        await tx.execute_many(
+            "INSERT INTO scores (list, key, n) VALUES ($1, $2, 1)", [(1, INT64_MIN), (1, 7), (2, 7), (2, INT64_MAX)]
+        )
+        rows = await tx.update_each(
+            "UPDATE scores AS s SET n = s.n + $3 WHERE s.list = $2 AND s.key = $1 RETURNING list, key, n",
+            [(INT64_MIN, 1, 5), (7, 2, -1), (8, 1, 100), (INT64_MAX, 2, 3)],
+        )
+        assert await tx.fetch_value("SELECT n FROM scores WHERE list = 1 AND key = 7") == 1
+        return sorted(tuple(row) for row in rows)
+
+    assert await database.write(work) == [(1, INT64_MIN, 6), (2, 7, 0), (2, INT64_MAX, 4)]

@@ -151,29 +151,25 @@ async def count(tx: Transaction, moves: Sequence[Move], sizes: Sizes = SIZES) ->
 async def _add(tx: Transaction, deltas: Mapping[_Block, _Held]) -> dict[_Block, int]:
     """Add to these blocks; how many entries each has now."""
     ordered = sorted(deltas)
-    where = (
-        [block.level for block in ordered],
-        [block.list for block in ordered],
-        *zip(*(block.first for block in ordered), strict=True),
-    )
     await tx.lock_rows(
         "SELECT b.n FROM each_bigints($1, $2, $3, $4, $5) AS w CROSS JOIN blocks AS b "
         "WHERE b.level = w.c1 AND b.list = w.c2 AND b.key = w.c3 AND b.reached_ms = w.c4 AND b.player = w.c5 "
         "ORDER BY b.level, b.list, b.key, b.reached_ms, b.player",
-        *where,
+        *_columns([(block.level, block.list, *block.first) for block in ordered]),
     )
-    rows = await tx.fetch(
-        "UPDATE blocks AS b SET n = b.n + w.c6, scores = b.scores + w.c7 "
-        "FROM each_bigints($1, $2, $3, $4, $5, $6, $7) AS w "
-        "WHERE b.level = w.c1 AND b.list = w.c2 AND b.key = w.c3 AND b.reached_ms = w.c4 AND b.player = w.c5 "
+    rows = await tx.update_each(
+        "UPDATE blocks AS b SET n = b.n + $6, scores = b.scores + $7 "
+        "WHERE b.level = $1 AND b.list = $2 AND b.key = $3 AND b.reached_ms = $4 AND b.player = $5 "
         "RETURNING level, list, key, reached_ms, player, n",
-        *where,
-        [deltas[block].entries for block in ordered],
-        [deltas[block].scores for block in ordered],
+        [(block.level, block.list, *block.first, *deltas[block]) for block in ordered],
     )
     if len(rows) != len(ordered):
         raise RuntimeError("blocks were cut or joined without their board's lock")
     return {_Block(level, list_, (key, reached_ms, player)): n for level, list_, key, reached_ms, player, n in rows}
+
+
+def _columns(rows: Iterable[tuple[int, ...]]) -> list[list[int]]:
+    return [list(column) for column in zip(*rows, strict=True)]
 
 
 async def _count_scores(

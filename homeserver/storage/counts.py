@@ -65,7 +65,8 @@ WITH w AS MATERIALIZED (
 )"""
 # Within the block as three ranges of the index, or one where the key is the block's first: two comparisons of rows
 # would read a third more slowly. A plus keeps SQLite from comparing a row's first column alone by the index: it does
-# that to columns of another table, and reads the whole list where all are equal.
+# that to columns of another table, and reads the whole list where all are equal. Without the last ORDER BY, PostgreSQL
+# looks for the second of many equal ones through the table, where it may lie far behind another list's.
 _ENTRIES: Final = f"""{_PLACES}
 SELECT w.key, w.reached_ms, w.player, {_whole("n")},
     CASE WHEN w.block_key = w.key THEN (
@@ -82,7 +83,7 @@ SELECT w.key, w.reached_ms, w.player, {_whole("n")},
         SELECT count(*) FROM entries WHERE list = $1 AND key = w.key
         AND (reached_ms, player) < (+w.reached_ms, +w.player)
     ) END,
-    EXISTS (SELECT 1 FROM entries WHERE list = $1 AND key = w.key LIMIT 1 OFFSET 1)
+    EXISTS (SELECT 1 FROM entries WHERE list = $1 AND key = w.key ORDER BY reached_ms, player LIMIT 1 OFFSET 1)
 FROM w
 """
 _WITHIN: Final = "(key, reached_ms, player) >= ($2, $3, $4) AND (key, reached_ms, player) < ($5, $6, $7)"

@@ -56,6 +56,13 @@ class Transaction(Reader, Protocol):
     async def execute_many(self, sql: str, rows: Iterable[Sequence[object]]) -> None:
         """Run one statement for each row of values."""
 
+    async def update_each(self, sql: str, rows: Sequence[Sequence[int]]) -> list[Row]:
+        """Run one `UPDATE .. WHERE .. RETURNING ..` for each row of whole numbers; what all of them return.
+
+        No two of them meet the same row of the table. On PostgreSQL it is one statement for all, which is several times
+        faster than one each; on SQLite it is the other way round.
+        """
+
     async def lock(self, *names: str, shared: bool = False) -> None:
         """Hold these names until the end, among all processes; always in sorted order. Before any row is read.
 

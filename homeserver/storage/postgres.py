@@ -52,6 +52,15 @@ def translated(sql: str) -> str:
     return re.sub(r"\beach_(bigint|text)\(\$(\d+)\)", r"(SELECT unnest($\2::\1[]) AS value)", sql)
 
 
+@functools.cache
+def together(sql: str) -> str:
+    """An UPDATE of one row with the values $1, $2, ..., as one of all rows that lists of such values say."""
+    numbers = sorted({int(number) for number in re.findall(r"\$(\d+)", sql)})
+    rows = f"each_bigints({', '.join(f'${number}' for number in numbers)}) AS w"
+    change, where = re.sub(r"\$(\d+)", r"w.c\1", sql).split(" WHERE ", 1)
+    return f"{change} FROM {rows} WHERE {where}"
+
+
 def lock_key(schema: str, name: str) -> int:
     """An advisory lock's number. Such locks are per database, so the schema is part of it."""
     digest = hashlib.blake2b(f"{schema}\0{name}".encode(), digest_size=8).digest()
@@ -82,6 +91,9 @@ class PostgresTransaction:
 
     async def execute_many(self, sql: str, rows: Iterable[Sequence[object]]) -> None:
         await self._connection.executemany(translated(sql), list(rows))
+
+    async def update_each(self, sql: str, rows: Sequence[Sequence[int]]) -> list[Row]:
+        return await self.fetch(together(sql), *(list(column) for column in zip(*rows, strict=True)))
 
     async def lock(self, *names: str, shared: bool = False) -> None:
         keys = sorted(lock_key(self._schema, name) for name in names)

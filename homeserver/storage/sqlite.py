@@ -110,6 +110,10 @@ class SqliteTransaction:
         statement, order = translated(sql)
         self._connection.executemany(statement, (_bound(order, row) for row in rows))
 
+    async def update_each(self, sql: str, rows: Sequence[Sequence[int]]) -> list[Row]:
+        statement, order = translated(sql)
+        return [row for values in rows for row in self._connection.execute(statement, _bound(order, values)).fetchall()]
+
     async def lock(self, *names: str, shared: bool = False) -> None:
         """Nothing to do: BEGIN IMMEDIATE has made us the only writer."""
 

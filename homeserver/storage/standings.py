@@ -84,6 +84,16 @@ async def _ahead(
     return aheads
 
 
+async def _ahead_of_indexed(reader: Reader, list_: int, entry: Position, index: int) -> Ahead:
+    """The same for an entry whose index is known: nothing is left to count but where its score begins."""
+    before, found = await _back(reader, list_, entry, 1)
+    if not found or before.key != entry.key:
+        return Ahead(index, 0)
+    start = start_of(entry.key)
+    better = (await counts.before(reader, list_, [start]))[start].entries
+    return Ahead(better, index - better)
+
+
 async def index_of(reader: Reader, list_: int, position: Position) -> int:
     """How many entries come before this position, where there may be an entry or not."""
     place = place_of(position)
@@ -113,7 +123,11 @@ async def standings(reader: Reader, list_: int, ties: Ties, positions: Sequence[
 async def run_from(
     reader: Reader, list_: int, ties: Ties, start: Position, limit: int, *, index: int | None = None
 ) -> Run:
-    """The first `limit` entries at or behind `start`, which is the entry with `index` before it where that is known."""
+    """The first `limit` entries at or behind `start`.
+
+    Args:
+        index: Where it is known that `start` is an entry with so many before it. Not for dense ranks.
+    """
     rows = await reader.fetch(
         "SELECT key, reached_ms, player FROM entries WHERE list = $1 AND (key, reached_ms, player) >= ($2, $3, $4) "
         "ORDER BY key, reached_ms, player LIMIT $5",
@@ -124,9 +138,10 @@ async def run_from(
     if not rows:
         return Run((), more_before=await total(reader, list_) > 0, more_behind=False)
     positions = [Position(*row) for row in rows]
-    first = None if index is None else await _first_of_its_score(reader, list_, positions[0], index)
-    if first is None:
+    if index is None:
         first, _ = (await _ahead(reader, list_, ties, positions[:1], places=True))[positions[0]]
+    else:
+        first = await _ahead_of_indexed(reader, list_, positions[0], index)
     ahead = first
     numbers = [ranking.rank(ties, ahead)]
     same = [first.earlier > 0]
@@ -140,12 +155,6 @@ async def run_from(
         for position, number, before, behind in zip(positions, numbers, same[:-1], same[1:], strict=True)
     ]
     return Run(tuple(found[:limit]), more_before=first.entries > 0, more_behind=len(found) > limit)
-
-
-async def _first_of_its_score(reader: Reader, list_: int, entry: Position, index: int) -> Ahead | None:
-    """What comes before an entry whose index is known, without counting; None where an equal one does."""
-    before, found = await _back(reader, list_, entry, 1)
-    return None if found and before.key == entry.key else Ahead(index, 0)
 
 
 async def run_after(reader: Reader, list_: int, ties: Ties, position: Position, limit: int) -> Run:
