@@ -6,6 +6,7 @@ SHELL := /bin/bash
 
 BIN := .venv/bin
 PYTEST := $(BIN)/pytest
+SLOWEST := --durations=15 --durations-min=1
 export COVERAGE_FILE := build/coverage
 
 help: ## say what there is to make
@@ -18,11 +19,11 @@ demo: ## start the home server and its sandbox, and say where to look (ARGS="--p
 test: environment ## run the tests (ARGS="-k word" for some; then nothing is asked of the coverage)
 	@scripts/debian-packages.sh --tests || true
 	@mkdir -p build
-	$(PYTEST) $(if $(ARGS),$(ARGS),--cov=homeserver --cov-branch --cov-report=term:skip-covered)
+	$(PYTEST) $(if $(ARGS),$(ARGS),--cov=homeserver --cov-branch --cov-report=term:skip-covered $(SLOWEST))
 
-test-long: environment ## run the long tests too: full matrices, other Pythons, the set-up itself
+test-long: environment ## run what takes long: random search, other Pythons, the set-up on a bare Debian
 	@scripts/debian-packages.sh --tests || true
-	$(PYTEST) -m long --hypothesis-profile=long $(ARGS) || [ $$? = 5 ] # 5: there are none
+	$(PYTEST) -m "long or hypothesis" --hypothesis-profile=long $(SLOWEST) $(ARGS)
 
 interop: environment ## try client, verifier and gadget against Apache Shindig, where a JDK and Maven are
 	@scripts/debian-packages.sh --tests || true

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import signal
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -242,9 +241,8 @@ def suites(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         yield started
     finally:
         for suite in started.values():
-            if suite.process.poll() is None:
-                os.killpg(suite.process.pid, signal.SIGKILL)
-                suite.process.wait()
+            suite.process.terminate()
+            suite.process.wait()
 
 
 def _wants_suites(item: pytest.Item) -> TypeGuard[pytest.Function]:
@@ -265,7 +263,6 @@ def start_suite(interpreter: Path, folder: Path) -> Suite:
             stdin=subprocess.DEVNULL,
             stdout=words,
             stderr=subprocess.STDOUT,
-            start_new_session=True,
         )
     return Suite(process, folder / "words")
 
