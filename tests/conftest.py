@@ -22,7 +22,7 @@ from tests.embedded_postgres import embedded_postgres
 
 # The same examples in every run: a test that fails on one machine fails on all. `make test-long` searches further.
 settings.register_profile("quick", derandomize=True, deadline=None, database=None)
-settings.register_profile("long", max_examples=2_000, deadline=None, print_blob=True)
+settings.register_profile("long", max_examples=400, deadline=None, print_blob=True)
 settings.load_profile("quick")
 
 _SCHEMA_NUMBERS: Final = itertools.count(1)
