@@ -83,12 +83,8 @@ class Move(NamedTuple):
     new: Position | None
 
 
-class _Block(NamedTuple):
-    """Which block. Sorted as they are locked."""
-
-    level: int
-    list: int
-    first: Place
+_Block = tuple[int, int, int, int, int]
+"""Which block: level, list, and where it begins. Sorted as they are locked."""
 
 
 class _Held(NamedTuple):
@@ -124,48 +120,50 @@ async def count(tx: Transaction, moves: Sequence[Move], sizes: Sizes = SIZES) ->
     Blocks that have grown or shrunk too much are cut or joined afterwards.
     """
     layouts = await boundaries.layouts(tx, {move.list for move in moves})
-    changes: dict[_Block, _Held] = {}
-
-    def change(list_: int, place: Place, entries: int, scores: int) -> None:
-        held = layouts[list_].boundaries
-        for level in LEVELS:
-            block = _Block(level, list_, held.holder(level, place))
-            was = changes.get(block, _Held(0, 0))
-            changes[block] = _Held(was.entries + entries, was.scores + scores)
-
+    entries: dict[_Block, int] = {}
     for move in moves:
-        if move.old:
-            change(move.list, place_of(move.old), -1, 0)
-        if move.new:
-            change(move.list, place_of(move.new), 1, 0)
-    for (list_, key), sign in (await _count_scores(tx, layouts, moves)).items():
-        change(list_, start_of(key), 0, sign)
-    deltas = {block: delta for block, delta in changes.items() if any(delta)}
-    if not deltas:
-        return
-    after = await _add(tx, deltas)
-    for list_, touched in _too_much(deltas, after, sizes).items():
-        await tx.afterwards(partial(_tidy_alone, list_=list_, touched=touched, sizes=sizes))
+        for position, one in ((move.old, -1), (move.new, 1)):
+            if position is not None:
+                for block in _holders(layouts, move.list, place_of(position)):
+                    entries[block] = entries.get(block, 0) + one
+    scores: dict[_Block, int] = {}
+    for (list_, key), one in (await _count_scores(tx, layouts, moves)).items():
+        for block in _holders(layouts, list_, start_of(key)):
+            scores[block] = scores.get(block, 0) + one
+    deltas = {
+        block: _Held(entries.get(block, 0), scores.get(block, 0))
+        for block in sorted(entries.keys() | scores.keys())
+        if entries.get(block) or scores.get(block)
+    }
+    if deltas:
+        after = await _add(tx, deltas)
+        for list_, touched in _too_much(deltas, after, sizes).items():
+            await tx.afterwards(partial(_tidy_alone, list_=list_, touched=touched, sizes=sizes))
+
+
+def _holders(layouts: Mapping[int, Layout], list_: int, place: Place) -> tuple[_Block, ...]:
+    """The block of each level that holds this place of a list."""
+    held = layouts[list_].boundaries
+    return tuple([(level, list_, *held.holder(level, place)) for level in LEVELS])
 
 
 async def _add(tx: Transaction, deltas: Mapping[_Block, _Held]) -> dict[_Block, int]:
-    """Add to these blocks; how many entries each has now."""
-    ordered = sorted(deltas)
+    """Add to these blocks, which are sorted; how many entries each has now."""
     await tx.lock_rows(
         "SELECT b.n FROM each_bigints($1, $2, $3, $4, $5) AS w CROSS JOIN blocks AS b "
         "WHERE b.level = w.c1 AND b.list = w.c2 AND b.key = w.c3 AND b.reached_ms = w.c4 AND b.player = w.c5 "
         "ORDER BY b.level, b.list, b.key, b.reached_ms, b.player",
-        *_columns([(block.level, block.list, *block.first) for block in ordered]),
+        *_columns(deltas),
     )
     rows = await tx.update_each(
         "UPDATE blocks AS b SET n = b.n + $6, scores = b.scores + $7 "
         "WHERE b.level = $1 AND b.list = $2 AND b.key = $3 AND b.reached_ms = $4 AND b.player = $5 "
         "RETURNING level, list, key, reached_ms, player, n",
-        [(block.level, block.list, *block.first, *deltas[block]) for block in ordered],
+        [(*block, *delta) for block, delta in deltas.items()],
     )
-    if len(rows) != len(ordered):
+    if len(rows) != len(deltas):
         raise RuntimeError("blocks were cut or joined without their board's lock")
-    return {_Block(level, list_, (key, reached_ms, player)): n for level, list_, key, reached_ms, player, n in rows}
+    return {(level, list_, key, reached_ms, player): n for level, list_, key, reached_ms, player, n in rows}
 
 
 def _columns(rows: Iterable[tuple[int, ...]]) -> list[list[int]]:
@@ -215,12 +213,13 @@ def _too_much(
     first limit come others, for a process may die before it cuts.
     """
     found: dict[int, list[tuple[int, Place]]] = {}
-    for block in sorted(deltas):
-        now, meant = after[block], sizes.meant(block.level)
-        before = now - deltas[block].entries
+    for block, delta in deltas.items():
+        level, list_, *first = block
+        now, meant = after[block], sizes.meant(level)
+        before = now - delta.entries
         grown = now > 2 * meant and (now - 1) // meant > (before - 1) // meant
         if grown or 2 * now < meant <= 2 * before:
-            found.setdefault(block.list, []).append((block.level, block.first))
+            found.setdefault(list_, []).append((level, (first[0], first[1], first[2])))
     return found
 
 

@@ -17,6 +17,7 @@ import threading
 from collections.abc import AsyncIterator, Awaitable, Coroutine, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Final, TypeVar, cast
 
@@ -112,7 +113,9 @@ class SqliteTransaction:
 
     async def update_each(self, sql: str, rows: Sequence[Sequence[int]]) -> list[Row]:
         statement, order = translated(sql)
-        return [row for values in rows for row in self._connection.execute(statement, _bound(order, values)).fetchall()]
+        bound = itemgetter(*order)
+        execute = self._connection.execute
+        return [row for values in rows for row in execute(statement, bound(values)).fetchall()]
 
     async def lock(self, *names: str, shared: bool = False) -> None:
         """Nothing to do: BEGIN IMMEDIATE has made us the only writer."""
