@@ -202,6 +202,10 @@ class Entry:
     display: str
     reached_ms: int
     me: bool
+    friend_rank: int | None = None
+    """Among the reader and their friends, by the board's way to number ties. None where it is not friends that are
+    shown."""
+    friend_tied: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +219,8 @@ class EntryPage:
     next: str | None
     previous: str | None
     as_of_ms: int
+    friends: int | None = None
+    """How many of the reader and their friends have an entry; None where it is not friends that are shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,11 +318,13 @@ class Distribution:
 
 @dataclass(frozen=True, slots=True)
 class ListedPeriod:
-    """A period of a board with how many entries it has."""
+    """A period of a board with how many entries it has, and the reader's place: the final one once it is over."""
 
     period: Period
     total: int
     is_current: bool
+    mine: Place | None
+    """None without an entry, or without a reader."""
 
 
 @dataclass(frozen=True, slots=True)

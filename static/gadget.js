@@ -109,7 +109,7 @@
     return make("table", {},
       make("caption", {}, `${state.board.title} \u00b7 ${total}${left(page)}`),
       make("thead", {}, make("tr", {},
-        make("th", { scope: "col" }, "Place"), make("th", { scope: "col" }, "Player"),
+        make("th", { scope: "col" }, page.friends === null ? "Place" : "Among friends"), make("th", { scope: "col" }, "Player"),
         make("th", { scope: "col", class: "num" }, "Score"))),
       make("tbody", {}, ...page.entries.map(row)));
   }
@@ -131,9 +131,11 @@
 
   function row(entry) {
     const name = make("span", { class: "name" }, make("bdi", {}, entry.player.name), entry.me ? " (you)" : "");
+    const among = entry.friend_rank !== null;
     return make("tr", { class: entry.me ? "mine" : null, "aria-current": entry.me ? "true" : null },
-      make("td", { class: "rank" }, place(entry.rank, entry.tied)),
-      make("td", { class: "who" }, make("span", { class: "player" }, face(entry.player), name)),
+      make("td", { class: "rank" }, among ? place(entry.friend_rank, entry.friend_tied) : place(entry.rank, entry.tied)),
+      make("td", { class: "who" }, make("span", { class: "player" }, face(entry.player), name,
+        among ? make("span", { class: "hint" }, `${place(entry.rank, entry.tied)} of all`) : null)),
       make("td", { class: "num" }, entry.display));
   }
 
@@ -181,6 +183,7 @@
     constructor(status, problem) {
       super((problem && problem.detail) || `The server answered ${status}.`);
       this.status = status;
+      this.code = problem && problem.code;
     }
   }
 
@@ -249,7 +252,9 @@
   async function load() {
     const question = ++asked;
     if (!state.board) return draw();
-    const query = new URLSearchParams({ period: state.period, limit: String(LIMIT) });
+    // A cursor is of one period: should that end meanwhile, it is read to its end.
+    const period = state.cursor ? state.page.period.id : state.period;
+    const query = new URLSearchParams({ period, limit: String(LIMIT) });
     if (state.who === "friends") query.set("friends", "true");
     if (state.who === "around") query.set("around", "me");
     if (state.cursor) query.set("cursor", state.cursor);
@@ -259,7 +264,9 @@
       state.page = page;
       return draw();
     } catch (error) {
-      return question === asked ? complain(error, load) : undefined;
+      if (question !== asked) return undefined;
+      if (error.code === "stale_cursor") return show(); // the board has changed: from the top
+      return complain(error, load);
     }
   }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
@@ -195,8 +196,9 @@ def test_times_are_utc_with_milliseconds() -> None:
 
 def test_a_page_of_entries() -> None:
     mine = Entry(3, True, JANE, "9007199254740993", "9,007,199,254,740,993", NOON_MS, me=True)
+    mine = dataclasses.replace(mine, friend_rank=2, friend_tied=True)
     unlisted = Entry(None, False, PlayerCard("p_x", "Player", "https://pictures/x.png"), "2", "2", 5, me=False)
-    page = EntryPage(BOARD, WEEK, 1_284_310, (mine, unlisted), "later", None, NOON_MS)
+    page = EntryPage(BOARD, WEEK, 1_284_310, (mine, unlisted), "later", None, NOON_MS, friends=8)
     assert orjson.loads(gadget.dump_entries(page)) == {
         "board": "letters",
         "period": {
@@ -206,6 +208,7 @@ def test_a_page_of_entries() -> None:
             "zone": "Europe/Paris",
         },
         "total": 1_284_310,
+        "friends": 8,
         "entries": [
             {
                 "rank": 3,
@@ -215,6 +218,8 @@ def test_a_page_of_entries() -> None:
                 "display": "9,007,199,254,740,993",
                 "reached": "2026-11-22T12:00:00.000Z",
                 "me": True,
+                "friend_rank": 2,
+                "friend_tied": True,
             },
             {
                 "rank": None,
@@ -224,6 +229,8 @@ def test_a_page_of_entries() -> None:
                 "display": "2",
                 "reached": "1970-01-01T00:00:00.005Z",
                 "me": False,
+                "friend_rank": None,
+                "friend_tied": False,
             },
         ],
         "next": "later",
@@ -271,8 +278,10 @@ def test_the_answers_of_the_other_views() -> None:
     nobody = orjson.loads(gadget.dump_distribution(Distribution(BOARD, ALL, 0, (), None, NOON_MS)))
     assert (nobody["total"], nobody["classes"], nobody["mine"]) == (0, [], None)
 
-    listed = ListedPeriods(BOARD, (ListedPeriod(WEEK, 3, is_current=True),), NOON_MS)
-    assert orjson.loads(gadget.dump_periods(listed))["periods"] == [
+    mine = Place(BOARD, ALL, 2, True, 5, "7", "7")
+    both = (ListedPeriod(WEEK, 3, is_current=True, mine=None), ListedPeriod(ALL, 5, is_current=False, mine=mine))
+    week, earlier = orjson.loads(gadget.dump_periods(ListedPeriods(BOARD, both, NOON_MS)))["periods"]
+    assert week == (
         {
             "id": "week:2026-W47",
             "starts": "2026-11-22T11:59:59.999Z",
@@ -280,8 +289,10 @@ def test_the_answers_of_the_other_views() -> None:
             "zone": "Europe/Paris",
             "total": 3,
             "current": True,
+            "mine": None,
         }
-    ]
+    )
+    assert earlier["mine"] == {"rank": 2, "tied": True, "score": "7", "display": "7"}
 
     history = History(BOARD, JANE, (PastScore(NOON_MS, "12.50", "12.50", Origin.SUBMITTED),))
     answer = orjson.loads(gadget.dump_history(history))

@@ -283,6 +283,7 @@ def dump_entries(page: EntryPage) -> bytes:
             "board": page.board.id,
             "period": _period(page.period),
             "total": page.total,
+            "friends": page.friends,
             "entries": [_entry(entry) for entry in page.entries],
             "next": page.next,
             "previous": page.previous,
@@ -315,12 +316,18 @@ def dump_distribution(spread: Distribution) -> bytes:
 
 
 def dump_periods(listed: ListedPeriods) -> bytes:
-    """Periods of a board, newest first."""
+    """Periods of a board, newest first, with the viewer's place in each."""
     return orjson.dumps(
         {
             "board": listed.board.id,
             "periods": [
-                {**_period(each.period), "total": each.total, "current": each.is_current} for each in listed.periods
+                {
+                    **_period(each.period),
+                    "total": each.total,
+                    "current": each.is_current,
+                    "mine": None if each.mine is None else _own_place(each.mine),
+                }
+                for each in listed.periods
             ],
             "as_of": iso(listed.as_of_ms),
         }
@@ -397,19 +404,18 @@ def _entry(entry: Entry) -> dict[str, Any]:
         "display": entry.display,
         "reached": iso(entry.reached_ms),
         "me": entry.me,
+        "friend_rank": entry.friend_rank,
+        "friend_tied": entry.friend_tied,
     }
 
 
 def _place(place: Place) -> dict[str, Any]:
-    return {
-        "board": place.board.id,
-        "period": _period(place.period),
-        "rank": place.rank,
-        "tied": place.tied,
-        "total": place.total,
-        "score": place.score,
-        "display": place.display,
-    }
+    where = {"board": place.board.id, "period": _period(place.period), "total": place.total}
+    return where | _own_place(place)
+
+
+def _own_place(place: Place) -> dict[str, Any]:
+    return {"rank": place.rank, "tied": place.tied, "score": place.score, "display": place.display}
 
 
 def _detailed_place(place: DetailedPlace) -> dict[str, Any]:

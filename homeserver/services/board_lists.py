@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import zip_longest
 from typing import Final
 
 from homeserver.domain import boards as definitions
@@ -32,6 +33,9 @@ from homeserver.storage.database import Reader
 from homeserver.storage.leaderboards import ListName
 from homeserver.storage.standings import Run, Standing
 
+FriendPlace = tuple[int, bool]
+"""The number that is shown among friends, and whether it is tied."""
+
 _NO_LIST: Final = 0
 """Stands for a list that nobody has entered, which has no row yet: real numbers begin at 1."""
 
@@ -52,7 +56,10 @@ class List:
 
     def scope(self, view: str) -> Scope:
         """What a cursor of this list, in this view of it, is bound to."""
-        return view, self.board.id, self.period.id, definitions.digest(self.board), str(self.in_force.generation)
+        return Scope(
+            (view, self.board.id, self.period.span),
+            (self.period.id, definitions.digest(self.board), str(self.in_force.generation)),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,16 +108,25 @@ async def named(db: Reader, board_id: str, period: str, now_ms: int) -> List:
     return found
 
 
-async def show(db: Reader, list_: List, run: Run, reader: int | None) -> Shown:
-    """These entries with the names of their players; `reader` is who looks."""
+async def show(
+    db: Reader, list_: List, run: Run, reader: int | None, friend_places: Sequence[FriendPlace] = ()
+) -> Shown:
+    """These entries with the names of their players; `reader` is who looks, `friend_places` are those of all entries if
+    they are friends."""
     cards = await people.cards(db, [standing.position.player for standing in run.standings])
-    entries = tuple(_entry(list_.board, standing, cards, reader) for standing in run.standings)
+    entries = tuple(
+        _entry(list_.board, standing, cards, reader, among_friends)
+        for standing, among_friends in zip_longest(run.standings, friend_places)
+    )
     return Shown(list_, entries, await standings.total(db, list_.number))
 
 
-def _entry(of: Board, standing: Standing, cards: dict[int, PlayerCard], reader: int | None) -> Entry:
+def _entry(
+    of: Board, standing: Standing, cards: dict[int, PlayerCard], reader: int | None, among_friends: FriendPlace | None
+) -> Entry:
     player = standing.position.player
     score, display = _written(of, standing)
+    friend_rank, friend_tied = among_friends or (None, False)
     return Entry(
         rank=standing.rank,
         tied=standing.tied,
@@ -119,6 +135,8 @@ def _entry(of: Board, standing: Standing, cards: dict[int, PlayerCard], reader: 
         display=display,
         reached_ms=standing.position.reached_ms,
         me=player == reader,
+        friend_rank=friend_rank,
+        friend_tied=friend_tied,
     )
 
 

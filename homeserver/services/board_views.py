@@ -70,8 +70,11 @@ class BoardViews:
 
         return await self._database.read(work)
 
-    async def periods(self, board_id: str, *, span: Span | None = None, limit: int = DEFAULT_LIMIT) -> ListedPeriods:
-        """The periods of a board, or those of one span: the current ones, then those before, newest first.
+    async def periods(
+        self, board_id: str, *, span: Span | None = None, reader: int | None = None, limit: int = DEFAULT_LIMIT
+    ) -> ListedPeriods:
+        """The periods of a board, or those of one span: the current ones, then those before, newest first, each with
+        the reader's place in it.
 
         A current period is there though nobody has entered it yet, an earlier one only when somebody did.
 
@@ -89,12 +92,9 @@ class BoardViews:
             spans = of.spans if span is None else (span,)
             current = [each for each in await board_lists.current(db, in_force, now_ms) if each.period.span in spans]
             earlier = await store.earlier_lists(db, in_force, spans, now_ms, limit)
-            found = [(each.period, each.number, True) for each in current]
-            found += [(_period(of, *each[1:]), each.list, False) for each in earlier]
-            listed = [
-                ListedPeriod(period, await standings.total(db, number), is_current)
-                for period, number, is_current in found[:limit]
-            ]
+            found = [(each, True) for each in current]
+            found += [(List(in_force, _period(of, *each[1:]), each.list, now_ms), False) for each in earlier]
+            listed = [await _listed(db, list_, is_current, reader) for list_, is_current in found[:limit]]
             return ListedPeriods(of, tuple(listed), now_ms)
 
         return await self._database.read(work)
@@ -195,6 +195,12 @@ async def _own_class(db: Reader, list_: List, bounds: tuple[Bounds, ...], total:
 
 def _period(of: Board, id_: str, starts_ms: int, ends_ms: int) -> Period:
     return Period(id_, Span(id_.split(":", 1)[0]), starts_ms, ends_ms, of.zone)
+
+
+async def _listed(db: Reader, list_: List, is_current: bool, reader: int | None) -> ListedPeriod:
+    standing = None if reader is None else await board_lists.standing_in(db, list_, reader)
+    place = await board_lists.place(db, list_, standing)
+    return ListedPeriod(list_.period, place.total, is_current, None if standing is None else place)
 
 
 def _past_score(of: Board, past: store.PastValue) -> PastScore | None:

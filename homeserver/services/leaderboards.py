@@ -9,12 +9,13 @@ event loop. Friends may be many and each is counted, and a search reads all name
 
 from __future__ import annotations
 
+import dataclasses
 from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Final, Protocol
 
-from homeserver.domain import scores
+from homeserver.domain import ranking, scores
 from homeserver.domain.cursors import Cursor, Cursors, Direction, Scope
 from homeserver.domain.scores import INT64_MIN
 from homeserver.errors import BadInput
@@ -202,7 +203,8 @@ class Leaderboards:
         limit: int = DEFAULT_LIMIT,
         cursor: str | None = None,
     ) -> EntryPage:
-        """The entries of the reader and their friends, best first, each with its rank in the whole list."""
+        """The entries of the reader and their friends, best first, each with its rank in the whole list and its place
+        among them. Friends without an entry shift nobody."""
         _check_limit(limit)
         view = f"friends of {reader}"
 
@@ -214,7 +216,9 @@ class Leaderboards:
             begin, end = _part(found, at, limit)
             part = await standings.standings(db, shown.number, shown.board.ties, found[begin:end])
             run = Run(part, more_before=begin > 0, more_behind=end < len(found))
-            return self._page(await board_lists.show(db, shown, run, reader), shown.scope(view), run, at)
+            places = ranking.among(shown.board.ties, [position.key for position in found])
+            entries = await board_lists.show(db, shown, run, reader, places[begin:end])
+            return dataclasses.replace(self._page(entries, shown.scope(view), run, at), friends=len(found))
 
         return await self._database.read(work)
 

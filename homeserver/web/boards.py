@@ -52,18 +52,21 @@ async def board_page(request: web.Request) -> web.Response:
     page = await entries(leaderboards, board.id, asked, who.player)
     me = await leaderboards.place(board.id, period=asked.period, player=who.player) if who.player is not None else None
     views = request.app[BOARD_VIEWS]
-    listed = await views.periods(board.id, span=page.period.span, limit=_PERIODS)
+    # The current periods are among those of a span, whatever the limit.
+    listed = await views.periods(board.id, span=page.period.span, reader=who.player, limit=_PERIODS)
+    current = {each.period.id for each in listed.periods if each.is_current}
     return render(
         request,
         "board.html",
         board=board,
         page=page,
         asked=asked,
+        period=page.period.span if page.period.id in current else page.period.id,
         me=me,
         own_entry_shown=any(entry.me for entry in page.entries),
         spread=await views.distribution(board.id, period=asked.period, reader=who.player),
         winners=await views.winners_before(board.id, period=asked.period, reader=who.player),
-        earlier=[each.period for each in listed.periods if not each.is_current],
+        earlier=[each for each in listed.periods if not each.is_current],
         is_over=page.period.ends_ms is not None and page.period.ends_ms <= page.as_of_ms,
     )
 

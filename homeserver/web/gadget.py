@@ -69,10 +69,11 @@ async def board_distribution(request: web.Request) -> web.Response:
 
 async def board_periods(request: web.Request) -> web.Response:
     """`GET /gadget/v1/boards/{board}/periods`: the periods that there are, newest first."""
-    await gadget_session(request)
+    session = await gadget_session(request)
     asked = gadget.parse_periods_query(request.query.items())
     views = request.app[BOARD_VIEWS]
-    listed = await views.periods(request.match_info["board"], span=asked.span, limit=asked.limit)
+    board = request.match_info["board"]
+    listed = await views.periods(board, span=asked.span, reader=session.viewer, limit=asked.limit)
     return json_answer(gadget.dump_periods(listed))
 
 

@@ -130,13 +130,22 @@ _SCHEMAS: Final[dict[str, Schema]] = {
             "display": _TEXT,
             "reached": _TIME,
             "me": _FLAG,
+            "friend_rank": {
+                **_nullable(_PLACE),
+                "description": "Among the viewer and their friends, with friends=true; else null",
+            },
+            "friend_tied": _FLAG,
         }
     ),
     "Entries": _object(
         {
             "board": _TEXT,
             "period": _ref("Period"),
-            "total": _COUNT,
+            "total": {**_COUNT, "description": "Entries of the whole list, whatever part of it is asked for"},
+            "friends": {
+                **_nullable(_COUNT),
+                "description": "How many of the viewer and their friends have an entry, with friends=true; else null",
+            },
             "entries": _list(_ref("Entry")),
             "next": _nullable(_TEXT),
             "previous": _nullable(_TEXT),
@@ -172,7 +181,18 @@ _SCHEMAS: Final[dict[str, Schema]] = {
             "as_of": _TIME,
         }
     ),
-    "ListedPeriod": _object({**_PERIOD_MEMBERS, "total": _COUNT, "current": _FLAG}),
+    "OwnPlace": _object({"rank": _PLACE, "tied": _FLAG, "score": _DECIMAL, "display": _TEXT}),
+    "ListedPeriod": _object(
+        {
+            **_PERIOD_MEMBERS,
+            "total": _COUNT,
+            "current": _FLAG,
+            "mine": {
+                **_nullable(_ref("OwnPlace")),
+                "description": "The viewer's place, the final one once the period is over; null without an entry",
+            },
+        }
+    ),
     "Periods": _object({"board": _TEXT, "periods": _list(_ref("ListedPeriod")), "as_of": _TIME}),
     "PastScore": _object(
         {"at": _TIME, "score": _DECIMAL, "display": _TEXT, "origin": {"enum": [origin.value for origin in Origin]}}
@@ -184,7 +204,10 @@ _SCHEMAS: Final[dict[str, Schema]] = {
         {
             **_PLACE_MEMBERS,
             "rank_before": _nullable(_PLACE),
-            "passed": {**_COUNT, "description": "How many players this score passed."},
+            "passed": {
+                **_COUNT,
+                "description": "How many places were gained; 0 for a first entry.",
+            },
             "is_best": _FLAG,
         }
     ),
@@ -265,7 +288,11 @@ _PATHS: Final[dict[str, Any]] = {
                 _limit("How many entries"),
                 _query("cursor", _TEXT, "`next` or `previous` of an earlier answer"),
                 _query("around", {"enum": ["me"]}, "The viewer's neighbourhood"),
-                _query("friends", {"enum": ["true"]}, "The viewer and their friends, with their places among all"),
+                _query(
+                    "friends",
+                    {"enum": ["true"]},
+                    "The viewer and their friends, with places among each other too",
+                ),
                 _query("at_rank", _PLACE, "From this place on"),
                 _query("at_score", _DECIMAL, "From the first entry on that has this score or a worse one"),
                 _query("search", {"type": "string", "minLength": 1, "maxLength": 100}, "Players by name"),
