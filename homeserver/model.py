@@ -206,6 +206,8 @@ class Entry:
     """Among the reader and their friends, by the board's way to number ties. None where it is not friends that are
     shown."""
     friend_tied: bool = False
+    claimed_date: str | None = None
+    """When the player says that it was: a date or a date with a time, by ISO 8601."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@
   const LIMIT = isCanvas ? 20 : 8;
   const SYNC_POLL_MS = 1500;
   const SYNC_POLLS = 12;
-  const SPANS = { all: "All time", month: "Month", week: "Week", day: "Today" };
+  const SPANS = { all: "All time", season: "Season", month: "Month", week: "Week", day: "Today" };
   const SERVER_SILENT = "The server cannot be reached. Are you online?";
 
   const state = {
@@ -107,7 +107,7 @@
     }
     const total = `${page.total.toLocaleString("en")} ${page.total === 1 ? "player" : "players"}`;
     return make("table", {},
-      make("caption", {}, `${state.board.title} \u00b7 ${total}${left(page)}`),
+      make("caption", {}, `${state.board.title}${page.period.title ? ` \u00b7 ${page.period.title}` : ""} \u00b7 ${total}${left(page)}`),
       make("thead", {}, make("tr", {},
         make("th", { scope: "col" }, page.friends === null ? "Place" : "Among friends"), make("th", { scope: "col" }, "Player"),
         make("th", { scope: "col", class: "num" }, "Score"))),
@@ -116,7 +116,8 @@
 
   // Where the viewer stands in this period, better than how many that is, and what is missing to a better place.
   function ownLine() {
-    const own = state.board && state.places.find((one) => one.board === state.board.id && spanOf(one.period) === state.period);
+    const shown = state.page && state.page.period.id;
+    const own = state.board && state.places.find((one) => one.board === state.board.id && one.period.id === shown);
     if (!own || own.rank === null) return null;
     const parts = [`place ${place(own.rank, own.tied)} of ${own.total.toLocaleString("en")}`];
     if (own.better_than !== null) parts.push(`better than ${own.better_than === 1 ? "all others" : `${percent(own.better_than)}% of the others`}`);
@@ -132,10 +133,12 @@
   function row(entry) {
     const name = make("span", { class: "name" }, make("bdi", {}, entry.player.name), entry.me ? " (you)" : "");
     const among = entry.friend_rank !== null;
+    const hints = among ? [`${place(entry.rank, entry.tied)} of all`] : [];
+    if (isCanvas && entry.claimed_date) hints.push(`says ${entry.claimed_date.slice(0, 10)}`);
     return make("tr", { class: entry.me ? "mine" : null, "aria-current": entry.me ? "true" : null },
       make("td", { class: "rank" }, among ? place(entry.friend_rank, entry.friend_tied) : place(entry.rank, entry.tied)),
       make("td", { class: "who" }, make("span", { class: "player" }, face(entry.player), name,
-        among ? make("span", { class: "hint" }, `${place(entry.rank, entry.tied)} of all`) : null)),
+        hints.length ? make("span", { class: "hint" }, hints.join(" \u00b7 ")) : null)),
       make("td", { class: "num" }, entry.display));
   }
 
@@ -307,7 +310,9 @@
     try {
       await readPlaces();
       const own = ownPlace();
-      const placed = await call("POST", "scores", { board: state.board.id, value: plusOne((own && own.score) || "0") });
+      const score = { board: state.board.id, value: plusOne((own && own.score) || "0") };
+      if (state.board.dated) score.date = `${new Date().toISOString().slice(0, 19)}Z`; // as the guide writes it
+      const placed = await call("POST", "scores", score);
       await readPlaces().catch(() => undefined); // the score is written: nothing may offer to write it again
       state.busy = false;
       state.who = "around";
@@ -321,9 +326,10 @@
 
   function outcome(placed) {
     const lines = placed.changes.filter((change) => change.rank !== null).map((change) => {
-      const span = SPANS[spanOf(change.period)] || change.period.id;
-      const passed = change.passed ? `, past ${change.passed.toLocaleString("en")} ${change.passed === 1 ? "player" : "players"}` : "";
-      return `${span}: place ${place(change.rank, change.tied)}${passed}`;
+      const span = change.period.title || SPANS[spanOf(change.period)] || change.period.id;
+      const gained = change.passed ? `, up ${change.passed.toLocaleString("en")} ${change.passed === 1 ? "place" : "places"}` : "";
+      const best = change.is_best && change.period.id === "all" ? ", your best so far" : "";
+      return `${span}: place ${place(change.rank, change.tied)}${gained}${best}`;
     });
     return [`Saved: ${placed.value}.`, ...lines.map((line) => `${line}.`)].join(" ");
   }

@@ -200,21 +200,28 @@ def _search(given: Mapping[str, str]) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """A score that a gadget submits. `value` is the text as it came: the board's rules read it."""
+    """A score that a gadget submits. `value` and `date` are the texts as they came: the board's rules read them."""
 
     board: str
     value: str
+    date: str | None = None
 
 
 def parse_submission(body: bytes) -> Submission:
-    """Read `{"board": text, "value": decimal text}`, strictly: nothing else, and no number for the text.
+    """Read `{"board": text, "value": decimal text, "date": text}`, of which `date` may be missing or null.
+
+    Strictly: nothing else, and no number for a text.
 
     Raises:
         BadInput: Not JSON, not an object, a missing, unknown or mistyped member (`field` names it).
         TooLarge: More than 64 KiB.
     """
-    given = _parse_object(body, allowed=("board", "value"))
-    return Submission(board=_text(given, "board", _MAX_BOARD), value=_text(given, "value", _MAX_VALUE))
+    given = _parse_object(body, allowed=("board", "value", "date"))
+    return Submission(
+        board=_text(given, "board", _MAX_BOARD),
+        value=_text(given, "value", _MAX_VALUE),
+        date=None if given.get("date") is None else _text(given, "date", _MAX_VALUE),
+    )
 
 
 def _parse_object(body: bytes, allowed: Sequence[str]) -> dict[str, object]:
@@ -378,11 +385,23 @@ def _board(board: Board) -> dict[str, Any]:
         "id": board.id,
         "title": board.title,
         "order": board.order,
+        "keep": board.keep,
+        "counts": board.counts,
         "ties": board.ties,
         "decimals": board.decimals,
         "format": board.format,
         "periods": list(board.spans),
         "zone": board.zone,
+        "seasons": [
+            {
+                "id": f"{Span.SEASON}:{season.id}",
+                "title": season.title,
+                "starts": iso(season.starts_ms),
+                "ends": iso(season.ends_ms),
+            }
+            for season in board.seasons
+        ],
+        "dated": board.date_field is not None,
     }
 
 
@@ -392,6 +411,7 @@ def _period(period: Period) -> dict[str, Any]:
         "starts": _iso_or_null(period.starts_ms),
         "ends": _iso_or_null(period.ends_ms),
         "zone": period.zone,
+        "title": period.title or None,
     }
 
 
@@ -406,6 +426,7 @@ def _entry(entry: Entry) -> dict[str, Any]:
         "me": entry.me,
         "friend_rank": entry.friend_rank,
         "friend_tied": entry.friend_tied,
+        "claimed_date": entry.claimed_date,
     }
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import zip_longest
 from typing import Final
 
 from homeserver.domain import boards as definitions
-from homeserver.domain import distribution, periods, ranking, scores
+from homeserver.domain import claimed_dates, distribution, periods, ranking, scores
 from homeserver.domain.boards import BoardInForce
 from homeserver.domain.cursors import Scope
 from homeserver.domain.ranking import Ahead
@@ -17,6 +17,7 @@ from homeserver.domain.scores import INT64_MAX, INT64_MIN
 from homeserver.errors import NotFound
 from homeserver.model import (
     Board,
+    Counts,
     DetailedPlace,
     Entry,
     NextPlace,
@@ -28,7 +29,7 @@ from homeserver.model import (
     Ties,
 )
 from homeserver.storage import leaderboards as store
-from homeserver.storage import people, standings
+from homeserver.storage import appdata, people, standings
 from homeserver.storage.database import Reader
 from homeserver.storage.leaderboards import ListName
 from homeserver.storage.standings import Run, Standing
@@ -114,8 +115,12 @@ async def show(
     """These entries with the names of their players; `reader` is who looks, `friend_places` are those of all entries if
     they are friends."""
     cards = await people.cards(db, [standing.position.player for standing in run.standings])
+    dates = await _claimed_dates(db, list_, run.standings)
     entries = tuple(
-        _entry(list_.board, standing, cards, reader, among_friends)
+        replace(
+            _entry(list_.board, standing, cards, reader, among_friends),
+            claimed_date=dates.get(standing.position.player),
+        )
         for standing, among_friends in zip_longest(run.standings, friend_places)
     )
     return Shown(list_, entries, await standings.total(db, list_.number))
@@ -138,6 +143,31 @@ def _entry(
         friend_rank=friend_rank,
         friend_tied=friend_tied,
     )
+
+
+async def _claimed_dates(db: Reader, list_: List, found: Sequence[Standing]) -> dict[int, str]:
+    """When these players say that they reached what they have here, where they say it.
+
+    AppData holds one date, beside the score that it is of. An entry that has another score, an earlier best one or that
+    of an earlier period, has no claimed date. A gain is nowhere in AppData: while its period lasts, the date is of it.
+    """
+    of = list_.board
+    if of.date_field is None or not found:
+        return {}
+    held = await appdata.held(db, [each.position.player for each in found], (of.field, of.date_field))
+    dates: dict[int, str] = {}
+    for position in (each.position for each in found):
+        values = held.get(position.player, {})
+        date = claimed_dates.shown(values.get(of.date_field), list_.now_ms)
+        if date is not None and _is_of(list_, position, values.get(of.field)):
+            dates[position.player] = date
+    return dates
+
+
+def _is_of(list_: List, position: Position, value: str | None) -> bool:
+    if list_.board.counts is Counts.GAINED and list_.period.ends_ms is not None:
+        return list_.now_ms < list_.period.ends_ms
+    return ranking.claim(list_.board, value) == position.key
 
 
 async def standing_in(db: Reader, list_: List, player: int) -> Standing | None:

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Final, Protocol
 
-from homeserver.domain import ranking, scores
+from homeserver.domain import claimed_dates, ranking, scores
 from homeserver.domain.cursors import Cursor, Cursors, Direction, Scope
 from homeserver.domain.scores import INT64_MIN
 from homeserver.errors import BadInput
@@ -104,7 +104,7 @@ class Leaderboards:
 
     async def fields(self) -> tuple[str, ...]:
         """The AppData keys that boards are made of, sorted."""
-        return tuple(sorted({board.field for board in await self.boards()}))
+        return claimed_dates.keys(await self.boards())
 
     # --- views --------------------------------------------------------------------------------------------------------
 
@@ -265,8 +265,10 @@ class Leaderboards:
 
     # --- a score ------------------------------------------------------------------------------------------------------
 
-    async def submit(self, player: int, board_id: str, value: str) -> Placed:
+    async def submit(self, player: int, board_id: str, value: str, date: str | None = None) -> Placed:
         """Write a score into the player's AppData in the container, then let it count.
+
+        `date` is when they say that they reached it; see `claimed_dates`. It goes with the score, in one write.
 
         The container gets the score's canonical text whether or not it is a best one: AppData holds the latest, the
         board decides what stands. What was read on the way counts first, as what any read brings; then the score, in
@@ -277,33 +279,43 @@ class Leaderboards:
 
         Raises:
             NotFound: No such board, or no such player.
-            BadInput: `value` is no score of this board (field "value"). Nothing was written anywhere.
+            BadInput: `value` is no score of this board (field "value"), or `date` is none that could be claimed, or the
+                board takes none (field "date"). Nothing was written anywhere.
             TooMany: This player's AppData is written too often.
             RemoteError: The container did not take it, or did not say so. Nothing counts; a sync finds what it took.
         """
         board = await self.board(board_id)
         text = scores.exact(scores.read(board, value), board.decimals)
+        changes = {board.field: text}
+        if date is not None:
+            if board.date_field is None:
+                raise BadInput(f"the board {board.id} takes no date", field="date")
+            changes[board.date_field] = claimed_dates.read(date, self._now_ms())
         # Counted before the next write of this player may begin: the first score of two must be the first to count.
-        async with self._writer.updating(player, {board.field: text}) as written:
+        async with self._writer.updating(player, changes) as written:
             await self._database.write(lambda tx: self._count_read(tx, player, written))
-            return await self._database.write(lambda tx: self._count(tx, player, board, text, written))
+            return await self._database.write(lambda tx: self._count(tx, player, board, changes, written))
 
     async def _count_read(self, tx: Transaction, player: int, written: AppDataWrite) -> None:
         """Let count what was read on the way; see `submit`. A transaction records once, so this is one of its own."""
         in_force = await store.begin(tx)
+        boards = [each.board for each in in_force]
         read = await appdata.observe(
             tx,
             player,
-            {each.board.field: written.before.get(each.board.field) for each in in_force},
+            {key: written.before.get(key) for key in claimed_dates.keys(boards)},
             observed_ms=written.read_at_ms,
             at_ms=written.read_at_ms,
             origin=Origin.READ,
+            only_words=claimed_dates.only_words(boards),
         )
         await store.record(tx, in_force, read, written.written_at_ms)
 
-    async def _count(self, tx: Transaction, player: int, board: Board, text: str, written: AppDataWrite) -> Placed:
+    async def _count(
+        self, tx: Transaction, player: int, board: Board, changes: Mapping[str, str], written: AppDataWrite
+    ) -> Placed:
         """Let a score count that the container has taken; see `submit`."""
-        in_force = await store.begin(tx, [board.field])
+        in_force = await store.begin(tx, changes)
         at_ms = written.written_at_ms
         mine = await board_lists.board(tx, board.id)
         before = [
@@ -312,17 +324,18 @@ class Leaderboards:
         submitted = await appdata.observe(
             tx,
             player,
-            {board.field: written.after.get(board.field)},
+            {key: written.after.get(key) for key in changes},
             observed_ms=at_ms,
             at_ms=at_ms,
             origin=Origin.SUBMITTED,
+            only_words=claimed_dates.only_words(each.board for each in in_force),
         )
         await store.record(tx, in_force, submitted, at_ms)
         lists = await board_lists.current(tx, mine, at_ms)
-        changes = [
+        places = [
             await board_lists.place_change(tx, shown, player, was) for shown, was in zip(lists, before, strict=True)
         ]
-        return Placed(mine.board, written.after.get(board.field, text), tuple(changes))
+        return Placed(mine.board, written.after.get(board.field, changes[board.field]), tuple(places))
 
     # --- parts --------------------------------------------------------------------------------------------------------
 

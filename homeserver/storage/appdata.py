@@ -26,14 +26,29 @@ _NO_ROW: Final = _Row(None, -1, has_events=False)
 
 
 async def observe(
-    tx: Transaction, player: int, values: Values, *, observed_ms: int, at_ms: int, origin: Origin
+    tx: Transaction,
+    player: int,
+    values: Values,
+    *,
+    observed_ms: int,
+    at_ms: int,
+    origin: Origin,
+    only_words: Collection[str] = (),
 ) -> list[Change]:
     """Keep what was observed of one player; see `observe_many`."""
-    return await observe_many(tx, {player: values}, observed_ms=observed_ms, at_ms=at_ms, origin=origin)
+    return await observe_many(
+        tx, {player: values}, observed_ms=observed_ms, at_ms=at_ms, origin=origin, only_words=only_words
+    )
 
 
 async def observe_many(
-    tx: Transaction, observed: Mapping[int, Values], *, observed_ms: int, at_ms: int, origin: Origin
+    tx: Transaction,
+    observed: Mapping[int, Values],
+    *,
+    observed_ms: int,
+    at_ms: int,
+    origin: Origin,
+    only_words: Collection[str] = (),
 ) -> list[Change]:
     """Keep what was observed of these players, and append what changed to the events.
 
@@ -44,9 +59,10 @@ async def observe_many(
         at_ms: Our time of seeing it: the time of the changes.
         origin: How it came. A READ becomes BASELINE where the player has no event of that key yet; imports are none,
             as they say nothing of what AppData held.
+        only_words: Keys that no board ranks by. Their values are kept, but their changes are no events.
 
     Returns:
-        What changed, ordered by player and key. What is unchanged is not written, its time neither: a value that went
+        What changed but for such words, ordered by player and key. What is unchanged is not written, its time neither: a value that went
         away and came back may be set back by a read that was under way all the time; the next sync repairs that.
     """
     wanted = {
@@ -86,6 +102,7 @@ async def observe_many(
         "UPDATE appdata SET value = $3, observed_ms = $4 WHERE player = $1 AND key = $2",
         [(change.player, change.key, change.new, observed_ms) for change in changed],
     )
+    changed = [change for change in changed if change.key not in only_words]
     await tx.execute_many(
         "INSERT INTO events (player, key, old, new, at_ms, origin) VALUES ($1, $2, $3, $4, $5, $6)",
         [(change.player, change.key, change.old, change.new, at_ms, change.origin.value) for change in changed],
@@ -97,6 +114,20 @@ async def values_of(reader: Reader, player: int) -> dict[str, str]:
     """The values that the player has, by key."""
     rows = await reader.fetch("SELECT key, value FROM appdata WHERE player = $1 AND value IS NOT NULL", player)
     return {row[0]: row[1] for row in rows}
+
+
+async def held(reader: Reader, players: Collection[int], keys: Collection[str]) -> dict[int, dict[str, str]]:
+    """What these players have under these keys; players without any are left out."""
+    rows = await reader.fetch(
+        "SELECT player, key, value FROM appdata WHERE player IN (SELECT w.value FROM each_bigint($1) AS w) "
+        "AND key IN (SELECT k.value FROM each_text($2) AS k) AND value IS NOT NULL",
+        list(players),
+        list(keys),
+    )
+    found: dict[int, dict[str, str]] = {}
+    for player, key, value in rows:
+        found.setdefault(player, {})[key] = value
+    return found
 
 
 async def keys_of(reader: Reader, players: Collection[int]) -> dict[int, set[str]]:

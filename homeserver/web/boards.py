@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
 from homeserver.errors import Forbidden
-from homeserver.model import Board, EntryPage, Place, PlayerCard, Span
+from homeserver.model import Board, EntryPage, Period, Place, PlayerCard, Span
 from homeserver.protocol.gadget import ENTRIES_QUERY_NAMES, EntriesQuery, parse_entries_query
 from homeserver.web.keys import BOARD_VIEWS, LEADERBOARDS, PLAYERS, SITE
 from homeserver.web.rendering import render
@@ -61,14 +62,20 @@ async def board_page(request: web.Request) -> web.Response:
         board=board,
         page=page,
         asked=asked,
-        period=page.period.span if page.period.id in current else page.period.id,
+        period=_named(page.period, current),
         me=me,
         own_entry_shown=any(entry.me for entry in page.entries),
         spread=await views.distribution(board.id, period=asked.period, reader=who.player),
         winners=await views.winners_before(board.id, period=asked.period, reader=who.player),
-        earlier=[each for each in listed.periods if not each.is_current],
+        others=[each for each in listed.periods if not each.is_current or each.period.span is Span.SEASON],
         is_over=page.period.ends_ms is not None and page.period.ends_ms <= page.as_of_ms,
     )
+
+
+def _named(period: Period, current: Collection[str]) -> str:
+    """How links name the period: what is current by its span, which means another one when that is over. Several
+    seasons may be under way."""
+    return period.span if period.id in current and period.span is not Span.SEASON else period.id
 
 
 async def entries(leaderboards: Leaderboards, board: str, asked: EntriesQuery, reader: int | None) -> EntryPage:

@@ -99,7 +99,7 @@ async def submit_score(request: web.Request) -> web.Response:
     """`POST /gadget/v1/scores`: into the container's AppData first, then onto the board."""
     viewer = await _viewer(request)
     submission = gadget.parse_submission(await read_body(request, gadget.MAX_BODY_BYTES))
-    placed = await request.app[LEADERBOARDS].submit(viewer, submission.board, submission.value)
+    placed = await request.app[LEADERBOARDS].submit(viewer, submission.board, submission.value, submission.date)
     return json_answer(gadget.dump_placed(placed), status=201)
 
 

@@ -90,6 +90,7 @@ _PERIOD_MEMBERS: Final[dict[str, Schema]] = {
     "starts": _nullable(_TIME),
     "ends": _nullable(_TIME),
     "zone": _TEXT,
+    "title": {**_nullable(_TEXT), "description": "The name of a season; null for others"},
 }
 
 _SCHEMAS: Final[dict[str, Schema]] = {
@@ -111,14 +112,22 @@ _SCHEMAS: Final[dict[str, Schema]] = {
         {
             "id": _TEXT,
             "title": _TEXT,
-            "order": {"enum": ["more", "less"]},
+            "order": {"enum": ["more", "less"], "description": "Which score is better"},
+            "keep": {"enum": ["best", "latest"], "description": "Which score stands"},
+            "counts": {
+                "enum": ["reached", "gained"],
+                "description": "What stands in a period: what was reached in it, or by how much the value grew in it",
+            },
             "ties": {"enum": ["competition", "dense", "ordinal"]},
             "decimals": _COUNT,
             "format": {"enum": ["integer", "duration", "money"]},
             "periods": _list({"enum": ["all", "month", "week", "day"]}),
             "zone": _TEXT,
+            "seasons": _list(_ref("Season")),
+            "dated": {**_FLAG, "description": "Whether a submission may say when"},
         }
     ),
+    "Season": _object({"id": _TEXT, "title": _TEXT, "starts": _TIME, "ends": _TIME}),
     "Boards": _object({"boards": _list(_ref("Board"))}),
     "Period": _object(_PERIOD_MEMBERS),
     "Entry": _object(
@@ -135,6 +144,10 @@ _SCHEMAS: Final[dict[str, Schema]] = {
                 "description": "Among the viewer and their friends, with friends=true; else null",
             },
             "friend_tied": _FLAG,
+            "claimed_date": {
+                **_nullable(_TEXT),
+                "description": "When the player says that it was (ISO 8601, with or without time): their own word",
+            },
         }
     ),
     "Entries": _object(
@@ -199,7 +212,21 @@ _SCHEMAS: Final[dict[str, Schema]] = {
     ),
     "History": _object({"board": _TEXT, "player": _ref("Player"), "scores": _list(_ref("PastScore"))}),
     "Me": _object({"me": _nullable(_ref("Player")), "places": _list(_ref("Place"))}),
-    "Submission": {**_object({"board": _TEXT, "value": _DECIMAL}), "additionalProperties": False},
+    "Submission": {
+        **_object(
+            {
+                "board": _TEXT,
+                "value": _DECIMAL,
+                "date": {
+                    **_nullable(_TEXT),
+                    "description": "When the player says that it was, on a board that is dated: ISO 8601, not in the "
+                    "future. Written in one go with the score.",
+                },
+            },
+            optional=("date",),
+        ),
+        "additionalProperties": False,
+    },
     "Change": _object(
         {
             **_PLACE_MEMBERS,
