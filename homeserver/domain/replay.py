@@ -64,7 +64,7 @@ class Replay:
         self._board = board
         self._now_ms = now_ms
         self._periods: dict[str, Period] = {}
-        self._calendars = {origin.value: _Calendar(board, origin, self._periods) for origin in Origin}
+        self._calendars = {origin.value: _Calendar(board, origin, now_ms, self._periods) for origin in Origin}
         self._player: int | None = None
         self._open: dict[str, Position] = {}
         self._made: defaultdict[str, list[Place]] = defaultdict(list)
@@ -117,9 +117,10 @@ class Replay:
 class _Calendar:
     """The periods that changes of one origin concern, remembered from when to when they are the same."""
 
-    def __init__(self, board: Board, origin: Origin, periods_by_id: dict[str, Period]) -> None:
+    def __init__(self, board: Board, origin: Origin, now_ms: int, periods_by_id: dict[str, Period]) -> None:
         self._board = board
         self._origin = origin
+        self._now_ms = now_ms
         self._periods = periods_by_id
         self._begins: list[int] = []
         self._ends: list[int] = []
@@ -131,10 +132,11 @@ class _Calendar:
         index = bisect_right(self._begins, at_ms) - 1
         if index >= 0 and at_ms < self._ends[index]:
             return self._ids[index]
-        found = periods.concerned(self._board, at_ms, self._origin)
+        found = periods.concerned(self._board, at_ms, self._origin, self._now_ms)
+        begins_ms, ends_ms = periods.unchanged(self._board, at_ms)
         index += 1
-        self._begins.insert(index, max(INT64_MIN if each.starts_ms is None else each.starts_ms for each in found))
-        self._ends.insert(index, min(INT64_MAX if each.ends_ms is None else each.ends_ms for each in found))
+        self._begins.insert(index, INT64_MIN if begins_ms is None else begins_ms)
+        self._ends.insert(index, INT64_MAX if ends_ms is None else ends_ms)
         self._ids.insert(index, tuple(each.id for each in found))
         self._periods.update((each.id, each) for each in found)
         return self._ids[index]

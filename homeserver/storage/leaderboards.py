@@ -204,7 +204,7 @@ async def record(
             if in_force.board.field != change.key:
                 continue
             claim = ranking.claim(in_force.board, change.new)
-            for period in periods.concerned(in_force.board, at_ms, change.origin):
+            for period in periods.concerned(in_force.board, at_ms, change.origin, now_ms):
                 name = ListName(in_force.board.id, period.id, in_force.generation)
                 concerned[name] = NewList(period, in_force.board.ties is Ties.DENSE)
                 if isinstance(claim, int):

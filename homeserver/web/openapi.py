@@ -121,7 +121,7 @@ _SCHEMAS: Final[dict[str, Schema]] = {
             "ties": {"enum": ["competition", "dense", "ordinal"]},
             "decimals": _COUNT,
             "format": {"enum": ["integer", "duration", "money"]},
-            "periods": _list({"enum": ["all", "month", "week", "day"]}),
+            "periods": _list({"enum": ["all", "season", "month", "week", "day"]}),
             "zone": _TEXT,
             "seasons": _list(_ref("Season")),
             "dated": {**_FLAG, "description": "Whether a submission may say when"},
