@@ -83,7 +83,7 @@ def test_what_may_not_be_claimed(text: str, says: str) -> None:
     assert claimed_dates.shown(text, NOON_MS) is None
 
 
-@given(st.text(max_size=50) | st.from_regex(claimed_dates._DATE, fullmatch=True))  # noqa: SLF001 - near misses
+@given(st.text(max_size=50) | st.from_regex(claimed_dates._DATE, fullmatch=True))
 def test_any_text_is_a_date_or_none(text: str) -> None:
     assert claimed_dates.shown(text, NOON_MS) in {text, None}
 

@@ -34,6 +34,7 @@ from homeserver.model import (
     Placed,
     PlayerCard,
     ScoreClass,
+    Season,
     Span,
     SyncState,
 )
@@ -156,6 +157,9 @@ def test_what_is_wrong_with_these_queries_is_named(
 def test_a_score_keeps_its_text() -> None:
     body = b'{"board": "letters", "value": "9007199254740993"}'
     assert gadget.parse_submission(body) == Submission("letters", "9007199254740993")
+    dated = b'{"board": "letters", "value": "4", "date": "2008-10-30T18:30:02Z"}'
+    assert gadget.parse_submission(dated) == Submission("letters", "4", "2008-10-30T18:30:02Z")
+    assert gadget.parse_submission(b'{"board": "letters", "value": "4", "date": null}') == Submission("letters", "4")
 
 
 @pytest.mark.parametrize(
@@ -171,6 +175,8 @@ def test_a_score_keeps_its_text() -> None:
         (b'{"board": "letters", "value": null}', "value"),
         (b'{"board": "letters", "value": ""}', "value"),
         (b'{"board": ["letters"], "value": "4"}', "board"),
+        (b'{"board": "letters", "value": "4", "date": 5}', "date"),
+        (b'{"board": "letters", "value": "4", "date": ""}', "date"),
         (b'{"board": "letters", "value": "4", "player": "7"}', "player"),
         (b'{"board": "letters", "value": "' + b"9" * 65 + b'"}', "value"),
     ],
@@ -196,7 +202,7 @@ def test_times_are_utc_with_milliseconds() -> None:
 
 def test_a_page_of_entries() -> None:
     mine = Entry(3, True, JANE, "9007199254740993", "9,007,199,254,740,993", NOON_MS, me=True)
-    mine = dataclasses.replace(mine, friend_rank=2, friend_tied=True)
+    mine = dataclasses.replace(mine, friend_rank=2, friend_tied=True, claimed_date="2008-10-30")
     unlisted = Entry(None, False, PlayerCard("p_x", "Player", "https://pictures/x.png"), "2", "2", 5, me=False)
     page = EntryPage(BOARD, WEEK, 1_284_310, (mine, unlisted), "later", None, NOON_MS, friends=8)
     assert orjson.loads(gadget.dump_entries(page)) == {
@@ -206,6 +212,7 @@ def test_a_page_of_entries() -> None:
             "starts": "2026-11-22T11:59:59.999Z",
             "ends": "2026-11-23T12:00:00.000Z",
             "zone": "Europe/Paris",
+            "title": None,
         },
         "total": 1_284_310,
         "friends": 8,
@@ -220,6 +227,7 @@ def test_a_page_of_entries() -> None:
                 "me": True,
                 "friend_rank": 2,
                 "friend_tied": True,
+                "claimed_date": "2008-10-30",
             },
             {
                 "rank": None,
@@ -231,6 +239,7 @@ def test_a_page_of_entries() -> None:
                 "me": False,
                 "friend_rank": None,
                 "friend_tied": False,
+                "claimed_date": None,
             },
         ],
         "next": "later",
@@ -244,11 +253,31 @@ def test_boards_and_who_asks() -> None:
     assert board["id"] == "letters"
     assert board["periods"] == ["all", "week"]
     assert "field" not in board  # where in the AppData it lies is no business of the page
+    assert (board["counts"], board["seasons"], board["dated"]) == ("reached", [], False)
+    cup = Season("cup", "Cup", NOON_MS, NOON_MS + 1)
+    (board,) = orjson.loads(gadget.dump_boards([dataclasses.replace(BOARD, seasons=(cup,), date_field="date")]))[
+        "boards"
+    ]
+    assert (board["periods"], board["dated"]) == (["all", "season", "week"], True)
+    assert board["seasons"] == [
+        {
+            "id": "season:cup",
+            "title": "Cup",
+            "starts": "2026-11-22T12:00:00.000Z",
+            "ends": "2026-11-22T12:00:00.001Z",
+        }
+    ]
 
     placed = DetailedPlace(BOARD, ALL, None, False, 12, None, None)
     me = orjson.loads(gadget.dump_me(JANE, [placed]))
     assert me["me"]["id"] == "p_jane"
-    assert me["places"][0]["period"] == {"id": "all", "starts": None, "ends": None, "zone": "Europe/Paris"}
+    assert me["places"][0]["period"] == {
+        "id": "all",
+        "starts": None,
+        "ends": None,
+        "zone": "Europe/Paris",
+        "title": None,
+    }
     assert (me["places"][0]["rank"], me["places"][0]["better_than"], me["places"][0]["next"]) == (None, None, None)
     assert orjson.loads(gadget.dump_me(None, [placed])) == {"me": None, "places": []}
 
@@ -281,17 +310,16 @@ def test_the_answers_of_the_other_views() -> None:
     mine = Place(BOARD, ALL, 2, True, 5, "7", "7")
     both = (ListedPeriod(WEEK, 3, is_current=True, mine=None), ListedPeriod(ALL, 5, is_current=False, mine=mine))
     week, earlier = orjson.loads(gadget.dump_periods(ListedPeriods(BOARD, both, NOON_MS)))["periods"]
-    assert week == (
-        {
-            "id": "week:2026-W47",
-            "starts": "2026-11-22T11:59:59.999Z",
-            "ends": "2026-11-23T12:00:00.000Z",
-            "zone": "Europe/Paris",
-            "total": 3,
-            "current": True,
-            "mine": None,
-        }
-    )
+    assert week == {
+        "id": "week:2026-W47",
+        "starts": "2026-11-22T11:59:59.999Z",
+        "ends": "2026-11-23T12:00:00.000Z",
+        "zone": "Europe/Paris",
+        "title": None,
+        "total": 3,
+        "current": True,
+        "mine": None,
+    }
     assert earlier["mine"] == {"rank": 2, "tied": True, "score": "7", "display": "7"}
 
     history = History(BOARD, JANE, (PastScore(NOON_MS, "12.50", "12.50", Origin.SUBMITTED),))

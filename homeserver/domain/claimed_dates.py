@@ -1,8 +1,9 @@
 """When players say that they reached a score: their own words, shown as theirs, and used for nothing.
 
 A claimed date is a date or a date with a time, by ISO 8601: `2008-10-30`, `2008-10-30T18:30:02Z` (the guide's form),
-`2008-10-30T15:30-03:00`. What lies in the future is refused. Whatever says no zone is taken for the first place on earth
-where that time comes, so that nobody's today is refused; and since no two clocks are the same, a few minutes are allowed.
+`2008-10-30T15:30-03:00`. What lies in the future is refused. Whatever says no zone is taken for the first place on
+earth where that time comes, so that nobody's today is refused; and since no two clocks are the same, a few minutes are
+allowed.
 """
 
 from __future__ import annotations

@@ -28,8 +28,8 @@ from homeserver.model import (
     Position,
     Ties,
 )
-from homeserver.storage import leaderboards as store
 from homeserver.storage import appdata, people, standings
+from homeserver.storage import leaderboards as store
 from homeserver.storage.database import Reader
 from homeserver.storage.leaderboards import ListName
 from homeserver.storage.standings import Run, Standing

@@ -62,8 +62,9 @@ async def observe_many(
         only_words: Keys that no board ranks by. Their values are kept, but their changes are no events.
 
     Returns:
-        What changed but for such words, ordered by player and key. What is unchanged is not written, its time neither: a value that went
-        away and came back may be set back by a read that was under way all the time; the next sync repairs that.
+        What changed but for such words, ordered by player and key. What is unchanged is not written, its time neither:
+        a value that went away and came back may be set back by a read that was under way all the time; the next sync
+        repairs that.
     """
     wanted = {
         (player, key): None if value is None else storable(value)

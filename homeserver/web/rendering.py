@@ -48,6 +48,7 @@ def setup_templates(app: web.Application) -> None:
         "place": place,
         "claimed": claimed,
         "span": SPAN_WORDS.__getitem__,
+        "current": current_period,
         "period": period_name,
         "beats": beats,
         "initials": initials,
@@ -87,6 +88,11 @@ def claimed(text: str, zone: str) -> str:
         return moment(int(when.timestamp()) * 1000, zone)
     has_time = len(text) > len("2008-10-30")
     return f"{when.day} {when:%b %Y}" + (f", {when:%H:%M}" if has_time else "")
+
+
+def current_period(period: Period) -> str:
+    """`Week`, `Today`, or the name of a season: what the period is called while it lasts."""
+    return period.title or SPAN_WORDS[period.span]
 
 
 def period_name(period: Period) -> str:
