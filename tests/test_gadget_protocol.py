@@ -255,9 +255,8 @@ def test_boards_and_who_asks() -> None:
     assert "field" not in board  # where in the AppData it lies is no business of the page
     assert (board["counts"], board["seasons"], board["dated"]) == ("reached", [], False)
     cup = Season("cup", "Cup", NOON_MS, NOON_MS + 1)
-    (board,) = orjson.loads(gadget.dump_boards([dataclasses.replace(BOARD, seasons=(cup,), date_field="date")]))[
-        "boards"
-    ]
+    with_cup = dataclasses.replace(BOARD, seasons=(cup,), date_field="date")
+    (board,) = orjson.loads(gadget.dump_boards([with_cup]))["boards"]
     assert (board["periods"], board["dated"]) == (["all", "season", "week"], True)
     assert board["seasons"] == [
         {
