@@ -106,6 +106,8 @@ class Change:
     new: str | None
     at_ms: int
     origin: Origin
+    event: int | None = None
+    """The number under which it was kept; None where nobody asked for it."""
 
 
 # --- boards ---------------------------------------------------------------------------------------------------------
@@ -151,6 +153,22 @@ class Span(StrEnum):
     MONTH = "month"
     WEEK = "week"
     DAY = "day"
+
+
+class Doubt(StrEnum):
+    """Why a claimed score does not count until an operator has looked at it."""
+
+    STEP = "step"
+    """Better than the last one by more than the board's largest step."""
+    RATE = "rate"
+    """Better by more than the board allows in the time."""
+
+
+class Decision(StrEnum):
+    """What an operator said of a claimed score that waited."""
+
+    APPROVED = "approved"
+    REJECTED = "rejected"
 
 
 class Format(StrEnum):
@@ -298,6 +316,16 @@ class NextPlace:
 
 
 @dataclass(frozen=True, slots=True)
+class Pending:
+    """A score that its player claimed and that waits to be looked at. Nobody else sees it."""
+
+    score: str
+    display: str
+    since_ms: int
+    reason: Doubt
+
+
+@dataclass(frozen=True, slots=True)
 class DetailedPlace(Place):
     """A place among the others. Both are None without an entry.
 
@@ -325,6 +353,8 @@ class Placed:
     board: Board
     value: str
     changes: tuple[PlaceChange, ...]
+    pending: Pending | None = None
+    """The score that waits to be looked at, if one does: the one just submitted, which then has changed nothing."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ from homeserver.domain.replay import Event, Made, Replay, Tally
 from homeserver.errors import Conflict
 from homeserver.model import Board, NowMs, Ties
 from homeserver.services.turns import to_the_end
-from homeserver.storage import blocks, leases, rebuild
+from homeserver.storage import accounts, blocks, leases, rebuild
 from homeserver.storage import leaderboards as store
 from homeserver.storage.blocks import SIZES, Sizes
 from homeserver.storage.database import Database, Reader, Transaction
@@ -138,7 +138,8 @@ class Rebuilds:
     async def _load(self, build: _Build, progress: Progress) -> None:
         """Fold all events up to `until`. What is folded is written while the next are read."""
         board = build.building.board
-        replay = Replay(board, self._now_ms())
+        decisions = await self._database.read(lambda reader: accounts.decisions_on(reader, board))
+        replay = Replay(board, self._now_ms(), decisions)
         players = await self._database.read(rebuild.last_player)
         writing: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         writing.set_result(None)
