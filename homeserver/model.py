@@ -291,6 +291,18 @@ class EntryPage:
     """How many of the reader and their friends have an entry; None where it is not friends that are shown."""
 
 
+class State(StrEnum):
+    """Whether others see what a player has on a board."""
+
+    VISIBLE = "visible"
+    PENDING = "pending"
+    """A claim waits for an operator's word."""
+    HIDDEN = "hidden"
+    """The player is hidden until they are restored."""
+    REMOVED = "removed"
+    """The score was removed; one that is reached later counts."""
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where one player stands on one board in one period. Without an entry, `rank`, `score` and `display` are None."""
@@ -302,6 +314,8 @@ class Place:
     total: int
     score: str | None
     display: str | None
+    state: State = field(default=State.VISIBLE, kw_only=True)
+    """What stands between this place and everybody's view of it: then it is the one that the player would have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -335,6 +349,8 @@ class DetailedPlace(Place):
 
     better_than: Fraction | None = None
     next: NextPlace | None = None
+    pending: Pending | None = None
+    """What the player claimed in this period and waits to be looked at. Only they see it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -424,6 +440,8 @@ class PastScore:
     score: str
     display: str
     origin: Origin
+    state: State = State.VISIBLE
+    """Where it is not visible, only its player learns of it."""
 
 
 @dataclass(frozen=True, slots=True)

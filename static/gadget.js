@@ -118,11 +118,14 @@
   function ownLine() {
     const shown = state.page && state.page.period.id;
     const own = state.board && state.places.find((one) => one.board === state.board.id && one.period.id === shown);
-    if (!own || own.rank === null) return null;
+    if (!own || (own.rank === null && !own.pending)) return null;
+    const waits = own.pending ? [`${own.pending.display} waits to be looked at`] : [];
+    if (own.rank === null) return make("p", { class: "own" }, make("b", {}, "You: "), waits[0]);
     const parts = [`place ${place(own.rank, own.tied)} of ${own.total.toLocaleString("en")}`];
     if (own.better_than !== null) parts.push(`better than ${own.better_than === 1 ? "all others" : `${percent(own.better_than)}% of the others`}`);
     if (own.next) parts.push(`${own.next.missing_display} ${state.board.order === "more" ? "more" : "less"} for place ${place(own.next.rank)}`);
-    return make("p", { class: "own" }, make("b", {}, "You: "), parts.join(" \u00b7 "));
+    if (own.state === "hidden" || own.state === "removed") parts.push("seen by you alone");
+    return make("p", { class: "own" }, make("b", {}, "You: "), [...parts, ...waits].join(" \u00b7 "));
   }
 
   const spanOf = (period) => period.id.split(":")[0];
@@ -331,6 +334,7 @@
       const best = change.is_best && change.period.id === "all" ? ", your best so far" : "";
       return `${span}: place ${place(change.rank, change.tied)}${gained}${best}`;
     });
+    if (placed.pending) return `Saved: ${placed.value}. It counts once it has been looked at.`;
     return [`Saved: ${placed.value}.`, ...lines.map((line) => `${line}.`)].join(" ");
   }
 

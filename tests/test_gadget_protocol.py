@@ -319,13 +319,19 @@ def test_the_answers_of_the_other_views() -> None:
         "current": True,
         "mine": None,
     }
-    assert earlier["mine"] == {"rank": 2, "tied": True, "score": "7", "display": "7"}
+    assert earlier["mine"] == {"rank": 2, "tied": True, "score": "7", "display": "7", "state": "visible"}
 
     history = History(BOARD, JANE, (PastScore(NOON_MS, "12.50", "12.50", Origin.SUBMITTED),))
     answer = orjson.loads(gadget.dump_history(history))
     assert (answer["board"], answer["player"]["id"]) == ("letters", "p_jane")
     assert answer["scores"] == [
-        {"at": "2026-11-22T12:00:00.000Z", "score": "12.50", "display": "12.50", "origin": "submitted"}
+        {
+            "at": "2026-11-22T12:00:00.000Z",
+            "score": "12.50",
+            "display": "12.50",
+            "origin": "submitted",
+            "state": "visible",
+        }
     ]
 
 

@@ -27,6 +27,7 @@ from homeserver.model import (
     NextPlace,
     OpenedGadget,
     OwnClass,
+    Pending,
     Period,
     Place,
     PlaceChange,
@@ -348,7 +349,13 @@ def dump_history(history: History) -> bytes:
             "board": history.board.id,
             "player": _player(history.player),
             "scores": [
-                {"at": iso(past.at_ms), "score": past.score, "display": past.display, "origin": past.origin}
+                {
+                    "at": iso(past.at_ms),
+                    "score": past.score,
+                    "display": past.display,
+                    "origin": past.origin,
+                    "state": past.state,
+                }
                 for past in history.scores
             ],
         }
@@ -356,12 +363,14 @@ def dump_history(history: History) -> bytes:
 
 
 def dump_placed(placed: Placed) -> bytes:
-    """What a submitted score did: for each period the place now, the one before, and how many players that passed."""
+    """What a submitted score did: for each period the place now, the one before, and how many places that gained; or
+    that it waits to be looked at."""
     return orjson.dumps(
         {
             "board": placed.board.id,
             "value": placed.value,
             "changes": [_change(change) for change in placed.changes],
+            "pending": _pending(placed.pending),
         }
     )
 
@@ -436,12 +445,33 @@ def _place(place: Place) -> dict[str, Any]:
 
 
 def _own_place(place: Place) -> dict[str, Any]:
-    return {"rank": place.rank, "tied": place.tied, "score": place.score, "display": place.display}
+    return {
+        "rank": place.rank,
+        "tied": place.tied,
+        "score": place.score,
+        "display": place.display,
+        "state": place.state,
+    }
+
+
+def _pending(pending: Pending | None) -> dict[str, Any] | None:
+    if pending is None:
+        return None
+    return {
+        "score": pending.score,
+        "display": pending.display,
+        "since": iso(pending.since_ms),
+        "reason": pending.reason,
+    }
 
 
 def _detailed_place(place: DetailedPlace) -> dict[str, Any]:
     following = None if place.next is None else _next_place(place.next)
-    return _place(place) | {"better_than": _share(place.better_than), "next": following}
+    return _place(place) | {
+        "better_than": _share(place.better_than),
+        "next": following,
+        "pending": _pending(place.pending),
+    }
 
 
 def _next_place(place: NextPlace) -> dict[str, Any]:

@@ -24,9 +24,11 @@ from homeserver.model import (
     Position,
     ScoreClass,
     Span,
+    State,
 )
-from homeserver.services import board_lists
+from homeserver.services import board_lists, own_view
 from homeserver.services.board_lists import List
+from homeserver.services.own_view import OwnView
 from homeserver.storage import board_views as store
 from homeserver.storage import people, standings
 from homeserver.storage.database import Database, Reader
@@ -94,7 +96,8 @@ class BoardViews:
             earlier = await store.earlier_lists(db, in_force, spans, now_ms, limit)
             found = [(each, True) for each in current]
             found += [(List(in_force, _period(of, *each[1:]), each.list, now_ms), False) for each in earlier]
-            listed = [await _listed(db, list_, is_current, reader) for list_, is_current in found[:limit]]
+            view = None if reader is None else await own_view.of(db, in_force, reader)
+            listed = [await _listed(db, list_, is_current, reader, view) for list_, is_current in found[:limit]]
             return ListedPeriods(of, tuple(listed), now_ms)
 
         return await self._database.read(work)
@@ -117,10 +120,13 @@ class BoardViews:
 
         return await self._database.read(work)
 
-    async def history(self, player: int, board_id: str, *, limit: int = DEFAULT_LIMIT) -> History:
+    async def history(
+        self, player: int, board_id: str, *, reader: int | None = None, limit: int = DEFAULT_LIMIT
+    ) -> History:
         """The last scores that the player had on a board, newest first: changes of the AppData value that could rank.
 
-        What could not (junk) is left out. The last changes that we learned of are looked at, ten for each score asked
+        What could not (junk) is left out, and what does not count (it waits to be looked at, or was refused) for all
+        readers but the player. The last changes that we learned of are looked at, ten for each score asked
         for, so much junk hides what was before it, and an old score that came by an import is among those of its time.
 
         Raises:
@@ -129,12 +135,18 @@ class BoardViews:
         _check_limit(limit)
 
         async def work(db: Reader) -> History:
-            of = (await board_lists.board(db, board_id)).board
+            in_force = await board_lists.board(db, board_id)
+            of = in_force.board
             card = await people.card(db, player)
             values = await store.past_values(db, player, of.field, limit * _VALUES_PER_SCORE)
             # An import brings times of its own. The order in which changes came decides between equal times.
             values.sort(key=lambda value: value.at_ms, reverse=True)
-            read = (_past_score(of, value) for value in values)
+            unseen = await own_view.unseen(db, in_force, player)
+            read = (
+                _past_score(of, value, unseen.get(value.event, State.VISIBLE))
+                for value in values
+                if player == reader or value.event not in unseen
+            )
             return History(of, card, tuple(islice((score for score in read if score is not None), limit)))
 
         return await self._database.read(work)
@@ -199,18 +211,19 @@ def _period(of: Board, id_: str, starts_ms: int, ends_ms: int) -> Period:
     return Period(id_, Span(span), starts_ms, ends_ms, of.zone, titles.get(name, ""))
 
 
-async def _listed(db: Reader, list_: List, is_current: bool, reader: int | None) -> ListedPeriod:
-    standing = None if reader is None else await board_lists.standing_in(db, list_, reader)
-    place = await board_lists.place(db, list_, standing)
-    return ListedPeriod(list_.period, place.total, is_current, None if standing is None else place)
+async def _listed(db: Reader, list_: List, is_current: bool, reader: int | None, view: OwnView | None) -> ListedPeriod:
+    if reader is None:
+        return ListedPeriod(list_.period, await standings.total(db, list_.number), is_current, None)
+    mine = await own_view.place(db, list_, reader, view)
+    return ListedPeriod(list_.period, mine.total, is_current, None if mine.rank is None else mine)
 
 
-def _past_score(of: Board, past: store.PastValue) -> PastScore | None:
+def _past_score(of: Board, past: store.PastValue, state: State) -> PastScore | None:
     try:
         score = scores.read(of, past.value)
     except BadInput:
         return None
-    return PastScore(past.at_ms, scores.exact(score, of.decimals), scores.display(score, of), past.origin)
+    return PastScore(past.at_ms, scores.exact(score, of.decimals), scores.display(score, of), past.origin, state)
 
 
 def _check_limit(limit: int) -> None:

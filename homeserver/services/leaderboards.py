@@ -20,7 +20,7 @@ from homeserver.domain.cursors import Cursor, Cursors, Direction, Scope
 from homeserver.domain.scores import INT64_MIN
 from homeserver.errors import BadInput
 from homeserver.model import AppData, Board, DetailedPlace, EntryPage, NowMs, Origin, Placed, Position
-from homeserver.services import board_lists
+from homeserver.services import board_lists, own_view
 from homeserver.services.board_lists import List, Shown
 from homeserver.storage import appdata, people, standings
 from homeserver.storage import leaderboards as store
@@ -239,27 +239,30 @@ class Leaderboards:
 
         return await self._database.read(work)
 
-    async def place(self, board_id: str, *, period: str = "all", player: int) -> DetailedPlace:
-        """Where the player stands on one board in one period."""
+    async def place(
+        self, board_id: str, *, period: str = "all", player: int, reader: int | None = None
+    ) -> DetailedPlace:
+        """Where the player stands on one board in one period. If it is they who look, with what only they may know."""
 
         async def work(db: Reader) -> DetailedPlace:
             shown = await self._list(db, board_id, period)
-            return await board_lists.detailed_place(db, shown, await board_lists.standing_in(db, shown, player))
+            view = await own_view.of(db, shown.in_force, player) if player == reader else None
+            return await own_view.place(db, shown, player, view)
 
         return await self._database.look(work)
 
-    async def places(self, player: int) -> tuple[DetailedPlace, ...]:
-        """Where the player stands on every board in every current period, in the order of boards and spans."""
+    async def places(self, player: int, *, reader: int | None = None) -> tuple[DetailedPlace, ...]:
+        """Where the player stands on every board in every current period, in the order of boards and spans; as `place`
+        says it."""
         now_ms = self._now_ms()
 
         async def work(db: Reader) -> tuple[DetailedPlace, ...]:
-            return tuple(
-                [
-                    await board_lists.detailed_place(db, shown, await board_lists.standing_in(db, shown, player))
-                    for in_force in await store.boards_in_force(db)
-                    for shown in await board_lists.current(db, in_force, now_ms)
-                ]
-            )
+            found: list[DetailedPlace] = []
+            for in_force in await store.boards_in_force(db):
+                view = await own_view.of(db, in_force, player) if player == reader else None
+                lists = await board_lists.current(db, in_force, now_ms)
+                found += [await own_view.place(db, shown, player, view) for shown in lists]
+            return tuple(found)
 
         return await self._database.look(work)
 

@@ -79,10 +79,11 @@ async def board_periods(request: web.Request) -> web.Response:
 
 async def player_history(request: web.Request) -> web.Response:
     """`GET /gadget/v1/players/{player}/history`: the scores that a player had on a board, newest first."""
-    await gadget_session(request)
+    session = await gadget_session(request)
     asked = gadget.parse_history_query(request.query.items())
     player = await request.app[PLAYERS].find(request.match_info["player"])
-    history = await request.app[BOARD_VIEWS].history(player, asked.board, limit=asked.limit)
+    views = request.app[BOARD_VIEWS]
+    history = await views.history(player, asked.board, reader=session.viewer, limit=asked.limit)
     return json_answer(gadget.dump_history(history))
 
 
@@ -92,7 +93,8 @@ async def me(request: web.Request) -> web.Response:
     if session.viewer is None:
         return json_answer(gadget.dump_me(None, ()))
     card = await request.app[PLAYERS].card(session.viewer)
-    return json_answer(gadget.dump_me(card, await request.app[LEADERBOARDS].places(session.viewer)))
+    places = await request.app[LEADERBOARDS].places(session.viewer, reader=session.viewer)
+    return json_answer(gadget.dump_me(card, places))
 
 
 async def submit_score(request: web.Request) -> web.Response:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from homeserver import __version__
-from homeserver.model import Origin, Span
+from homeserver.model import Doubt, Origin, Span, State
 from homeserver.protocol.gadget import DEFAULT_LIMIT, MAX_LIMIT
 
 Schema = dict[str, Any]
@@ -75,6 +75,12 @@ _SHARE: Final[Schema] = {
     "description": "The share of all others with a strictly worse score; null where there are no others",
 }
 
+_STATE: Final[Schema] = {
+    "enum": [state.value for state in State],
+    "description": "Whether others see it: pending if something waits beside it; hidden or removed if only the viewer "
+    "sees this, with the place that it would have",
+}
+
 _PLACE_MEMBERS: Final[dict[str, Schema]] = {
     "board": _TEXT,
     "period": _ref("Period"),
@@ -83,6 +89,7 @@ _PLACE_MEMBERS: Final[dict[str, Schema]] = {
     "total": _COUNT,
     "score": _nullable(_DECIMAL),
     "display": _nullable(_TEXT),
+    "state": _STATE,
 }
 
 _PERIOD_MEMBERS: Final[dict[str, Schema]] = {
@@ -174,7 +181,28 @@ _SCHEMAS: Final[dict[str, Schema]] = {
             "missing_display": _TEXT,
         }
     ),
-    "Place": _object({**_PLACE_MEMBERS, "better_than": _nullable(_SHARE), "next": _nullable(_ref("NextPlace"))}),
+    "Place": _object(
+        {
+            **_PLACE_MEMBERS,
+            "better_than": _nullable(_SHARE),
+            "next": _nullable(_ref("NextPlace")),
+            "pending": {
+                **_nullable(_ref("Pending")),
+                "description": "What the viewer claimed in this period and waits to be looked at",
+            },
+        }
+    ),
+    "Pending": _object(
+        {
+            "score": _DECIMAL,
+            "display": _TEXT,
+            "since": _TIME,
+            "reason": {
+                "enum": [doubt.value for doubt in Doubt],
+                "description": "Better by more than the board takes at once (step), or in the time (rate)",
+            },
+        }
+    ),
     "ScoreClass": _object({"least": _DECIMAL, "greatest": _DECIMAL, "display": _TEXT, "count": _COUNT}),
     "OwnClass": _object(
         {
@@ -194,7 +222,7 @@ _SCHEMAS: Final[dict[str, Schema]] = {
             "as_of": _TIME,
         }
     ),
-    "OwnPlace": _object({"rank": _PLACE, "tied": _FLAG, "score": _DECIMAL, "display": _TEXT}),
+    "OwnPlace": _object({"rank": _PLACE, "tied": _FLAG, "score": _DECIMAL, "display": _TEXT, "state": _STATE}),
     "ListedPeriod": _object(
         {
             **_PERIOD_MEMBERS,
@@ -208,7 +236,16 @@ _SCHEMAS: Final[dict[str, Schema]] = {
     ),
     "Periods": _object({"board": _TEXT, "periods": _list(_ref("ListedPeriod")), "as_of": _TIME}),
     "PastScore": _object(
-        {"at": _TIME, "score": _DECIMAL, "display": _TEXT, "origin": {"enum": [origin.value for origin in Origin]}}
+        {
+            "at": _TIME,
+            "score": _DECIMAL,
+            "display": _TEXT,
+            "origin": {"enum": [origin.value for origin in Origin]},
+            "state": {
+                "enum": [state.value for state in State],
+                "description": "Other than visible for its player alone: pending waits, removed does not count",
+            },
+        }
     ),
     "History": _object({"board": _TEXT, "player": _ref("Player"), "scores": _list(_ref("PastScore"))}),
     "Me": _object({"me": _nullable(_ref("Player")), "places": _list(_ref("Place"))}),
@@ -238,7 +275,17 @@ _SCHEMAS: Final[dict[str, Schema]] = {
             "is_best": _FLAG,
         }
     ),
-    "Placed": _object({"board": _TEXT, "value": _DECIMAL, "changes": _list(_ref("Change"))}),
+    "Placed": _object(
+        {
+            "board": _TEXT,
+            "value": _DECIMAL,
+            "changes": _list(_ref("Change")),
+            "pending": {
+                **_nullable(_ref("Pending")),
+                "description": "The score, where it waits to be looked at; then it has changed no place",
+            },
+        }
+    ),
     "SyncState": _object({"synced_at": _nullable(_TIME), "queued": _FLAG}),
     "PageLink": _object({"url": {"type": "string", "format": "uri"}}),
 }

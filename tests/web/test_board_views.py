@@ -24,6 +24,7 @@ SUMMER: Final = Season("summer", "Summer Cup", NOON_MS + 5 * DAY_MS, NOON_MS + 9
 LETTERS: Final = Board("letters", "Letters", "letters", date_field="last_letter_date", seasons=(SPRING, SUMMER))
 GAINED: Final = Board("gained", "Letters gained", "letters", counts=Counts.GAINED, ties=Ties.DENSE)
 FASTEST: Final = Board("fastest", "Fastest", "best_time", decimals=1)
+CAREFUL: Final = Board("careful", "Careful", "words", largest_step=10)
 
 
 @pytest.fixture
@@ -32,7 +33,7 @@ async def stack(folder: Path, borrowed_place: Place, database_kind: str, clock: 
     if database_kind == "postgresql":
         await sweep(borrowed_place.url, borrowed_place.schema)
     database = {"url": SecretStr(borrowed_place.url), "schema_name": borrowed_place.schema}
-    boards = (LETTERS, GAINED, FASTEST)
+    boards = (LETTERS, GAINED, FASTEST, CAREFUL)
     async with running_stack(folder, now_ms=clock.now_ms, boards=boards, database=database) as running:
         yield running
 
@@ -126,7 +127,7 @@ async def test_who_played_last_week_only_is_in_its_final_list_alone(stack: Stack
         ("week:2026-W48", 1, True, None),
         ("week:2026-W47", 2, False, 2),
     ]
-    assert weeks[1]["mine"] == {"rank": 2, "tied": False, "score": "50", "display": "50"}
+    assert weeks[1]["mine"] == {"rank": 2, "tied": False, "score": "50", "display": "50", "state": "visible"}
     nobody = await read(await stack.open_gadget(None), "boards/letters/periods?span=week")
     assert [each["mine"] for each in nobody["periods"]] == [None, None]
 
@@ -282,3 +283,73 @@ async def test_a_wrong_date_writes_nothing(stack: Stack, date: object) -> None:
     undated = await gadget.call("POST", "scores", {"board": "fastest", "value": "5.0", "date": "2008-10-30"})
     assert (undated.status, undated.json["field"]) == (400, "date")
     assert stack.sandbox.container.appdata_of(ELIZABETH) == held
+
+
+# --- gains ------------------------------------------------------------------------------------------------------------
+
+
+async def test_gains_are_shown_as_what_they_are(stack: Stack) -> None:
+    """T55 of the reference: the base is taken lazily, and whoever wrote nothing is not there."""
+    gadget = await stack.open_gadget()
+    board = (await read(gadget, "boards"))["boards"][1]
+    assert (board["id"], board["counts"], board["ties"]) == ("gained", "gained", "dense")
+    await write(gadget, "10", "gained")
+    placed = await write(gadget, "9", "gained")
+    by_period = {each["period"]["id"]: each for each in placed["changes"]}
+    assert (by_period["all"]["score"], by_period["day:2026-11-22"]["score"]) == ("10", "7")
+    today = await read(gadget, "boards/gained/entries?period=day")
+    assert [(entry["score"], entry["me"]) for entry in today["entries"]] == [("7", True)]
+    tree = page(await (await stack.player()).get("/boards/gained?period=day"))
+    assert "by how much the score has grown since 22 Nov 2026, 00:00 UTC" in texts(tree, "//p[@class='lede']")[0]
+
+
+# --- what waits to be looked at ---------------------------------------------------------------------------------------
+
+
+async def scores_of(reader: Gadget, player: str) -> list[tuple[str, str]]:
+    history = await read(reader, f"players/{player}/history?board=careful")
+    return [(past["score"], past["state"]) for past in history["scores"]]
+
+
+async def test_a_doubtful_score_waits_and_only_its_player_sees_it(stack: Stack, clock: Clock) -> None:
+    elizabeth, jane = await stack.open_gadget(), await stack.open_gadget(JANE)
+    browser, other = await stack.player(), await stack.player(JANE)
+    assert (await write(elizabeth, "5", "careful"))["pending"] is None
+    clock.advance(days=1)
+    elizabeth, jane = await stack.open_gadget(), await stack.open_gadget(JANE)
+    placed = await write(elizabeth, "500", "careful")
+    waits = {"score": "500", "display": "500", "since": iso(clock.now_ms()), "reason": "step"}
+    assert placed["pending"] == waits
+    assert [(each["period"]["id"], each["score"], each["is_best"]) for each in placed["changes"]][:1] == [
+        ("all", "5", False)
+    ]
+    assert stack.sandbox.container.appdata_of(ELIZABETH)["words"] == "500"
+
+    me = await read(elizabeth, "me")
+    places = {each["period"]["id"]: each for each in me["places"] if each["board"] == "careful"}
+    assert {id_: (each["score"], each["state"], each["pending"]) for id_, each in places.items()} == {
+        "all": ("5", "pending", waits),
+        "month:2026-11": ("5", "pending", waits),
+        "week:2026-W48": (None, "pending", waits),
+        "day:2026-11-23": (None, "pending", waits),
+    }
+    days = (await read(elizabeth, "boards/careful/periods?span=day"))["periods"]
+    assert days[1]["mine"] == {"rank": 1, "tied": False, "score": "5", "display": "5", "state": "visible"}
+    assert {each["state"] for each in (await read(jane, "me"))["places"]} == {"visible"}
+    seen = await read(jane, "boards/careful/entries")
+    assert [(entry["score"], entry["me"]) for entry in seen["entries"]] == [("5", False)]
+
+    player = me["me"]["id"]
+    assert await scores_of(elizabeth, player) == [("500", "pending"), ("5", "visible")]
+    assert await scores_of(jane, player) == [("5", "visible")]
+    for address in ("/boards/careful", f"/players/{player}"):
+        (mine,) = texts(page(await browser.get(address)), "//main")
+        (others,) = texts(page(await other.get(address)), "//main")
+        assert "500 waits to be looked at" in mine
+        assert "500" not in others
+
+    placed = await write(elizabeth, "8", "careful")  # given up for one that nobody doubts
+    assert (placed["pending"], placed["changes"][0]["score"], placed["changes"][0]["is_best"]) == (None, "8", True)
+    assert await scores_of(elizabeth, player) == [("8", "visible"), ("500", "removed"), ("5", "visible")]
+    assert await scores_of(jane, player) == [("8", "visible"), ("5", "visible")]
+    assert {each["state"] for each in (await read(elizabeth, "me"))["places"]} == {"visible"}
