@@ -72,14 +72,17 @@ class Made(NamedTuple):
 class Replay:
     """Folds the events of one field, given player by player and in their order."""
 
-    def __init__(self, board: Board, now_ms: int, decisions: Mapping[int, Decision] | None = None) -> None:
+    def __init__(
+        self, board: Board, now_ms: int, decisions: Mapping[int, Decision] | None = None, *, any_time: bool = False
+    ) -> None:
         """
         Args:
             now_ms: No change counts as later than this, and no list is made of a period that is not kept by then.
             decisions: What operators said of claims that waited, by the number of the event.
+            any_time: Each change counts at the time that it has, also if it is later than `now_ms`.
         """
         self._board = board
-        self._now_ms = now_ms
+        self._latest_ms = INT64_MAX if any_time else now_ms
         self._decisions = decisions or {}
         self._account = Account()
         self._remembers = rules.remembers(board)
@@ -111,7 +114,7 @@ class Replay:
                 self.finish()
                 self._player = player
             claim = ranking.claim(board, value)
-            at_ms = min(at_ms, self._now_ms)  # noqa: PLW2901
+            at_ms = min(at_ms, self._latest_ms)  # noqa: PLW2901
             calendar = self._calendars[origin]
             for id_ in calendar.at(at_ms):
                 before = entries.get(id_)
@@ -129,7 +132,7 @@ class Replay:
                 self.finish()
                 self._player = player
             origin = Origin(word)
-            at_ms = min(at_ms, self._now_ms)  # noqa: PLW2901
+            at_ms = min(at_ms, self._latest_ms)  # noqa: PLW2901
             claimed = Claimed(event, ranking.claim(board, value), at_ms, origin, self._decisions.get(event))
             for id_, claim in rules.apply(board, self._account, claimed, self._calendars[word].at(at_ms)):
                 after = ranking.settle(keep, entries.get(id_), claim, player, at_ms, imported=origin.is_import)

@@ -139,7 +139,9 @@ class Rebuilds:
         """Fold all events up to `until`. What is folded is written while the next are read."""
         board = build.building.board
         decisions = await self._database.read(lambda reader: accounts.decisions_on(reader, board))
-        replay = Replay(board, self._now_ms(), decisions)
+        # An event counts at the time that it has, by whose clock it was accepted. Ours may be behind, or was set back
+        # since: what was reached "later than now" has been reached then all the same, and is ranked so already.
+        replay = Replay(board, self._now_ms(), decisions, any_time=True)
         players = await self._database.read(rebuild.last_player)
         writing: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         writing.set_result(None)
@@ -261,7 +263,8 @@ class Rebuilds:
 
     async def _record(self, tx: Transaction, build: _Build, found: Sequence[Event]) -> None:
         changes = rebuild.changes(build.building.board.field, found)
-        await store.record(tx, [build.building], changes, self._now_ms(), self._sizes)
+        now_ms = max([self._now_ms(), *(change.at_ms for change in changes)])  # at the times that they have
+        await store.record(tx, [build.building], changes, now_ms, self._sizes)
 
     async def _entries(self, reader: Reader, in_force: BoardInForce) -> int:
         """Entries of all the board's lists, as their blocks have it, which agree with each other."""

@@ -11,7 +11,7 @@ Boards that remember nothing have no rows here, and no statement of this module 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 from homeserver.domain import rules
 from homeserver.domain.boards import BoardInForce
@@ -147,21 +147,22 @@ async def _unflag(tx: Transaction, rows: Sequence[tuple[int, int]]) -> None:
         await tx.execute_many("DELETE FROM flags WHERE list = $1 AND event = $2", rows)
 
 
-async def event_of(reader: Reader, change: Change) -> int:
-    """The number of the event that this change is, which was appended in the same transaction."""
-    if change.event is not None:
-        return change.event
-    number = await reader.fetch_value(
-        "SELECT event FROM events WHERE player = $1 AND key = $2 AND new = $3 AND at_ms = $4 "
-        "ORDER BY event DESC LIMIT 1",
-        change.player,
-        change.key,
-        change.new,
-        change.at_ms,
+async def events_of(reader: Reader, changes: Sequence[Change]) -> list[int]:
+    """The numbers of the last events that are like these changes, which are all alike, in the same order."""
+    like = changes[0]
+    rows = await reader.fetch(
+        "SELECT event FROM events WHERE player = $1 AND key = $2 AND new = $3 AND at_ms = $4 AND origin = $5 "
+        "ORDER BY event DESC LIMIT $6",
+        like.player,
+        like.key,
+        like.new,
+        like.at_ms,
+        like.origin.value,
+        len(changes),
     )
-    if number is None:
-        raise RuntimeError(f"the change of {change.key} of player {change.player} at {change.at_ms} is no event")
-    return cast("int", number)
+    if len(rows) != len(changes):
+        raise RuntimeError(f"changes of {like.key} of player {like.player} at {like.at_ms} are no events")
+    return [row[0] for row in reversed(rows)]
 
 
 # --- what waits -------------------------------------------------------------------------------------------------------

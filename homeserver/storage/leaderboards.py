@@ -16,7 +16,7 @@ from homeserver.domain import boards as definitions
 from homeserver.domain import periods, ranking, rules
 from homeserver.domain.boards import BoardInForce
 from homeserver.domain.ranking import NoScore
-from homeserver.domain.rules import Claimed, Effect
+from homeserver.domain.rules import Account, Claimed, Effect
 from homeserver.model import Board, Change, Decision, Period, Position, Ties
 from homeserver.storage import accounts, blocks, boundaries
 from homeserver.storage.accounts import Accounts, Holder, Kept
@@ -299,10 +299,19 @@ class _Remembered:
     async def write(self, tx: Transaction, numbers: Mapping[ListName, int]) -> None:
         """Keep what has changed."""
         for account in self._after.values():
-            for event in [event for event in account.flags if event < 0]:
-                account.flags[await accounts.event_of(tx, self._unnumbered[event])] = account.flags.pop(event)
+            await self._number(tx, account)
         by_name = {(name.board, name.period): number for name, number in numbers.items()}
         await accounts.write(tx, by_name, self._before, self._after)
+
+    async def _number(self, tx: Transaction, account: Account) -> None:
+        """Find out the numbers of events that were flagged. Whoever claims the same twice at once has two events."""
+        alike: dict[Change, list[int]] = {}
+        for event in account.flags:
+            if event < 0:
+                alike.setdefault(self._unnumbered[event], []).append(event)
+        for change, unnumbered in alike.items():
+            for event, number in zip(unnumbered, await accounts.events_of(tx, [change] * len(unnumbered)), strict=True):
+                account.flags[number] = account.flags.pop(event)
 
 
 async def apply_changes(tx: Transaction, changes: Sequence[Change], now_ms: int, sizes: Sizes = SIZES) -> None:

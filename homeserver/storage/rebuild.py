@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import Final, cast
 
 from homeserver.domain import boards as definitions
+from homeserver.domain import periods
 from homeserver.domain.boards import BoardInForce
 from homeserver.domain.replay import KEY_SHIFT, PLAYER_SHIFT, PRIME, TIME_SHIFT, Event, Made, Tally
 from homeserver.domain.scores import INT64_MIN
@@ -339,6 +340,39 @@ def _definition(board: Board) -> str:
 
 
 # --- what is to be deleted --------------------------------------------------------------------------------------------
+
+
+async def outdated(reader: Reader, in_force: BoardInForce, now_ms: int) -> list[int]:
+    """Lists of periods that are older than the board keeps."""
+    found: list[int] = []
+    for span in in_force.board.spans:
+        oldest = periods.oldest_kept(in_force.board, span, now_ms)
+        if oldest is not None:
+            rows = await reader.fetch(
+                "SELECT list FROM lists WHERE board = $1 AND generation = $2 AND period LIKE $3 AND starts_ms < $4",
+                in_force.board.id,
+                in_force.generation,
+                f"{span.value}:%",
+                oldest.starts_ms,
+            )
+            found += (row[0] for row in rows)
+    return sorted(found)
+
+
+async def retire(tx: Transaction, board_id: str, now_ms: int) -> int:
+    """Have the lists deleted that are older than the board keeps; how many.
+
+    The board is held alone: nobody is in the middle of writing into one. Whoever comes later makes no such list, unless
+    by a clock that is behind; then the next clean-up finds it.
+    """
+    await tx.lock(blocks.lock_name(board_id))
+    in_force = await store.board_in_force(tx, board_id)
+    lists = [] if in_force is None else await outdated(tx, in_force, now_ms)
+    if not lists:
+        return 0
+    return await tx.execute(
+        "UPDATE lists SET generation = -list WHERE list IN (SELECT w.value FROM each_bigint($1) AS w)", lists
+    )
 
 
 async def abandoned(reader: Reader) -> list[int]:
