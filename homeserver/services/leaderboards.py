@@ -272,7 +272,7 @@ class Leaderboards:
             The new place in each current period of this board, with the rank that the player had there before.
 
         Raises:
-            NotFound: No such board, or no such player.
+            NotFound: No such board, or no such player; or they were erased meanwhile, and nothing counts.
             BadInput: `value` is no score of this board (field "value"). Nothing was written anywhere.
             TooMany: This player's AppData is written too often.
             RemoteError: The container did not take it, or did not say so. Nothing counts; a sync finds what it took.
@@ -287,6 +287,7 @@ class Leaderboards:
     async def _count_read(self, tx: Transaction, player: int, written: AppDataWrite) -> None:
         """Let count what was read on the way; see `submit`. A transaction records once, so this is one of its own."""
         in_force = await store.begin(tx)
+        await people.user_of(tx, player)  # erased while the container was asked: nothing may be kept
         read = await appdata.observe(
             tx,
             player,
@@ -300,6 +301,7 @@ class Leaderboards:
     async def _count(self, tx: Transaction, player: int, board: Board, text: str, written: AppDataWrite) -> Placed:
         """Let a score count that the container has taken; see `submit`."""
         in_force = await store.begin(tx, [board.field])
+        await people.user_of(tx, player)
         at_ms = written.written_at_ms
         mine = await board_lists.board(tx, board.id)
         before = [
