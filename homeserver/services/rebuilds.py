@@ -21,7 +21,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
@@ -302,9 +302,10 @@ class Rebuilds:
     async def _record(
         self, tx: Transaction, build: _Build, found: Sequence[Event], besides: Sequence[Move] = ()
     ) -> None:
-        changes = rebuild.changes(build.building.board.field, found)
-        building = replace(build.building, moderated=1)  # or any number: somebody may have been hidden just now
-        await store.record(tx, [building], changes, self._now_ms(), self._sizes, besides=besides)
+        board = build.building.board
+        verdicts = await moderation.verdicts(tx, board.id, {event[1] for event in found})
+        changes = rebuild.changes(board.field, counting(found, verdicts))
+        await store.record(tx, [build.building], changes, self._now_ms(), self._sizes, besides=besides)
 
     async def _entries(self, reader: Reader, in_force: BoardInForce) -> int:
         """Entries of all the board's lists, as their blocks have it, which agree with each other."""
