@@ -453,6 +453,47 @@ class History:
     scores: tuple[PastScore, ...]
 
 
+# --- moderation -----------------------------------------------------------------------------------------------------
+
+
+class Action(StrEnum):
+    """What an operator may do about a player."""
+
+    HIDE = "hide"
+    RESTORE = "restore"
+    REMOVE = "remove"
+    APPROVE = "approve"
+    REJECT = "reject"
+    ERASE = "erase"
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """What was done, when, by whom and why. `player` and `reason` are gone once the person was erased."""
+
+    action: Action
+    at_ms: int
+    actor: str
+    reason: str
+    board: str | None
+    player: int | None
+    detail: str = ""
+    """What else belongs to it, such as the score that was removed."""
+    id: int = 0
+    """Grows with time; 0 before it is kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moderated:
+    """What was decided about a player on one board, and stands."""
+
+    board: str
+    state: State
+    reason: str
+    actor: str
+    at_ms: int
+
+
 # --- uploads --------------------------------------------------------------------------------------------------------
 
 

@@ -26,11 +26,10 @@ from homeserver.model import (
     Span,
     State,
 )
-from homeserver.services import board_lists, own_view
+from homeserver.services import board_lists, own_places
 from homeserver.services.board_lists import List
-from homeserver.services.own_view import OwnView
 from homeserver.storage import board_views as store
-from homeserver.storage import people, standings
+from homeserver.storage import moderation, people, standings
 from homeserver.storage.database import Database, Reader
 
 MAX_LIMIT: Final = 100
@@ -96,8 +95,7 @@ class BoardViews:
             earlier = await store.earlier_lists(db, in_force, spans, now_ms, limit)
             found = [(each, True) for each in current]
             found += [(List(in_force, _period(of, *each[1:]), each.list, now_ms), False) for each in earlier]
-            view = None if reader is None else await own_view.of(db, in_force, reader)
-            listed = [await _listed(db, list_, is_current, reader, view) for list_, is_current in found[:limit]]
+            listed = [await _listed(db, list_, is_current, reader) for list_, is_current in found[:limit]]
             return ListedPeriods(of, tuple(listed), now_ms)
 
         return await self._database.read(work)
@@ -120,14 +118,13 @@ class BoardViews:
 
         return await self._database.read(work)
 
-    async def history(
-        self, player: int, board_id: str, *, reader: int | None = None, limit: int = DEFAULT_LIMIT
-    ) -> History:
+    async def history(self, player: int, board_id: str, *, own: bool = False, limit: int = DEFAULT_LIMIT) -> History:
         """The last scores that the player had on a board, newest first: changes of the AppData value that could rank.
 
-        What could not (junk) is left out, and what does not count (it waits to be looked at, or was refused) for all
-        readers but the player. The last changes that we learned of are looked at, ten for each score asked
+        What could not (junk) is left out. The last changes that we learned of are looked at, ten for each score asked
         for, so much junk hides what was before it, and an old score that came by an import is among those of its time.
+        Others do not see what was hidden or removed, nor what waits to be looked at; with `own` it is the player who
+        looks.
 
         Raises:
             NotFound: No such board, or no such player.
@@ -138,14 +135,18 @@ class BoardViews:
             in_force = await board_lists.board(db, board_id)
             of = in_force.board
             card = await people.card(db, player)
-            values = await store.past_values(db, player, of.field, limit * _VALUES_PER_SCORE)
+            shown = moderation.VISIBLE if own else await moderation.verdict(db, in_force, player)
+            if shown.hidden:
+                return History(of, card, ())
+            asked = limit * _VALUES_PER_SCORE
+            values = await store.past_values(db, player, of.field, asked, after=shown.until_event or 0)
             # An import brings times of its own. The order in which changes came decides between equal times.
             values.sort(key=lambda value: value.at_ms, reverse=True)
-            unseen = await own_view.unseen(db, in_force, player)
+            unseen = await own_places.unseen(db, in_force, player)
             read = (
                 _past_score(of, value, unseen.get(value.event, State.VISIBLE))
                 for value in values
-                if player == reader or value.event not in unseen
+                if own or value.event not in unseen
             )
             return History(of, card, tuple(islice((score for score in read if score is not None), limit)))
 
@@ -192,13 +193,14 @@ def _class(of: Board, bounds: Bounds, count: int) -> ScoreClass:
 
 
 async def _own_class(db: Reader, list_: List, bounds: tuple[Bounds, ...], total: int, player: int) -> OwnClass | None:
-    position = await standings.entry_of(db, list_.number, player)
-    if position is None:
+    own = await own_places.entry(db, list_, player)
+    if own.position is None or not bounds:
         return None
     of = list_.board
-    score = scores.score_of(position.key, of.order)
-    (index,) = (number for number, each in enumerate(bounds) if each.least <= score <= each.greatest)
-    better_than = await board_lists.better_than(db, list_, position, total)
+    score = scores.score_of(own.position.key, of.order)
+    # One that others do not see may lie outside of all classes: then it is in the nearest.
+    index = min(sum(each.greatest < score for each in bounds), len(bounds) - 1)
+    better_than = await board_lists.better_than(db, list_, own.position, total + own.unlisted, unlisted=own.unlisted)
     return OwnClass(index, scores.exact(score, of.decimals), scores.display(score, of), better_than)
 
 
@@ -211,11 +213,10 @@ def _period(of: Board, id_: str, starts_ms: int, ends_ms: int) -> Period:
     return Period(id_, Span(span), starts_ms, ends_ms, of.zone, titles.get(name, ""))
 
 
-async def _listed(db: Reader, list_: List, is_current: bool, reader: int | None, view: OwnView | None) -> ListedPeriod:
-    if reader is None:
-        return ListedPeriod(list_.period, await standings.total(db, list_.number), is_current, None)
-    mine = await own_view.place(db, list_, reader, view)
-    return ListedPeriod(list_.period, mine.total, is_current, None if mine.rank is None else mine)
+async def _listed(db: Reader, list_: List, is_current: bool, reader: int | None) -> ListedPeriod:
+    total = await standings.total(db, list_.number)
+    mine = None if reader is None else await own_places.place(db, list_, reader)
+    return ListedPeriod(list_.period, total, is_current, None if mine is None or mine.rank is None else mine)
 
 
 def _past_score(of: Board, past: store.PastValue, state: State) -> PastScore | None:

@@ -83,7 +83,7 @@ async def player_history(request: web.Request) -> web.Response:
     asked = gadget.parse_history_query(request.query.items())
     player = await request.app[PLAYERS].find(request.match_info["player"])
     views = request.app[BOARD_VIEWS]
-    history = await views.history(player, asked.board, reader=session.viewer, limit=asked.limit)
+    history = await views.history(player, asked.board, own=player == session.viewer, limit=asked.limit)
     return json_answer(gadget.dump_history(history))
 
 
@@ -93,7 +93,7 @@ async def me(request: web.Request) -> web.Response:
     if session.viewer is None:
         return json_answer(gadget.dump_me(None, ()))
     card = await request.app[PLAYERS].card(session.viewer)
-    places = await request.app[LEADERBOARDS].places(session.viewer, reader=session.viewer)
+    places = await request.app[LEADERBOARDS].places(session.viewer, own=True)
     return json_answer(gadget.dump_me(card, places))
 
 
