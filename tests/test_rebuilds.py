@@ -118,6 +118,15 @@ async def test_a_rebuild_of_what_is_right_changes_nothing_but_the_generation(
     assert shown[-1][0] == shown[-1][1] > 0
 
 
+async def test_a_clock_that_is_behind_changes_no_time_that_was_reached(
+    database: Database, rebuilds: Rebuilds, writers: Writers, clock: Clock
+) -> None:
+    """That of another machine, or one that was ahead and was set right: scores stay in the periods they count in."""
+    clock.advance(days=-3)
+    await rebuilt(rebuilds, database, BOARDS[1])
+    await check(database, BOARDS[1], least=-5)
+
+
 async def test_a_board_without_events_is_empty(database: Database, rebuilds: Rebuilds) -> None:
     done = await rebuilds.rebuild(BOARD, revision=None, progress=quiet)
     assert done == Rebuilt(0, 0, 0, 0)

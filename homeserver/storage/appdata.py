@@ -19,10 +19,14 @@ Values = Mapping[str, str | None]
 class _Row(NamedTuple):
     value: str | None
     observed_ms: int
-    has_events: bool
+
+    @property
+    def was_observed(self) -> bool:
+        """Whether a value was ever seen here. An import makes the row too, but says nothing of what AppData held."""
+        return self.observed_ms > _NO_ROW.observed_ms
 
 
-_NO_ROW: Final = _Row(None, -1, has_events=False)
+_NO_ROW: Final = _Row(None, -1)
 
 
 async def observe(
@@ -42,8 +46,8 @@ async def observe_many(
         observed_ms: When the request was sent (a read), or when the answer came (a write of ours). A read changes only
             what was last changed before it; a write of ours also what was changed in the same millisecond.
         at_ms: Our time of seeing it: the time of the changes.
-        origin: How it came. A READ becomes BASELINE where the player has no event of that key yet; imports are none,
-            as they say nothing of what AppData held.
+        origin: How it came. A READ becomes BASELINE where no value of that key was observed of the player yet; imports
+            are no observations, as they say nothing of what AppData held.
 
     Returns:
         What changed, ordered by player and key. What is unchanged is not written, its time neither: a value that went
@@ -77,7 +81,7 @@ async def observe_many(
             old=locked[place].value,
             new=wanted[place],
             at_ms=at_ms,
-            origin=Origin.BASELINE if origin is Origin.READ and not locked[place].has_events else origin,
+            origin=Origin.BASELINE if origin is Origin.READ and not locked[place].was_observed else origin,
         )
         for place in places
         if changes(place, locked[place])
@@ -110,10 +114,8 @@ async def keys_of(reader: Reader, players: Collection[int]) -> dict[int, set[str
 
 async def _rows(reader: Reader, players: Collection[int]) -> dict[tuple[int, str], _Row]:
     rows = await reader.fetch(
-        "SELECT a.player, a.key, a.value, a.observed_ms, "
-        "EXISTS (SELECT 1 FROM events AS e WHERE e.player = a.player AND e.key = a.key "
-        "AND e.origin NOT IN ('imported', 'verified')) "
-        "FROM appdata AS a WHERE a.player IN (SELECT w.value FROM each_bigint($1) AS w)",
+        "SELECT a.player, a.key, a.value, a.observed_ms FROM appdata AS a "
+        "WHERE a.player IN (SELECT w.value FROM each_bigint($1) AS w)",
         list(players),
     )
     return {(player, key): _Row(*row) for player, key, *row in rows}
