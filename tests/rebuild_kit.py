@@ -92,10 +92,10 @@ async def check(database: Database, board: Board, *, least: int) -> int:
         for period, number in await reader.fetch(
             "SELECT period, list FROM lists WHERE board = $1 AND generation = $2", board.id, in_force.generation
         ):
-            held = await stored(reader, number)
-            check_blocks(held)
-            if held.entries:
-                found[period] = {player: (score_of(key, board.order), ms) for key, ms, player in held.entries}
+            kept = await stored(reader, number)
+            check_blocks(kept)
+            if kept.entries:
+                found[period] = {player: (score_of(key, board.order), ms) for key, ms, player in kept.entries}
         assert found == expected
         return sum(len(entries) for entries in found.values())
 

@@ -46,9 +46,9 @@ async def entry(db: Reader, list_: List, player: int) -> Own:
     if listed is not None or verdict == VISIBLE:
         return Own(listed)
     for lifted in (verdict._replace(hidden=False), VISIBLE):
-        made = await replays.made(db, list_.board, player, lifted, list_.now_ms)
+        made = await replays.entries(db, list_.board, player, lifted, list_.now_ms)
         if list_.period.id in made:
-            return Own(made[list_.period.id][1], verdict.state, unlisted=True)
+            return Own(made[list_.period.id], verdict.state, unlisted=True)
     return Own(None, State.HIDDEN if verdict.hidden else State.VISIBLE)
 
 

@@ -21,7 +21,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
@@ -35,7 +35,6 @@ from homeserver.storage import leaderboards as store
 from homeserver.storage.blocks import SIZES, Move, Sizes
 from homeserver.storage.database import Database, Reader, Transaction
 from homeserver.storage.erasing import Erasures
-from homeserver.storage.moderation import Verdict, counting
 from homeserver.storage.rebuild import Cuts
 
 LEASE_MS: Final = 60_000
@@ -85,8 +84,8 @@ class _Build:
     building: BoardInForce
     was: BoardInForce | None
     holder: str
-    verdicts: Mapping[int, Verdict]
-    """What was decided about players when it began."""
+    floors: Mapping[int, int]
+    """Up to which event players' changes made no entries when it began."""
     acts: int
     """What operators did up to here is obeyed in the new lists."""
     erasures: Erasures
@@ -144,9 +143,9 @@ class Rebuilds:
         generation = await rebuild.new_generation(tx, board.id)
         revision = store.FIRST_REVISION if was is None else was.revision + (was.board != board)
         building = BoardInForce(board, revision, generation)
-        verdicts = await moderation.all_verdicts(tx, board.id)
+        floors = await moderation.floors_on(tx, board.id)
         acts = await moderation.newest_act(tx)
-        build = _Build(building, was, holder, verdicts, acts, await erasing.erasures(tx))
+        build = _Build(building, was, holder, floors, acts, await erasing.erasures(tx))
         build.until = await rebuild.newest_event(tx, board)
         return build
 
@@ -162,14 +161,14 @@ class Rebuilds:
         decisions = await self._database.read(lambda reader: accounts.decisions_on(reader, board))
         # An event counts at the time that it has, by whose clock it was accepted. Ours may be behind, or was set back
         # since: what was reached "later than now" has been reached then all the same, and is ranked so already.
-        replay = Replay(board, self._now_ms(), decisions, any_time=True)
+        replay = Replay(board, self._now_ms(), decisions, any_time=True, floors=build.floors)
         players = await self._database.read(rebuild.last_player)
         writing: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         writing.set_result(None)
         last: Event | None = None
         try:
             while found := await self._events(build, last):
-                replay.add(counting(found, build.verdicts))
+                replay.add(found)
                 last = found[-1]
                 build.events += len(found)
                 progress(min(last[1], players), players)
@@ -305,11 +304,10 @@ class Rebuilds:
     async def _record(
         self, tx: Transaction, build: _Build, found: Sequence[Event], besides: Sequence[Move] = ()
     ) -> None:
-        board = build.building.board
-        verdicts = await moderation.verdicts(tx, board.id, {event[1] for event in found})
-        changes = rebuild.changes(board.field, counting(found, verdicts))
+        changes = rebuild.changes(build.building.board.field, found)
         now_ms = max([self._now_ms(), *(change.at_ms for change in changes)])  # at the times that they have
-        await store.record(tx, [build.building], changes, now_ms, self._sizes, besides=besides)
+        building = replace(build.building, moderated=1)  # or any number: somebody may have been hidden just now
+        await store.record(tx, [building], changes, now_ms, self._sizes, besides=besides)
 
     async def _entries(self, reader: Reader, in_force: BoardInForce) -> int:
         """Entries of all the board's lists, as their blocks have it, which agree with each other."""

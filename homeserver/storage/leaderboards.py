@@ -202,19 +202,19 @@ async def record(
         sizes: Of blocks. Any are right, at any time.
         besides: What else moves in this transaction (`replays.moves`): entries of players who have no change here.
 
-    Whoever is hidden from a board enters none of its lists; see `moderation.py`.
+    Whoever is hidden from a board enters none of its lists; what is remembered of them goes on. See `moderation.py`.
 
     A baseline concerns `all` alone, any other change all periods of `at_ms`; what it claims there says `rules.apply`,
     and what that does to the entry `ranking.settle`. A value that is gone, or that `latest` cannot rank, therefore
     leaves `all` and the periods then current, while closed periods keep their final result.
     """
-    hidden = await moderation.hidden_among(tx, boards, {change.player for change in changes})
+    floors = await moderation.floors(tx, boards, {change.player for change in changes})
     work: list[_Work] = []
     concerned: dict[ListName, NewList] = {}
     for change in changes:
         at_ms = min(change.at_ms, now_ms)
         for in_force in boards:
-            if in_force.board.field != change.key or (in_force.board.id, change.player) in hidden:
+            if in_force.board.field != change.key:
                 continue
             claim = ranking.claim(in_force.board, change.new)
             found = periods.concerned(in_force.board, at_ms, change.origin, now_ms)
@@ -233,7 +233,10 @@ async def record(
     after = dict(before)
     for each in work:
         board, player = each.in_force.board, each.change.player
-        for period_id, claim in remembered.effects(each):
+        effects = remembered.effects(each)
+        if floors and not moderation.counts(floors.get((board.id, player)), each.change.event):
+            continue
+        for period_id, claim in effects:
             place = (numbers[ListName(board.id, period_id, each.in_force.generation)], player)
             after[place] = ranking.settle(
                 board.keep, after.get(place), claim, player, each.at_ms, imported=each.change.origin.is_import

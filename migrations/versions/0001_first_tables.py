@@ -114,35 +114,6 @@ CREATE TABLE scores (
     PRIMARY KEY (list, key)
 ) {often_updated};
 
-CREATE TABLE claims (
-    list BIGINT NOT NULL,
-    player BIGINT NOT NULL,
-    score BIGINT NOT NULL,
-    at_ms BIGINT NOT NULL,
-    full_ms BIGINT NOT NULL,
-    PRIMARY KEY (list, player)
-) {without_rowid};
-CREATE INDEX claims_player ON claims (player);
-
-CREATE TABLE flags (
-    list BIGINT NOT NULL,
-    event BIGINT NOT NULL,
-    player BIGINT NOT NULL,
-    score BIGINT NOT NULL,
-    at_ms BIGINT NOT NULL,
-    reason TEXT NOT NULL,
-    PRIMARY KEY (list, event)
-) {without_rowid};
-CREATE INDEX flags_player ON flags (player, list, event);
-
-CREATE TABLE decisions (
-    board TEXT NOT NULL,
-    player BIGINT NOT NULL,
-    event BIGINT NOT NULL,
-    decision TEXT NOT NULL,
-    PRIMARY KEY (board, player, event)
-) {without_rowid};
-
 CREATE TABLE moderation (
     player BIGINT NOT NULL,
     board TEXT NOT NULL,
@@ -170,6 +141,35 @@ CREATE INDEX audit_board ON audit (board, act);
 
 CREATE TABLE erased (
     mark TEXT PRIMARY KEY
+) {without_rowid};
+
+CREATE TABLE claims (
+    list BIGINT NOT NULL,
+    player BIGINT NOT NULL,
+    score BIGINT NOT NULL,
+    at_ms BIGINT NOT NULL,
+    full_ms BIGINT NOT NULL,
+    PRIMARY KEY (list, player)
+) {without_rowid};
+CREATE INDEX claims_player ON claims (player);
+
+CREATE TABLE flags (
+    list BIGINT NOT NULL,
+    event BIGINT NOT NULL,
+    player BIGINT NOT NULL,
+    score BIGINT NOT NULL,
+    at_ms BIGINT NOT NULL,
+    reason TEXT NOT NULL,
+    PRIMARY KEY (list, event)
+) {without_rowid};
+CREATE INDEX flags_player ON flags (player, list, event);
+
+CREATE TABLE decisions (
+    board TEXT NOT NULL,
+    player BIGINT NOT NULL,
+    event BIGINT NOT NULL,
+    decision TEXT NOT NULL,
+    PRIMARY KEY (board, player, event)
 ) {without_rowid};
 
 CREATE TABLE gadget_sessions (
