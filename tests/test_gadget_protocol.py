@@ -38,8 +38,8 @@ from homeserver.model import (
     Span,
     SyncState,
 )
-from homeserver.protocol import gadget
-from homeserver.protocol.gadget import EntriesQuery, HistoryQuery, PeriodsQuery, Submission
+from homeserver.protocol import gadget, gadget_queries
+from homeserver.protocol.gadget_queries import EntriesQuery, HistoryQuery, PeriodsQuery, Submission
 from homeserver.protocol.gadget_spec import GadgetSpec, gadget_xml
 from tests.clock import NOON_MS
 
@@ -53,7 +53,7 @@ JANE = PlayerCard("p_jane", "Jane <Bennet>", "")
 
 
 def test_an_empty_query_means_the_top_of_all_time() -> None:
-    assert gadget.parse_entries_query([]) == EntriesQuery("all", 20, None, False, False, None, None)
+    assert gadget_queries.parse_entries_query([]) == EntriesQuery("all", 20, None, False, False, None, None)
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_an_empty_query_means_the_top_of_all_time() -> None:
     ],
 )
 def test_each_way_of_choosing_entries(pairs: list[tuple[str, str]], expected: EntriesQuery) -> None:
-    assert gadget.parse_entries_query(pairs) == expected
+    assert gadget_queries.parse_entries_query(pairs) == expected
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_each_way_of_choosing_entries(pairs: list[tuple[str, str]], expected: En
 )
 def test_what_is_wrong_with_a_query_is_named(pairs: list[tuple[str, str]], field: str) -> None:
     with pytest.raises(BadInput) as refused:
-        gadget.parse_entries_query(pairs)
+        gadget_queries.parse_entries_query(pairs)
     assert refused.value.field == field
 
 
@@ -114,33 +114,33 @@ def test_what_is_wrong_with_a_query_is_named(pairs: list[tuple[str, str]], field
 )
 def test_any_query_is_read_or_refused(pairs: list[tuple[str, str]]) -> None:
     try:
-        asked = gadget.parse_entries_query(pairs)
+        asked = gadget_queries.parse_entries_query(pairs)
     except BadInput:
         return
     assert 1 <= asked.limit <= 100
 
 
 def test_the_queries_of_the_other_views() -> None:
-    assert gadget.parse_period_query([]) == "all"
-    assert gadget.parse_period_query([("period", "day:2026-11-22")]) == "day:2026-11-22"
-    assert gadget.parse_periods_query([]) == PeriodsQuery(None, 20)
-    assert gadget.parse_periods_query([("span", "week"), ("limit", "3")]) == PeriodsQuery(Span.WEEK, 3)
-    assert gadget.parse_history_query([("board", "letters")]) == HistoryQuery("letters", 20)
+    assert gadget_queries.parse_period_query([]) == "all"
+    assert gadget_queries.parse_period_query([("period", "day:2026-11-22")]) == "day:2026-11-22"
+    assert gadget_queries.parse_periods_query([]) == PeriodsQuery(None, 20)
+    assert gadget_queries.parse_periods_query([("span", "week"), ("limit", "3")]) == PeriodsQuery(Span.WEEK, 3)
+    assert gadget_queries.parse_history_query([("board", "letters")]) == HistoryQuery("letters", 20)
 
 
 @pytest.mark.parametrize(
     ("parse", "pairs", "field"),
     [
-        (gadget.parse_period_query, [("period", "?")], "period"),
-        (gadget.parse_period_query, [("limit", "5")], "limit"),
-        (gadget.parse_periods_query, [("span", "year")], "span"),
-        (gadget.parse_periods_query, [("span", "")], "span"),
-        (gadget.parse_periods_query, [("limit", "101")], "limit"),
-        (gadget.parse_periods_query, [("cursor", "x")], "cursor"),
-        (gadget.parse_history_query, [], "board"),
-        (gadget.parse_history_query, [("board", "")], "board"),
-        (gadget.parse_history_query, [("board", "a"), ("board", "a")], "board"),
-        (gadget.parse_history_query, [("board", "a"), ("limit", "0")], "limit"),
+        (gadget_queries.parse_period_query, [("period", "?")], "period"),
+        (gadget_queries.parse_period_query, [("limit", "5")], "limit"),
+        (gadget_queries.parse_periods_query, [("span", "year")], "span"),
+        (gadget_queries.parse_periods_query, [("span", "")], "span"),
+        (gadget_queries.parse_periods_query, [("limit", "101")], "limit"),
+        (gadget_queries.parse_periods_query, [("cursor", "x")], "cursor"),
+        (gadget_queries.parse_history_query, [], "board"),
+        (gadget_queries.parse_history_query, [("board", "")], "board"),
+        (gadget_queries.parse_history_query, [("board", "a"), ("board", "a")], "board"),
+        (gadget_queries.parse_history_query, [("board", "a"), ("limit", "0")], "limit"),
     ],
 )
 def test_what_is_wrong_with_these_queries_is_named(
@@ -156,10 +156,12 @@ def test_what_is_wrong_with_these_queries_is_named(
 
 def test_a_score_keeps_its_text() -> None:
     body = b'{"board": "letters", "value": "9007199254740993"}'
-    assert gadget.parse_submission(body) == Submission("letters", "9007199254740993")
+    assert gadget_queries.parse_submission(body) == Submission("letters", "9007199254740993")
     dated = b'{"board": "letters", "value": "4", "date": "2008-10-30T18:30:02Z"}'
-    assert gadget.parse_submission(dated) == Submission("letters", "4", "2008-10-30T18:30:02Z")
-    assert gadget.parse_submission(b'{"board": "letters", "value": "4", "date": null}') == Submission("letters", "4")
+    assert gadget_queries.parse_submission(dated) == Submission("letters", "4", "2008-10-30T18:30:02Z")
+    assert gadget_queries.parse_submission(b'{"board": "letters", "value": "4", "date": null}') == Submission(
+        "letters", "4"
+    )
 
 
 @pytest.mark.parametrize(
@@ -183,13 +185,13 @@ def test_a_score_keeps_its_text() -> None:
 )
 def test_what_is_wrong_with_a_score_is_named(body: bytes, field: str | None) -> None:
     with pytest.raises(BadInput) as refused:
-        gadget.parse_submission(body)
+        gadget_queries.parse_submission(body)
     assert refused.value.field == field
 
 
 def test_a_body_beyond_64_kib_is_not_parsed() -> None:
     with pytest.raises(TooLarge):
-        gadget.parse_submission(b" " * (64 * 1024 + 1))
+        gadget_queries.parse_submission(b" " * (64 * 1024 + 1))
 
 
 # --- answers --------------------------------------------------------------------------------------------------------

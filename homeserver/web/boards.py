@@ -9,7 +9,7 @@ from aiohttp import web
 
 from homeserver.errors import Forbidden
 from homeserver.model import Board, EntryPage, Period, Place, PlayerCard, Span
-from homeserver.protocol.gadget import ENTRIES_QUERY_NAMES, EntriesQuery, parse_entries_query
+from homeserver.protocol.gadget_queries import ENTRIES_QUERY_NAMES, EntriesQuery, parse_entries_query
 from homeserver.web.keys import BOARD_VIEWS, LEADERBOARDS, PLAYERS, SITE
 from homeserver.web.rendering import render
 from homeserver.web.visitors import board_reader, visitor

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from homeserver import __version__
 from homeserver.model import Doubt, Origin, Span, State
-from homeserver.protocol.gadget import DEFAULT_LIMIT, MAX_LIMIT
+from homeserver.protocol.gadget_queries import DEFAULT_LIMIT, MAX_LIMIT
 
 Schema = dict[str, Any]
 

@@ -4,6 +4,7 @@ player's own date, cursors that have become stale."""
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -13,6 +14,9 @@ from pydantic import SecretStr
 
 from homeserver.model import Board, Counts, Season, Ties
 from homeserver.sandbox.people import CHARLOTTE, ELIZABETH, GUIDE_APPDATA, JANE
+from homeserver.services.moderation import Moderation
+from homeserver.storage import people
+from homeserver.storage.database import open_database
 from tests.clock import NOON_MS, Clock
 from tests.conftest import Place, sweep
 from tests.web.conftest import Gadget, Stack, running_stack
@@ -36,6 +40,27 @@ async def stack(folder: Path, borrowed_place: Place, database_kind: str, clock: 
     boards = (LETTERS, GAINED, FASTEST, CAREFUL)
     async with running_stack(folder, now_ms=clock.now_ms, boards=boards, database=database) as running:
         yield running
+
+
+@dataclass(frozen=True, slots=True)
+class Operators:
+    """Operators beside the running server, as a command would be."""
+
+    place: Place
+    clock: Clock
+
+    async def act(self, name: str, user_id: str) -> None:
+        """Hide, remove or restore on the board of letters."""
+        async with open_database(self.place.url, self.place.schema) as database:
+            player = await database.read(lambda reader: people.find_player(reader, "sandbox", user_id))
+            assert player is not None
+            act = getattr(Moderation(database, self.clock.now_ms), name)
+            await act(player, board_id="letters", actor="maria", reason="too good")
+
+
+@pytest.fixture
+def operators(borrowed_place: Place, clock: Clock) -> Operators:
+    return Operators(borrowed_place, clock)
 
 
 async def read(gadget: Gadget, path: str) -> Any:
@@ -353,3 +378,62 @@ async def test_a_doubtful_score_waits_and_only_its_player_sees_it(stack: Stack, 
     assert await scores_of(elizabeth, player) == [("8", "visible"), ("500", "removed"), ("5", "visible")]
     assert await scores_of(jane, player) == [("8", "visible"), ("5", "visible")]
     assert {each["state"] for each in (await read(elizabeth, "me"))["places"]} == {"visible"}
+
+
+# --- what only they see themselves ------------------------------------------------------------------------------------
+
+
+async def own_of(gadget: Gadget, period: str = "all") -> Any:
+    me = await read(gadget, "me")
+    return next(each for each in me["places"] if (each["board"], each["period"]["id"]) == ("letters", period))
+
+
+@pytest.mark.parametrize(("act", "state"), [("hide", "hidden"), ("remove", "removed")])
+async def test_whom_operators_take_off_a_board_sees_it_and_is_seen_by_nobody(
+    stack: Stack, operators: Operators, act: str, state: str
+) -> None:
+    """T68 of the reference."""
+    elizabeth, jane = await stack.open_gadget(), await stack.open_gadget(JANE)
+    await write(elizabeth, "50")
+    before, listed = await own_of(elizabeth), await read(jane, "boards/letters/entries?limit=100")
+    day, others = await own_of(elizabeth, "day:2026-11-22"), await own_of(jane)
+    assert (before["rank"], before["state"]) == (1, "visible")
+    path = f"players/{(await read(elizabeth, 'me'))['me']['id']}/history?board=letters"
+    history = (await read(jane, path))["scores"]
+
+    await operators.act(act, ELIZABETH)
+    assert await own_of(elizabeth) == before | {"state": state}
+    assert await own_of(elizabeth, "day:2026-11-22") == day | {"state": state}
+    (today,) = (await read(elizabeth, "boards/letters/periods?span=day"))["periods"]
+    assert (today["total"], today["mine"]["rank"], today["mine"]["state"]) == (0, 1, state)
+    seen = await read(jane, "boards/letters/entries?limit=100")
+    assert [entry["score"] for entry in seen["entries"]] == [entry["score"] for entry in listed["entries"][1:]]
+    assert seen["total"] == listed["total"] - 1
+    assert (await own_of(jane))["rank"] == others["rank"] - 1
+    assert sum(each["count"] for each in (await read(jane, "boards/letters/distribution"))["classes"]) == seen["total"]
+    assert (await read(jane, path))["scores"] == []
+    assert [past["score"] for past in (await read(elizabeth, path))["scores"]] == [past["score"] for past in history]
+    mine = texts(page(await (await stack.player()).get("/boards/letters")), "//aside")[0]
+    assert mine.startswith("Your place, all time 1 ")
+    assert "Only you see this: an operator of this site has" in mine
+
+    await operators.act("restore", ELIZABETH)
+    assert await own_of(elizabeth) == before
+    assert (await read(jane, "boards/letters/entries?limit=100"))["entries"] == listed["entries"]
+    assert (await read(jane, path))["scores"] == history
+
+
+async def test_what_is_reached_after_a_score_was_removed_is_seen(stack: Stack, operators: Operators) -> None:
+    elizabeth, jane = await stack.open_gadget(), await stack.open_gadget(JANE)
+    await write(elizabeth, "50")
+    await operators.act("remove", ELIZABETH)
+    placed = await write(elizabeth, "4")
+    assert (placed["changes"][0]["score"], placed["changes"][0]["state"]) == ("4", "visible")
+    assert (await own_of(elizabeth))["state"] == "visible"
+    path = f"players/{(await read(elizabeth, 'me'))['me']['id']}/history?board=letters"
+    assert [(past["score"], past["state"]) for past in (await read(elizabeth, path))["scores"]] == [
+        ("4", "visible"),
+        ("50", "removed"),
+        ("3", "removed"),
+    ]
+    assert [past["score"] for past in (await read(jane, path))["scores"]] == ["4"]
