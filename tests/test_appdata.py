@@ -153,3 +153,27 @@ async def test_observations_of_many_at_the_same_time_in_any_order_do_not_deadloc
 
     await asyncio.gather(*(sync(n) for n in range(1, 11)))
     assert {row[2] for row in await rows(database)} == {"10"}
+
+
+async def test_words_are_kept_but_their_changes_are_no_events(database: Database) -> None:
+    async def observe_both(values: dict[str, str | None], at_ms: int) -> list[Change]:
+        return await database.write(
+            lambda tx: appdata.observe(
+                tx, ME, values, observed_ms=at_ms, at_ms=at_ms, origin=Origin.READ, only_words={"date"}
+            )
+        )
+
+    changed = await observe_both({"letters": "3", "date": "2008-10-30"}, 10)
+    assert [change.key for change in changed] == ["letters"]
+    assert await observe_both({"letters": "3", "date": "2008-10-31"}, 20) == []
+    assert [event[1] for event in await events(database)] == ["letters"]
+    assert await values(database) == {"letters": "3", "date": "2008-10-31"}
+    await observe_both({"date": None}, 15)  # older than what is known
+    assert await values(database) == {"letters": "3", "date": "2008-10-31"}
+
+
+async def test_what_several_players_have_under_some_keys(database: Database) -> None:
+    await observe(database, {"letters": "3", "date": "2008-10-30", "other": "x"}, observed_ms=10)
+    await observe(database, {"letters": None, "date": "2008-10-29"}, observed_ms=10, player=JANE)
+    held = await database.read(lambda reader: appdata.held(reader, [ME, JANE, 3], ["letters", "date"]))
+    assert held == {ME: {"letters": "3", "date": "2008-10-30"}, JANE: {"date": "2008-10-29"}}
