@@ -63,6 +63,7 @@ BOARDS: Final = (
         "keep": "latest",
         "ties": "dense",
         "spans": ["all", "week", "day"],
+        "largest_step": "50",
         "zone": "America/Sao_Paulo",
     },
 )

@@ -106,10 +106,11 @@
         : "Nobody is on this board yet. Be the first.");
     }
     const total = `${page.total.toLocaleString("en")} ${page.total === 1 ? "player" : "players"}`;
+    const friends = page.friends === null ? "" : `places among you and your friends, ${page.friends.toLocaleString("en")} of `;
     return make("table", {},
-      make("caption", {}, `${state.board.title}${page.period.title ? ` \u00b7 ${page.period.title}` : ""} \u00b7 ${total}${left(page)}`),
+      make("caption", {}, `${state.board.title}${page.period.title ? ` \u00b7 ${page.period.title}` : ""} \u00b7 ${friends}${total}${left(page)}`),
       make("thead", {}, make("tr", {},
-        make("th", { scope: "col" }, page.friends === null ? "Place" : "Among friends"), make("th", { scope: "col" }, "Player"),
+        make("th", { scope: "col" }, "Place"), make("th", { scope: "col" }, "Player"),
         make("th", { scope: "col", class: "num" }, "Score"))),
       make("tbody", {}, ...page.entries.map(row)));
   }

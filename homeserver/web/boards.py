@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from aiohttp import web
 
 from homeserver.errors import Forbidden
-from homeserver.model import Board, EntryPage, Period, Place, PlayerCard, Span
+from homeserver.model import Board, EntryPage, ListedPeriod, ListedPeriods, Period, Place, PlayerCard, Span
 from homeserver.protocol.gadget_queries import ENTRIES_QUERY_NAMES, EntriesQuery, parse_entries_query
 from homeserver.web.keys import BOARD_VIEWS, LEADERBOARDS, PLAYERS, SITE
 from homeserver.web.rendering import render
@@ -69,9 +69,15 @@ async def board_page(request: web.Request) -> web.Response:
         own_entry_shown=any(entry.me for entry in page.entries),
         spread=await views.distribution(board.id, period=asked.period, reader=who.player),
         winners=await views.winners_before(board.id, period=asked.period, reader=who.player),
-        others=[each for each in listed.periods if not each.is_current or each.period.span is Span.SEASON],
+        others=_others(listed, page.period),
         is_over=page.period.ends_ms is not None and page.period.ends_ms <= page.as_of_ms,
     )
+
+
+def _others(listed: ListedPeriods, shown: Period) -> list[ListedPeriod]:
+    """The periods to choose from besides the current one, of seasons all; none where there is no other."""
+    found = [each for each in listed.periods if not each.is_current or each.period.span is Span.SEASON]
+    return [] if [each.period.id for each in found] == [shown.id] else found
 
 
 def _named(period: Period, current: Collection[str]) -> str:
