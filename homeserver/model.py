@@ -464,6 +464,8 @@ class Action(StrEnum):
     REMOVE = "remove"
     APPROVE = "approve"
     REJECT = "reject"
+    REOPEN = "reopen"
+    """Take back what was said of a claim."""
     ERASE = "erase"
 
 
@@ -492,6 +494,20 @@ class Moderated:
     reason: str
     actor: str
     at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A claimed score that waits to be looked at. `event` names it, and is newer the greater it is."""
+
+    board: str
+    event: int
+    player: int
+    card: PlayerCard
+    score: str
+    display: str
+    at_ms: int
+    reason: Doubt
 
 
 # --- uploads --------------------------------------------------------------------------------------------------------

@@ -88,7 +88,8 @@ async def unseen(db: Reader, in_force: BoardInForce, player: int) -> dict[int, S
     states: dict[int, State] = {}
     for event, _, value, at_ms, origin in await board_views.every_value(db, player, of.field):
         claimed = Claimed(event, ranking.claim(of, value), at_ms, Origin(origin), decisions.get(event))
-        if event <= until_event or not rules.apply(of, account, claimed, (Span.ALL.value,)):
+        counts = rules.apply(of, account, claimed, (Span.ALL.value,))  # what was removed is remembered all the same
+        if not counts or event <= until_event:
             states[event] = State.REMOVED
     return states | dict.fromkeys(account.flags, State.PENDING)
 
