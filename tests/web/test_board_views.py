@@ -57,6 +57,13 @@ class Operators:
             act = getattr(Moderation(database, self.clock.now_ms), name)
             await act(player, board_id="letters", actor="maria", reason="too good")
 
+    async def decide(self, name: str) -> None:
+        """Approve or reject the only claim that waits on the careful board."""
+        async with open_database(self.place.url, self.place.schema) as database:
+            moderation = Moderation(database, self.clock.now_ms)
+            (claim,) = await moderation.review("careful")
+            await getattr(moderation, name)("careful", claim.event, actor="maria", reason="seen")
+
 
 @pytest.fixture
 def operators(borrowed_place: Place, clock: Clock) -> Operators:
@@ -378,6 +385,33 @@ async def test_a_doubtful_score_waits_and_only_its_player_sees_it(stack: Stack, 
     assert await scores_of(elizabeth, player) == [("8", "visible"), ("500", "removed"), ("5", "visible")]
     assert await scores_of(jane, player) == [("8", "visible"), ("5", "visible")]
     assert {each["state"] for each in (await read(elizabeth, "me"))["places"]} == {"visible"}
+
+
+@pytest.mark.parametrize(
+    ("decision", "score", "theirs", "others"),
+    [
+        ("approve", "500", [("500", "visible"), ("5", "visible")], [("500", "visible"), ("5", "visible")]),
+        ("reject", "5", [("500", "removed"), ("5", "visible")], [("5", "visible")]),
+    ],
+)
+async def test_a_score_that_was_looked_at_waits_no_more(
+    *,
+    stack: Stack,
+    operators: Operators,
+    decision: str,
+    score: str,
+    theirs: list[tuple[str, str]],
+    others: list[tuple[str, str]],
+) -> None:
+    elizabeth, jane = await stack.open_gadget(), await stack.open_gadget(JANE)
+    for value in ("5", "500"):
+        await write(elizabeth, value, "careful")
+    await operators.decide(decision)
+    me = await read(elizabeth, "me")
+    found = {(each["score"], each["state"], each["pending"]) for each in me["places"] if each["board"] == "careful"}
+    assert found == {(score, "visible", None)}
+    assert await scores_of(elizabeth, me["me"]["id"]) == theirs
+    assert await scores_of(jane, me["me"]["id"]) == others
 
 
 # --- what only they see themselves ------------------------------------------------------------------------------------
