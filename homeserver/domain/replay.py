@@ -9,7 +9,6 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable
-from itertools import starmap
 from typing import Final, NamedTuple
 
 from homeserver.domain import periods, ranking
@@ -22,31 +21,29 @@ Event = tuple[int, int, str | None, int, str]
 A plain tuple, of which there are millions. Numbers grow with time for one player and field.
 """
 
+Place = tuple[int, int, int]
+"""Key, time and player of a `Position`, as a plain tuple."""
+
 PRIME: Final = 2**31 - 1
-KEY_SHIFT: Final = 1_000_003
-TIME_SHIFT: Final = 998_244
+TIME_FACTOR: Final = 998_244_353
 PLAYER_SHIFT: Final = 777_767
 
 
-def checksum(key: int, reached_ms: int, player: int) -> int:
-    """A number of 31 bits for one entry. Those of a list are added up, so their order does not matter.
+def checksum(places: Iterable[Place]) -> int:
+    """A number below `PRIME` for these entries, whatever their order; those of two lists, added up, are that of both.
 
-    Products, not a weighted sum: two players whose keys were exchanged make a difference. Both databases can calculate
-    it without leaving 64 bits; see `storage/rebuild.py`.
+    A sum of products: two players whose keys were exchanged make a difference. Here the sums are exact and the
+    remainder is taken once; both databases can calculate it without leaving 64 bits, see `storage/rebuild.py`.
     """
-    both = ((key % PRIME + KEY_SHIFT) * (reached_ms % PRIME + TIME_SHIFT)) % PRIME
-    return (both * (player % PRIME + PLAYER_SHIFT)) % PRIME
+    terms = [(key + TIME_FACTOR * reached_ms) * (player + PLAYER_SHIFT) for key, reached_ms, player in places]
+    return sum(terms) % PRIME
 
 
 class Tally(NamedTuple):
-    """How many entries, and the sum of their checksums."""
+    """How many entries, and their checksum."""
 
     entries: int
     checksum: int
-
-
-Place = tuple[int, int, int]
-"""Key, time and player of a `Position`, as a plain tuple."""
 
 
 class Made(NamedTuple):
@@ -108,7 +105,7 @@ class Replay:
         taken = [Made(self._periods[id_], places) for id_, places in self._made.items()]
         for period, places in taken:
             entries, total = self.tallies.get(period.id, (0, 0))
-            self.tallies[period.id] = Tally(entries + len(places), total + sum(starmap(checksum, places)))
+            self.tallies[period.id] = Tally(entries + len(places), (total + checksum(places)) % PRIME)
         self._made.clear()
         self._rows = 0
         return taken

@@ -54,7 +54,10 @@ class Transaction(Reader, Protocol):
         """Run a statement; how many rows it changed."""
 
     async def execute_many(self, sql: str, rows: Iterable[Sequence[object]]) -> None:
-        """Run one statement for each row of values."""
+        """Run one statement for each row of values, none of which is a list."""
+
+    async def load(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+        """Insert many new rows in the fastest way there is; each has these columns' values, in this order."""
 
     async def update_each(self, sql: str, rows: Sequence[Sequence[int]]) -> list[Row]:
         """Run one `UPDATE .. WHERE .. RETURNING ..` for each row of whole numbers; what all of them return.

@@ -92,6 +92,10 @@ class PostgresTransaction:
     async def execute_many(self, sql: str, rows: Iterable[Sequence[object]]) -> None:
         await self._connection.executemany(translated(sql), list(rows))
 
+    async def load(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+        if rows:
+            await self._connection.copy_records_to_table(table, records=rows, columns=columns)
+
     async def update_each(self, sql: str, rows: Sequence[Sequence[int]]) -> list[Row]:
         return await self.fetch(together(sql), *(list(column) for column in zip(*rows, strict=True)))
 
