@@ -78,16 +78,20 @@ class Replay:
         """Fold these: each player's follow each other, also from one call to the next."""
         board, keep = self._board, self._board.keep
         entries = self._open
+        claim_of, settle = ranking.claim, ranking.settle  # looked up once: this is done for millions
+        calendars, now_ms = self._calendars, self._now_ms
         for _, player, value, at_ms, origin in events:
             if player != self._player:
-                self.finish()
+                if entries:
+                    self.finish()
                 self._player = player
-            claim = ranking.claim(board, value)
-            at_ms = min(at_ms, self._now_ms)  # noqa: PLW2901
-            calendar = self._calendars[origin]
+            claim = claim_of(board, value)
+            if at_ms > now_ms:
+                at_ms = now_ms  # noqa: PLW2901
+            calendar = calendars[origin]
             for id_ in calendar.at(at_ms):
                 before = entries.get(id_)
-                after = ranking.settle(keep, before, claim, player, at_ms, imported=calendar.imported)
+                after = settle(keep, before, claim, player, at_ms, imported=calendar.imported)
                 if after is not None:
                     entries[id_] = after
                 elif before is not None:
@@ -96,7 +100,7 @@ class Replay:
     def finish(self) -> None:
         """No more events of the last player will come."""
         for id_, position in self._open.items():
-            self._made[id_].append((position.key, position.reached_ms, position.player))
+            self._made[id_].append(position)
         self._rows += len(self._open)
         self._open.clear()
 

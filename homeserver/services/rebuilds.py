@@ -53,7 +53,7 @@ class Pace:
     for each row deleted. Fewer at once make the whole take longer: nearly each of them is a page of its own.
     """
 
-    events: int = 5_000
+    events: int = 10_000
     """Read at once."""
     rows: int = 20_000
     """Written at once."""
