@@ -86,8 +86,7 @@ class Replay:
                     self.finish()
                 self._player = player
             claim = claim_of(board, value)
-            if at_ms > now_ms:
-                at_ms = now_ms  # noqa: PLW2901
+            at_ms = min(at_ms, now_ms)  # noqa: PLW2901
             calendar = calendars[origin]
             for id_ in calendar.at(at_ms):
                 before = entries.get(id_)

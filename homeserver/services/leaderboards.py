@@ -15,16 +15,19 @@ from contextlib import AbstractAsyncContextManager
 from typing import Final, Protocol
 
 from homeserver.domain import scores
+from homeserver.domain.boards import BoardInForce
 from homeserver.domain.cursors import Cursor, Cursors, Direction, Scope
 from homeserver.domain.scores import INT64_MIN
 from homeserver.errors import BadInput
 from homeserver.model import AppData, Board, DetailedPlace, EntryPage, NowMs, Origin, Placed, Position
 from homeserver.services import board_lists
 from homeserver.services.board_lists import List, Shown
-from homeserver.storage import appdata, people, standings
+from homeserver.services.score_writes import ScoreWrites
 from homeserver.storage import leaderboards as store
-from homeserver.storage.database import Database, Reader, Transaction
-from homeserver.storage.standings import Run
+from homeserver.storage import people, standings
+from homeserver.storage.appdata import Observation
+from homeserver.storage.database import Database, Reader
+from homeserver.storage.standings import Run, Standing
 
 MAX_LIMIT: Final = 100
 MAX_SEARCH: Final = 100
@@ -73,8 +76,18 @@ class Leaderboards:
     BadCursor.
     """
 
-    def __init__(self, database: Database, writer: AppDataWriter, now_ms: NowMs, cursor_key: bytes) -> None:
+    def __init__(
+        self,
+        database: Database,
+        writer: AppDataWriter,
+        now_ms: NowMs,
+        cursor_key: bytes,
+        *,
+        writes: ScoreWrites | None = None,
+    ) -> None:
+        """`writes`: what else writes scores in this process, to share transactions with."""
         self._database = database
+        self._writes = writes or ScoreWrites(database)
         self._writer = writer
         self._now_ms = now_ms
         self._cursors = Cursors(cursor_key)
@@ -281,44 +294,33 @@ class Leaderboards:
         text = scores.exact(scores.read(board, value), board.decimals)
         # Counted before the next write of this player may begin: the first score of two must be the first to count.
         async with self._writer.updating(player, {board.field: text}) as written:
-            await self._database.write(lambda tx: self._count_read(tx, player, written))
-            return await self._database.write(lambda tx: self._count(tx, player, board, text, written))
+            await self._writes.write(lambda _, boards: _read(boards, player, written))
+            before = await self._database.look(lambda db: self._standings(db, player, board, written))
+            await self._writes.write(lambda *_: _submitted(player, board, written), fields=[board.field])
+            return await self._database.look(lambda db: self._placed(db, player, board, text, written, before))
 
-    async def _count_read(self, tx: Transaction, player: int, written: AppDataWrite) -> None:
-        """Let count what was read on the way; see `submit`. A transaction records once, so this is one of its own."""
-        in_force = await store.begin(tx)
-        read = await appdata.observe(
-            tx,
-            player,
-            {each.board.field: written.before.get(each.board.field) for each in in_force},
-            observed_ms=written.read_at_ms,
-            at_ms=written.read_at_ms,
-            origin=Origin.READ,
-        )
-        await store.record(tx, in_force, read, written.written_at_ms)
+    async def _standings(
+        self, db: Reader, player: int, board: Board, written: AppDataWrite
+    ) -> dict[str, Standing | None]:
+        """Where the player stands in the current periods, by their ids."""
+        in_force = await board_lists.board(db, board.id)
+        lists = await board_lists.current(db, in_force, written.written_at_ms)
+        return {shown.period.id: await board_lists.standing_in(db, shown, player) for shown in lists}
 
-    async def _count(self, tx: Transaction, player: int, board: Board, text: str, written: AppDataWrite) -> Placed:
-        """Let a score count that the container has taken; see `submit`."""
-        in_force = await store.begin(tx, [board.field])
-        at_ms = written.written_at_ms
-        mine = await board_lists.board(tx, board.id)
-        before = [
-            await board_lists.standing_in(tx, shown, player) for shown in await board_lists.current(tx, mine, at_ms)
-        ]
-        submitted = await appdata.observe(
-            tx,
-            player,
-            {board.field: written.after.get(board.field)},
-            observed_ms=at_ms,
-            at_ms=at_ms,
-            origin=Origin.SUBMITTED,
-        )
-        await store.record(tx, in_force, submitted, at_ms)
-        lists = await board_lists.current(tx, mine, at_ms)
-        changes = [
-            await board_lists.place_change(tx, shown, player, was) for shown, was in zip(lists, before, strict=True)
-        ]
-        return Placed(mine.board, written.after.get(board.field, text), tuple(changes))
+    async def _placed(  # noqa: PLR0917 - what is known of one write
+        self,
+        db: Reader,
+        player: int,
+        board: Board,
+        text: str,
+        written: AppDataWrite,
+        before: dict[str, Standing | None],
+    ) -> Placed:
+        """What came of it, read after it was counted: within, others would wait for the blocks of the list."""
+        in_force = await board_lists.board(db, board.id)
+        lists = await board_lists.current(db, in_force, written.written_at_ms)
+        changes = [await board_lists.place_change(db, shown, player, before.get(shown.period.id)) for shown in lists]
+        return Placed(in_force.board, written.after.get(board.field, text), tuple(changes))
 
     # --- parts --------------------------------------------------------------------------------------------------------
 
@@ -339,6 +341,18 @@ class Leaderboards:
             previous=self._cursors.seal(scope, Cursor(Direction.PREVIOUS, first)) if run.more_before else None,
             as_of_ms=shown.list.now_ms,
         )
+
+
+async def _read(boards: Sequence[BoardInForce], player: int, written: AppDataWrite) -> list[Observation]:
+    """What was read on the way; see `submit`."""
+    values = {each.board.field: written.before.get(each.board.field) for each in boards}
+    return [Observation(player, values, written.read_at_ms, written.read_at_ms, Origin.READ)]
+
+
+async def _submitted(player: int, board: Board, written: AppDataWrite) -> list[Observation]:
+    """The score that the container has taken; see `submit`."""
+    values = {board.field: written.after.get(board.field)}
+    return [Observation(player, values, written.written_at_ms, written.written_at_ms, Origin.SUBMITTED)]
 
 
 def _check_limit(limit: int) -> None:

@@ -24,7 +24,7 @@ from typing import Any, Final, TypeVar, cast
 
 import aiosqlite
 
-from homeserver.errors import BadSettings
+from homeserver.errors import BadSettings, DatabaseUnavailable
 from homeserver.storage.database import ReadWork, Row, WriteWork, check_revision
 
 T = TypeVar("T")
@@ -264,7 +264,11 @@ class Writer:
         except sqlite3.Error as error:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
-            outcomes = [(job, None, error) for job in batch]
+            failed: Exception = error
+            if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY:
+                failed = DatabaseUnavailable("Another process has been writing all the time.")
+                failed.__cause__ = error
+            outcomes = [(job, None, failed) for job in batch]
         for job, value, failure in outcomes:
             job.settle(value, failure)
 
@@ -281,6 +285,8 @@ def connect(path: str, *, read_only: bool = False) -> sqlite3.Connection:
 
 class SqliteDatabase:
     """`Database` over one file. Several processes may have it open."""
+
+    most_together = MAX_BATCH
 
     def __init__(self, writer: Writer, near: sqlite3.Connection, pool: asyncio.Queue[aiosqlite.Connection]) -> None:
         self._writer = writer
