@@ -163,7 +163,7 @@ async def test_what_stops_half_way_has_changed_nothing_and_the_next_one_clears_u
 
 
 @pytest.mark.parametrize(
-    "spoilt", itertools.product(("entries", "entries_by_player"), ("lost", "changed", "exchanged"))
+    "spoilt", [*itertools.product(("entries", "entries_by_player"), ("lost", "changed", "exchanged"))]
 )
 async def test_what_was_not_stored_as_it_was_folded_is_never_put_in_force(
     database: Database, rebuilds: Rebuilds, writers: Writers, monkeypatch: pytest.MonkeyPatch, spoilt: tuple[str, str]
