@@ -60,13 +60,6 @@ STEPS: Final = st.tuples(
     st.sampled_from([*Origin, Origin.READ, Origin.SUBMITTED, Origin.SUBMITTED]),
     st.sampled_from([0, 0, 0, DAY_MS, 9 * DAY_MS, 40 * DAY_MS]),  # how old an import is
 )
-CLIMBING: Final = st.tuples(
-    st.just(1),
-    st.integers(0, 9).map(str),
-    st.sampled_from([0, 60_000, 600_000, HOUR_MS // 2, HOUR_MS, -2_000, -2 * DAY_MS]),
-    st.just(Origin.SUBMITTED),
-    st.just(0),
-)
 Step = tuple[int, str | None, int, Origin, int]
 
 

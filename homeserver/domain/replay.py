@@ -77,7 +77,7 @@ class Replay:
     ) -> None:
         """
         Args:
-            now_ms: No change counts as later than this, and no list is made of a period that is not kept by then.
+            now_ms: What is much later counts as now (`periods.counts_at`); what is not kept by then gets no list.
             decisions: What operators said of claims that waited, by the number of the event.
             any_time: Each change counts at the time that it has, also if it is later than `now_ms`.
         """
@@ -114,7 +114,7 @@ class Replay:
                 self.finish()
                 self._player = player
             claim = ranking.claim(board, value)
-            at_ms = min(at_ms, self._latest_ms)  # noqa: PLW2901
+            at_ms = periods.counts_at(at_ms, self._latest_ms)  # noqa: PLW2901
             calendar = self._calendars[origin]
             for id_ in calendar.at(at_ms):
                 before = entries.get(id_)
@@ -132,7 +132,7 @@ class Replay:
                 self.finish()
                 self._player = player
             origin = Origin(word)
-            at_ms = min(at_ms, self._latest_ms)  # noqa: PLW2901
+            at_ms = periods.counts_at(at_ms, self._latest_ms)  # noqa: PLW2901
             claimed = Claimed(event, ranking.claim(board, value), at_ms, origin, self._decisions.get(event))
             for id_, claim in rules.apply(board, self._account, claimed, self._calendars[word].at(at_ms)):
                 after = ranking.settle(keep, entries.get(id_), claim, player, at_ms, imported=origin.is_import)

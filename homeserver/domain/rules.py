@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from homeserver.domain import scores
+from homeserver.domain.periods import CLOCKS_DIFFER_MS
 from homeserver.domain.ranking import NoScore
 from homeserver.domain.scores import INT64_MAX, INT64_MIN
 from homeserver.model import Board, Counts, Decision, Doubt, Order, Origin, Span
@@ -126,7 +127,7 @@ def _full_ms(last: Memory, at_ms: int) -> int:
     be left, and fills by this one.
     """
     behind_ms = last.at_ms - at_ms
-    return last.full_ms - behind_ms if last.full_ms and behind_ms > HOUR_MS else last.full_ms
+    return last.full_ms - behind_ms if last.full_ms and behind_ms > CLOCKS_DIFFER_MS else last.full_ms
 
 
 def _judge(board: Board, last: Memory | None, full_ms: int, claim: int, at_ms: int) -> Doubt | int:
@@ -143,7 +144,7 @@ def _judge(board: Board, last: Memory | None, full_ms: int, claim: int, at_ms: i
         return Doubt.STEP
     if board.largest_gain_per_hour is None:
         return full_ms
-    if last is not None and last.at_ms - at_ms <= HOUR_MS:
+    if last is not None and last.at_ms - at_ms <= CLOCKS_DIFFER_MS:
         at_ms = max(at_ms, last.at_ms)  # by processes whose clocks differ, nobody gains time nor loses any
     full_ms = max(at_ms, full_ms) - (-gain * HOUR_MS // board.largest_gain_per_hour)
     return full_ms if full_ms - at_ms <= HOUR_MS else Doubt.RATE

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Final, NamedTuple
 
+from homeserver.domain import periods
 from homeserver.model import Change, Origin
 from homeserver.storage.database import Reader, Transaction
 from homeserver.storage.texts import storable
@@ -45,7 +46,7 @@ async def observe_many(
         observed: By player number. Keys are fields of boards, not whatever a container may send.
         observed_ms: When the request was sent (a read), or when the answer came (a write of ours). A read changes only
             what was last changed before it; a write of ours also what was changed in the same millisecond.
-        at_ms: Our time of seeing it: the time of the changes.
+        at_ms: Our time of seeing it: the time of the changes, unless our clock is behind (`periods.seen_at`).
         origin: How it came. A READ becomes BASELINE where no value of that key was observed of the player yet; imports
             are no observations, as they say nothing of what AppData held.
 
@@ -75,6 +76,8 @@ async def observe_many(
         [(*place, _NO_ROW.observed_ms) for place in places],
     )
     locked = await _rows(tx, {player for player, _ in places})
+    newest_ms = await tx.fetch_value("SELECT at_ms FROM events ORDER BY event DESC LIMIT 1")
+    at_ms = periods.seen_at(at_ms, newest_ms)
     changed = [
         Change(
             *place,

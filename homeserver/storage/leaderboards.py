@@ -189,7 +189,7 @@ async def record(
         boards: As `begin` returned them at the beginning of this transaction.
         changes: As `appdata.observe` returned them *in this transaction*, in the order in which they happened. The rows
             that it locked make writers of the same player and field wait for each other.
-        now_ms: No change counts as later than this.
+        now_ms: What is much later counts as now; see `periods.counts_at`.
         sizes: Of blocks. Any are right, at any time.
 
     A baseline concerns `all` alone, any other change all periods of `at_ms`; what it claims there says `rules.apply`,
@@ -199,7 +199,7 @@ async def record(
     work: list[_Work] = []
     concerned: dict[ListName, NewList] = {}
     for change in changes:
-        at_ms = min(change.at_ms, now_ms)
+        at_ms = periods.counts_at(change.at_ms, now_ms)
         for in_force in boards:
             if in_force.board.field != change.key:
                 continue
