@@ -80,7 +80,7 @@ class Replay:
     ) -> None:
         """
         Args:
-            now_ms: No change counts as later than this, and no list is made of a period that is not kept by then.
+            now_ms: What is much later counts as now (`periods.counts_at`); what is not kept by then gets no list.
             decisions: What operators said of claims that waited, by the number of the event.
             any_time: Each change counts at the time that it has, also if it is later than `now_ms`.
             floors: By player, the number of the event up to which none makes entries: the player is hidden, or their
@@ -117,7 +117,7 @@ class Replay:
             self._add_to_account(events)
             return
         claim_of, settle = ranking.claim, ranking.settle  # looked up once: this is done for millions
-        calendars, latest_ms = self._calendars, self._latest_ms
+        calendars, counts_at, latest_ms = self._calendars, periods.counts_at, self._latest_ms
         for event, player, value, at_ms, origin in events:
             if player != self._player:
                 if entries:
@@ -127,7 +127,7 @@ class Replay:
             if event <= floor:
                 continue
             claim = claim_of(board, value)
-            at_ms = min(at_ms, latest_ms)  # noqa: PLW2901
+            at_ms = counts_at(at_ms, latest_ms)  # noqa: PLW2901
             calendar = calendars[origin]
             for id_ in calendar.at(at_ms):
                 before = entries.get(id_)
@@ -146,7 +146,7 @@ class Replay:
                 self._player = player
                 self._floor = floor = self._floors.get(player, -1)
             origin = Origin(word)
-            at_ms = min(at_ms, self._latest_ms)  # noqa: PLW2901
+            at_ms = periods.counts_at(at_ms, self._latest_ms)  # noqa: PLW2901
             claimed = Claimed(event, ranking.claim(board, value), at_ms, origin, self._decisions.get(event))
             effects = rules.apply(board, self._account, claimed, self._calendars[word].at(at_ms))
             if event <= floor:

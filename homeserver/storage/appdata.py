@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from itertools import chain
 from typing import Final, NamedTuple
 
+from homeserver.domain import periods
 from homeserver.model import Change, Origin
 from homeserver.storage.database import Reader, Transaction
 from homeserver.storage.texts import storable
@@ -56,7 +57,7 @@ class Observation(NamedTuple):
         values: Keys are fields of boards, not whatever a container may send.
         observed_ms: When the request was sent (a read), or when the answer came (a write of ours). A read changes only
             what was last changed before it; a write of ours also what was changed in the same millisecond.
-        at_ms: Our time of seeing it: the time of the changes.
+        at_ms: Our time of seeing it: the time of the changes, unless our clock is behind (`periods.seen_at`).
         origin: How it came. A READ becomes BASELINE where no value of that key was observed of the player yet; imports
             are no observations, as they say nothing of what AppData held.
     """
@@ -89,6 +90,8 @@ async def observe_all(tx: Transaction, observations: Sequence[Observation]) -> l
         [(*place, _NO_ROW.observed_ms) for place in places],
     )
     locked = await _rows(tx, {player for player, _ in places})
+    newest_ms = await tx.fetch_value("SELECT at_ms FROM events ORDER BY event DESC LIMIT 1")
+    observations = [each._replace(at_ms=periods.seen_at(each.at_ms, newest_ms)) for each in observations]
     changed, after = _settled(observations, {place: locked[place] for place in places})
     await tx.execute_many(
         "UPDATE appdata SET value = $3, observed_ms = $4 WHERE player = $1 AND key = $2",

@@ -198,7 +198,7 @@ async def record(
         boards: As `begin` returned them at the beginning of this transaction.
         changes: As `appdata.observe` returned them *in this transaction*, in the order in which they happened. The rows
             that it locked make writers of the same player and field wait for each other.
-        now_ms: No change counts as later than this.
+        now_ms: What is much later counts as now; see `periods.counts_at`.
         sizes: Of blocks. Any are right, at any time.
         besides: What else moves in this transaction (`replays.moves`): entries of players who have no change here.
 
@@ -212,7 +212,7 @@ async def record(
     work: list[_Work] = []
     concerned: dict[ListName, NewList] = {}
     for change in changes:
-        at_ms = min(change.at_ms, now_ms)
+        at_ms = periods.counts_at(change.at_ms, now_ms)
         for in_force in boards:
             if in_force.board.field != change.key:
                 continue
