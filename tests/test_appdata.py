@@ -177,3 +177,17 @@ async def test_what_several_players_have_under_some_keys(database: Database) -> 
     await observe(database, {"letters": None, "date": "2008-10-29"}, observed_ms=10, player=JANE)
     held = await database.read(lambda reader: appdata.held(reader, [ME, JANE, 3], ["letters", "date"]))
     assert held == {ME: {"letters": "3", "date": "2008-10-30"}, JANE: {"date": "2008-10-29"}}
+
+
+async def test_what_is_unchanged_beside_what_changes_stays_unchanged(database: Database) -> None:
+    await observe(database, {"letters": "3", "best_time": "21.5"}, observed_ms=10)
+    assert await observe(database, {"letters": "3", "best_time": "20.0"}, observed_ms=20) == [
+        Change(ME, "best_time", "21.5", "20.0", 99, Origin.READ)
+    ]
+    both = {ME: {"letters": "3"}, JANE: {"letters": "2"}}
+    changed = await database.write(
+        lambda tx: appdata.observe_many(tx, both, observed_ms=30, at_ms=99, origin=Origin.READ)
+    )
+    assert changed == [Change(JANE, "letters", None, "2", 99, Origin.BASELINE)]
+    assert len(await events(database)) == 4
+    assert await values(database) == {"letters": "3", "best_time": "20.0"}
