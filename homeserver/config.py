@@ -126,6 +126,9 @@ class DatabaseSettings(Section):
         pattern=r"^[a-z_][a-z0-9_]{0,62}$",
         description="PostgreSQL: the schema that holds this application. Several applications may share a database.",
     )
+    connections: int = Field(
+        10, ge=2, le=1000, description="PostgreSQL: how many connections each process has at most."
+    )
 
 
 class Container(Section):
@@ -160,7 +163,7 @@ class Container(Section):
 class TrustedSignerSettings(Section):
     """One key that a container signs its calls to us with."""
 
-    container: str = Field(description="The container that it speaks for (container.name).")
+    container: str = Field(min_length=1, description="The container that it speaks for (container.name).")
     consumer_key: str
     method: Literal["RSA-SHA1", "HMAC-SHA1"] = "RSA-SHA1"
     key_name: str | None = None

@@ -1,4 +1,5 @@
-"""Throws away what has ended: sessions, links, nonces, leases, counters, and lists of periods that boards do not keep.
+"""Throws away what has ended: sessions, links, nonces, leases, counters, lists of periods that boards do not keep, and
+what is left of people who were erased.
 
 Any number of processes may do it at once.
 """
@@ -12,6 +13,8 @@ from typing import Final
 import structlog
 
 from homeserver.model import NowMs
+from homeserver.services.eraser import Eraser
+from homeserver.services.sweeping import sweep
 from homeserver.services.turns import Sleep
 from homeserver.storage import leaderboards, leases, limits, nonces, operators, rebuild, sessions
 from homeserver.storage.database import Database, Reader, Transaction
@@ -30,6 +33,7 @@ class Upkeep:
         self._database = database
         self._now_ms = now_ms
         self._sleep = sleep
+        self._eraser = Eraser(database, now_ms)
 
     async def tidy(self) -> int:
         """Delete what has ended by now.
@@ -61,11 +65,7 @@ class Upkeep:
 
         for board_id in await self._database.read(work):
             await self._database.write(partial(rebuild.retire, board_id=board_id, now_ms=now_ms))
-        gone = await self._database.read(rebuild.abandoned)
-        for list_ in gone:
-            while not await self._database.write(partial(rebuild.delete_some, list_=list_, limit=DELETED_AT_ONCE)):
-                pass
-        return len(gone)
+        return await sweep(self._database, DELETED_AT_ONCE)
 
     async def run(self) -> None:
         """Tidy at the start and then every ten minutes, without end: a database that is away comes back."""
@@ -73,6 +73,7 @@ class Upkeep:
             try:
                 await self.tidy()
                 await self.retire()
+                await self._eraser.go_on()
             except Exception:
                 _log.exception("not_tidied")
             await self._sleep(EVERY_S)

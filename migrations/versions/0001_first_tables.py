@@ -71,7 +71,8 @@ CREATE TABLE boards (
     position BIGINT NOT NULL,
     definition TEXT NOT NULL,
     revision BIGINT NOT NULL,
-    generation BIGINT NOT NULL
+    generation BIGINT NOT NULL,
+    moderated BIGINT NOT NULL DEFAULT 0
 );
 
 CREATE TABLE lists (
@@ -93,7 +94,14 @@ CREATE TABLE entries (
     player BIGINT NOT NULL,
     PRIMARY KEY (list, key, reached_ms, player)
 ) {without_rowid};
-CREATE UNIQUE INDEX entries_player ON entries (player, list);
+
+CREATE TABLE entries_by_player (
+    player BIGINT NOT NULL,
+    list BIGINT NOT NULL,
+    key BIGINT NOT NULL,
+    reached_ms BIGINT NOT NULL,
+    PRIMARY KEY (player, list)
+) {updated};
 
 CREATE TABLE blocks (
     list BIGINT NOT NULL,
@@ -112,6 +120,35 @@ CREATE TABLE scores (
     n BIGINT NOT NULL,
     PRIMARY KEY (list, key)
 ) {often_updated};
+
+CREATE TABLE moderation (
+    player BIGINT NOT NULL,
+    board TEXT NOT NULL,
+    state TEXT NOT NULL,
+    until_event BIGINT,
+    reason TEXT NOT NULL,
+    actor TEXT NOT NULL,
+    at_ms BIGINT NOT NULL,
+    PRIMARY KEY (player, board)
+) {without_rowid};
+CREATE INDEX moderation_board ON moderation (board, player);
+
+CREATE TABLE audit (
+    act {identity},
+    at_ms BIGINT NOT NULL,
+    actor TEXT NOT NULL,
+    action TEXT NOT NULL,
+    board TEXT,
+    player BIGINT,
+    reason TEXT NOT NULL,
+    detail TEXT NOT NULL
+);
+CREATE INDEX audit_player ON audit (player, act);
+CREATE INDEX audit_board ON audit (board, act);
+
+CREATE TABLE erased (
+    mark TEXT PRIMARY KEY
+) {without_rowid};
 
 CREATE TABLE claims (
     list BIGINT NOT NULL,
@@ -160,6 +197,8 @@ CREATE TABLE page_sessions (
     sign_in_back TEXT,
     expires_ms BIGINT NOT NULL
 );
+
+CREATE INDEX page_sessions_player ON page_sessions (player) WHERE player IS NOT NULL;
 
 CREATE TABLE page_links (
     token_hash TEXT PRIMARY KEY,
@@ -237,13 +276,17 @@ IDENTITY = {
 WITHOUT_ROWID = {"sqlite": "WITHOUT ROWID", "postgresql": ""}
 # Room for the next version of a row beside this one: then no index entry is written.
 OFTEN_UPDATED = {"sqlite": "WITHOUT ROWID", "postgresql": "WITH (fillfactor = 40)"}
+UPDATED = {"sqlite": "WITHOUT ROWID", "postgresql": "WITH (fillfactor = 80)"}
 
 
 def upgrade() -> None:
     """Create the tables, and the erasure key: random, made once, never derived from a secret that is rotated."""
     engine = op.get_bind().dialect.name
     tables = TABLES.format(
-        identity=IDENTITY[engine], without_rowid=WITHOUT_ROWID[engine], often_updated=OFTEN_UPDATED[engine]
+        identity=IDENTITY[engine],
+        without_rowid=WITHOUT_ROWID[engine],
+        often_updated=OFTEN_UPDATED[engine],
+        updated=UPDATED[engine],
     )
     for statement in tables.split(";"):
         op.execute(statement)
