@@ -1,0 +1,176 @@
+"""All that leaderboards are made of, as anybody would first write it: values, events, boards. Right, and slow.
+
+It keeps what was accepted, in order, and folds all of it anew for every question, by today's definition of the board.
+So a rebuild, a restart or a change of settings is nothing to it. Like `naive_board.py` it knows the rules from their
+description alone.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from fractions import Fraction
+from zoneinfo import ZoneInfo
+
+from homeserver.model import Board, Change, Keep, Order, Origin, Span, Ties
+from tests.naive_board import Row
+
+Entries = dict[int, tuple[int, int]]
+"""Player to score and the time at which it was reached."""
+
+
+def period_ids(board: Board, at_ms: int) -> dict[Span, str]:
+    """The periods that hold this moment. The zones of these tests do not change their clocks at midnight."""
+    day = datetime.fromtimestamp(at_ms / 1000, UTC).astimezone(ZoneInfo(board.zone)).date()
+    return {span: _id(span, day, board.first_weekday) for span in board.spans}
+
+
+def _id(span: Span, day: date, first_weekday: int) -> str:
+    match span:
+        case Span.MONTH:
+            return f"month:{day.year}-{day.month:02}"
+        case Span.DAY:
+            return f"day:{day}"
+        case Span.WEEK:
+            while day.weekday() != first_weekday:
+                day -= timedelta(1)
+            while day.weekday() != 3:
+                day += timedelta(1)
+            year, week, _ = day.isocalendar()
+            return f"week:{year}-W{week:02}"
+        case _:
+            return "all"
+
+
+def score_of(board: Board, value: str) -> int | None:
+    """What a value says on a board of whole numbers; None where it says no score that the board allows."""
+    if not re.fullmatch(r"0|-?[1-9][0-9]{0,17}", value):
+        return None
+    score = int(value)
+    if board.minimum is not None and score < board.minimum:
+        return None
+    if board.maximum is not None and score > board.maximum:
+        return None
+    return score
+
+
+@dataclass(slots=True)
+class Observed:
+    """An AppData value as it was last seen to change, and when that was asked for."""
+
+    value: str | None
+    at_ms: int
+
+
+@dataclass(slots=True)
+class NaiveHouse:
+    """Players are numbers, keys are AppData keys."""
+
+    boards: dict[str, Board] = field(default_factory=dict)
+    values: dict[tuple[int, str], Observed] = field(default_factory=dict)
+    events: list[Change] = field(default_factory=list)
+
+    # --- what comes in ------------------------------------------------------------------------------------------------
+
+    def fields(self) -> set[str]:
+        """Nothing else is asked for, or kept."""
+        return {board.field for board in self.boards.values()}
+
+    def read(self, player: int, item: Mapping[str, str], *, sent_ms: int, now_ms: int) -> None:
+        """A player's own AppData, whole, as a request that was sent then brought it."""
+        for key in sorted(self.fields()):
+            self._observe(player, key, item.get(key), (sent_ms, now_ms), Origin.READ)
+
+    def submitted(self, player: int, key: str, value: str, *, answered_ms: int) -> None:
+        """The container has taken a score from us."""
+        self._observe(player, key, value, (answered_ms, answered_ms), Origin.SUBMITTED)
+
+    def _observe(self, player: int, key: str, value: str | None, times: tuple[int, int], origin: Origin) -> None:
+        observed_ms, now_ms = times
+        known = self.values.get((player, key))
+        if known is None:
+            if value is None:
+                return
+            old = None
+        else:
+            old = known.value
+            if old == value or known.at_ms > observed_ms:
+                return
+            if known.at_ms == observed_ms and origin is Origin.READ:
+                return
+        first = known is None and origin is Origin.READ
+        self.values[player, key] = Observed(value, observed_ms)
+        self.events.append(Change(player, key, old, value, now_ms, Origin.BASELINE if first else origin))
+
+    def imported(self, player: int, key: str, value: str, at_ms: int | None, *, verified: bool, now_ms: int) -> bool:
+        """A line of an operator's file: whether it was new."""
+        known = [event for event in self.events if (event.player, event.key, event.new) == (player, key, value)]
+        if at_ms is None:
+            if known:
+                return False
+            self.events.append(Change(player, key, None, value, now_ms, Origin.BASELINE))
+            return True
+        origin = Origin.VERIFIED if verified else Origin.IMPORTED
+        if any((event.at_ms, event.origin) == (at_ms, origin) for event in known):
+            return False
+        self.events.append(Change(player, key, None, value, at_ms, origin))
+        return True
+
+    # --- what comes of it ---------------------------------------------------------------------------------------------
+
+    def lists(self, board: Board) -> dict[str, Entries]:
+        """The entries of every period of a board, by the period's id; those that nobody is in are left out."""
+        found: dict[str, Entries] = {}
+        for event in self.events:
+            if event.key != board.field:
+                continue
+            for span, id_ in period_ids(board, event.at_ms).items():
+                if event.origin is not Origin.BASELINE or span is Span.ALL:
+                    self._take(board, found.setdefault(id_, {}), event)
+        return {id_: entries for id_, entries in found.items() if entries}
+
+    def _take(self, board: Board, entries: Entries, event: Change) -> None:
+        had = entries.get(event.player)
+        latest = board.keep is Keep.LATEST
+        is_import = event.origin in {Origin.IMPORTED, Origin.VERIFIED}
+        if latest and is_import and had is not None and event.at_ms < had[1]:
+            return  # it was the latest at some time, and is not now
+        score = None if event.new is None else score_of(board, event.new)
+        if score is None:
+            if latest or event.new is None:
+                entries.pop(event.player, None)
+            return
+        if had is not None and (score == had[0] or not (latest or better(board, score, had[0]))):
+            return
+        entries[event.player] = (score, event.at_ms)
+
+    def rows(self, board: Board, period: str) -> list[Row]:
+        """A whole list, best first, with the ranks that are shown."""
+        return list(ranked(board, self.lists(board).get(period, {})))
+
+
+def better(board: Board, one: int, other: int) -> bool:
+    """Whether one score is better than another."""
+    return one > other if board.order is Order.MORE else one < other
+
+
+def ranked(board: Board, entries: Entries) -> Iterator[Row]:
+    """Entries in their order. Every rank is counted from its meaning."""
+    sign = -1 if board.order is Order.MORE else 1
+    order = sorted(entries, key=lambda player: (sign * entries[player][0], entries[player][1], player))
+    for index, player in enumerate(order):
+        score, reached_ms = entries[player]
+        ahead = [other for other, _ in entries.values() if better(board, other, score)]
+        rank = {Ties.COMPETITION: 1 + len(ahead), Ties.DENSE: 1 + len(set(ahead)), Ties.ORDINAL: 1 + index}[board.ties]
+        tied = [other for other, _ in entries.values()].count(score) > 1
+        yield Row(player, score, reached_ms, rank, tied)
+
+
+def share_of_worse(board: Board, rows: list[Row], player: int) -> Fraction | None:
+    """Better than what share of the others; None without an entry, or without others."""
+    mine = [row.score for row in rows if row.player == player]
+    if not mine or len(rows) == 1:
+        return None
+    return Fraction(sum(better(board, mine[0], row.score) for row in rows), len(rows) - 1)

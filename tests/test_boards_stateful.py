@@ -1,0 +1,503 @@
+"""Whatever happens to boards, in any order: after each step they are what a naive list of all events says.
+
+Hypothesis plays a house: values change in the container, syncs bring them, scores are submitted, files imported, clocks
+move and are set back, boards rebuilt, changed, dropped and made again, while others hold cursors. Blocks are tiny, so
+that a few players are enough to cut and join them on both levels. On both engines.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections import defaultdict
+from collections.abc import Coroutine, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, ClassVar, Final, TypeVar, cast
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from homeserver.domain.score_files import FileFormat
+from homeserver.errors import BadCursor, BadInput
+from homeserver.model import Board, Keep, Order, Origin, Span, Ties
+from homeserver.services.board_admin import BoardAdmin
+from homeserver.services.board_import import BoardImport
+from homeserver.services.board_views import BoardViews
+from homeserver.services.leaderboards import Leaderboards
+from homeserver.services.rebuilds import Rebuilds
+from homeserver.storage import appdata, people, recount
+from homeserver.storage import leaderboards as store
+from homeserver.storage.blocks import Sizes
+from homeserver.storage.database import Database, Transaction, open_database
+from tests.boards_judge import check_events, check_tables
+from tests.clock import Clock
+from tests.conftest import Place, sweep
+from tests.leaderboards_kit import KEY, Container, make_players
+from tests.naive_board import Row
+from tests.naive_house import NaiveHouse, period_ids, score_of, share_of_worse
+from tests.rebuild_kit import SLOW
+from tests.test_board_views import distribution_equals
+from tests.test_leaderboards_model import View, page_row
+
+T = TypeVar("T")
+
+TINY: Final = Sizes(block=2, fanout=2)
+NAMES: Final = ["Ana", "Bruno", "Anabela", "Carlos", "Dulce", "Eva", "Mariana", "João", "Zé"]
+FIELDS: Final = ("letters", "laps")
+# One for each policy of ties; the rest is drawn.
+BOARDS: Final = [Board(f"{ties}", "B", "letters", ties=ties) for ties in Ties]
+
+PLAYERS: Final = st.integers(0, len(NAMES) - 1)
+SCORES: Final = st.integers(-3, 3).map(str)
+# Most are scores, and few of them differ, so that many are tied.
+VALUES: Final = st.one_of(SCORES, SCORES, SCORES, st.sampled_from([None, "junk", "03", "-9", ""]))
+NUMBERS: Final = st.integers(0, 2)
+"""Which of the boards, and a few more choices."""
+HOUR_MS: Final = 3_600_000
+AGO_MS: Final = st.sampled_from([None, 0, 1, HOUR_MS, 24 * HOUR_MS, 8 * 24 * HOUR_MS, 40 * 24 * HOUR_MS])
+PERIODS: Final = st.one_of(st.sampled_from(["all", "day", "week", "month"]), st.integers(0, 50))
+"""A span's word, or the number of a list that somebody is in."""
+SETTINGS: Final = st.one_of(
+    st.tuples(st.just("order"), st.sampled_from(Order)),
+    st.tuples(st.just("keep"), st.sampled_from(Keep)),
+    st.tuples(st.just("ties"), st.sampled_from(Ties)),
+    st.tuples(st.just("minimum"), st.sampled_from([None, -3, 0])),
+    st.tuples(st.just("maximum"), st.sampled_from([None, 2])),
+    st.tuples(st.just("zone"), st.sampled_from(["UTC", "America/Sao_Paulo", "Pacific/Auckland"])),
+    st.tuples(st.just("first_weekday"), st.sampled_from([0, 6])),
+    st.tuples(st.just("field"), st.sampled_from(FIELDS)),
+    st.tuples(st.just("spans"), st.sampled_from([tuple(Span), (Span.ALL,), (Span.ALL, Span.DAY)])),
+    st.tuples(st.just("title"), st.sampled_from(["B", "Another"])),
+)
+
+TABLES: Final = ("entries", "blocks", "scores", "lists", "boards", "friendships", "appdata", "events", "leases")
+
+
+class House:
+    """The services over one database, beside the naive house that they should equal."""
+
+    def __init__(self, runner: asyncio.Runner, database: Database) -> None:
+        self._runner = runner
+        self.database = database
+        self.clock = Clock()
+        self.container = Container(self.clock)
+        now_ms = self.clock.now_ms
+        self.leaderboards = Leaderboards(database, self.container, now_ms, KEY)
+        self.views = BoardViews(database, now_ms)
+        self.rebuilds = Rebuilds(database, now_ms, pace=SLOW, sizes=TINY)
+        self.admin = BoardAdmin(database, self.rebuilds, now_ms)
+        self.importer = BoardImport(database, self.rebuilds, "orkut", now_ms)
+        self.naive = NaiveHouse()
+        self.friends: dict[int, set[int]] = {}
+        self.walks = itertools.count(1)
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Do it now."""
+        return self._runner.run(asyncio.wait_for(work, 120))
+
+    async def begin(self, boards: Sequence[Board]) -> None:
+        """An empty house with these boards."""
+
+        async def empty(tx: Transaction) -> None:
+            for table in TABLES:
+                await tx.execute(f"DELETE FROM {table}")
+            await tx.execute("UPDATE players SET friends_synced_ms = NULL")
+
+        await self.database.write(empty)
+        self.players = await make_players(self.database, *NAMES)
+        cards = await self.database.read(lambda reader: people.cards(reader, self.players))
+        self.numbers = {card.id: player for player, card in cards.items()}
+        await self.leaderboards.seed(boards)
+        self.naive.boards = {board.id: board for board in boards}
+
+    async def sync(self, players: Sequence[int]) -> None:
+        """What a sync keeps of these players' values."""
+        sent_ms = self.clock.now_ms()
+        self.clock.advance(ms=1)
+        now_ms = self.clock.now_ms()
+        fields = self.naive.fields()
+        found = {player: {key: self.container.held.get(player, {}).get(key) for key in fields} for player in players}
+
+        async def work(tx: Transaction) -> None:
+            boards = await store.begin(tx)
+            changes = await appdata.observe_many(tx, found, observed_ms=sent_ms, at_ms=now_ms, origin=Origin.READ)
+            await store.record(tx, boards, changes, now_ms)
+
+        await self.database.write(work)
+        for player in sorted(set(players)):
+            self.naive.read(player, self.container.held.get(player, {}), sent_ms=sent_ms, now_ms=now_ms)
+
+    async def check_views(self, board: Board, period: str, limit: int, reader: int) -> None:
+        """Every rank, page, neighbourhood, jump, friend, name, share and class of one list."""
+        now_ms = self.clock.now_ms()
+        id_ = period if ":" in period else period_ids(board, now_ms)[Span(period)]
+        rows = self.naive.rows(board, id_)
+        page = await self.leaderboards.entries(board.id, period=period, reader=None, limit=100)
+        assert (page.period.id, page.total) == (id_, len(rows))
+        assert page_row(page, self.numbers) == rows
+        view = View(self.leaderboards, board, cast("Span", period), limit, self.numbers)
+        await view.pages_lead_both_ways(rows)
+        await view.around_is_full(rows, self.players)
+        await view.every_rank_is_found(rows)
+        await view.every_score_is_found(rows)
+        await view.friends_have_global_ranks(rows, reader, {reader, *self.friends.get(reader, ())})
+        named = [player for player, name in zip(self.players, NAMES, strict=True) if "ana" in name.casefold()]
+        await view.names_are_found(rows, set(named))
+        spread = await self.views.distribution(board.id, period=period, reader=reader)
+        distribution_equals(spread, rows, reader)
+        for player in self.players:
+            place = await self.leaderboards.place(board.id, period=period, player=player)
+            mine = next((row for row in rows if row.player == player), None)
+            assert (place.rank, place.score) == ((mine.rank, str(mine.score)) if mine else (None, None))
+            assert place.better_than == share_of_worse(board, rows, player)
+            if spread.mine is not None and player == reader:
+                assert spread.mine.better_than == place.better_than
+
+    async def check_own_places(self, player: int) -> None:
+        """Everything of one player in one call, and what they had before."""
+        now_ms = self.clock.now_ms()
+        places = {(place.board.id, place.period.id): place for place in await self.leaderboards.places(player)}
+        boards = self.naive.boards.values()
+        assert list(places) == [(board.id, id_) for board in boards for id_ in period_ids(board, now_ms).values()]
+        for (board_id, id_), place in places.items():
+            rows = self.naive.rows(self.naive.boards[board_id], id_)
+            mine = next((row for row in rows if row.player == player), None)
+            found = (place.rank, place.tied, place.score, place.total)
+            assert found == ((mine.rank, mine.tied, str(mine.score)) if mine else (None, False, None)) + (len(rows),)
+        for board in boards:
+            past = [
+                (event.at_ms, score, event.origin)
+                for event in reversed(self.naive.events)
+                if (event.player, event.key) == (player, board.field) and event.new is not None
+                for score in [score_of(board, event.new)]
+                if score is not None
+            ]
+            history = await self.views.history(player, board.id, limit=100)
+            found_past = [(each.at_ms, int(each.score), each.origin) for each in history.scores]
+            assert found_past == sorted(past, key=lambda each: each[0], reverse=True)
+            listed = await self.views.periods(board.id, limit=100)
+            totals = {each.period.id: each.total for each in listed.periods if each.total}
+            began = {id_: len(entries) for id_, entries in self.naive.lists(board).items()}
+            future = {id_ for id_ in began.keys() - totals.keys() if id_ not in period_ids(board, now_ms).values()}
+            # A clock that was set back leaves lists that have not begun, or are not over; they are not listed.
+            assert totals == {id_: total for id_, total in began.items() if id_ not in future}
+            if now_ms >= max((event.at_ms for event in self.naive.events), default=0):
+                assert not future
+
+
+class Cursors:
+    """Cursors that somebody holds, and what each should lead to."""
+
+    def __init__(self) -> None:
+        self._held: list[tuple[str, str, str, int, bool, str, tuple[int, int, int]]] = []
+        self._rebuilt: dict[str, int] = defaultdict(int)
+
+    def rebuilt(self, board_id: str) -> None:
+        """What leads into this board is stale from now on."""
+        self._rebuilt[board_id] += 1
+
+    def dropped(self, board_id: str) -> None:
+        """It may be made again as it was."""
+        self._held = [each for each in self._held if each[0] != board_id]
+
+    async def keep(self, house: House, board: Board, period: str, limit: int) -> None:
+        """Look at a page somewhere, and keep where it leads."""
+        page = await house.leaderboards.at_rank(board.id, period=period, reader=None, rank=limit, limit=limit)
+        rows = page_row(page, house.numbers)
+        for cursor, forward in ((page.next, True), (page.previous, False)):
+            if cursor is not None:
+                edge = _position(board, rows[-1 if forward else 0])
+                times = self._rebuilt[board.id]
+                self._held.append((board.id, period, page.period.id, times, forward, cursor, edge))
+
+    async def use(self, house: House, number: int, limit: int) -> None:
+        """Go on with one of them: with the span's word, and with the period's id."""
+        if not self._held:
+            return
+        board_id, asked, id_, times, forward, cursor, edge = self._held[number % len(self._held)]
+        board = house.naive.boards[board_id]
+        for period in {asked, id_}:
+            if period not in {id_, *board.spans}:
+                continue
+            now = period_ids(board, house.clock.now_ms())
+            means = now[Span(period)] if period in now else period
+            fits = times == self._rebuilt[board_id] and means == id_
+            try:
+                page = await house.leaderboards.entries(
+                    board_id, period=period, reader=None, limit=limit, cursor=cursor
+                )
+            except BadCursor:
+                assert not fits
+            except BadInput:  # the board has no such periods any more
+                assert times != self._rebuilt[board_id]
+            else:
+                assert fits
+                rows = house.naive.rows(board, id_)
+                beyond = [row for row in rows if (_position(board, row) > edge) is forward]
+                beyond = [row for row in beyond if _position(board, row) != edge]
+                assert page_row(page, house.numbers) == (beyond[:limit] if forward else beyond[-limit:])
+
+
+def _position(board: Board, row: Row) -> tuple[int, int, int]:
+    return (row.score if board.order is Order.LESS else -row.score, row.reached_ms, row.player)
+
+
+class Playing(RuleBasedStateMachine):
+    """One house, from its first board to its end."""
+
+    make_house: ClassVar[Any]
+    """Set by the test: a fresh `House` over its database."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.house: House = type(self).make_house()
+        self.cursors = Cursors()
+        self.changed = False
+
+    @initialize(orders=st.lists(st.sampled_from(Order), min_size=3, max_size=3), keep=st.sampled_from(Keep))
+    def open(self, orders: list[Order], keep: Keep) -> None:
+        boards = [replace(board, order=order, keep=keep) for board, order in zip(BOARDS, orders, strict=True)]
+        self.house.run(self.house.begin(boards))
+
+    def board(self, number: int) -> Board:
+        boards = list(self.house.naive.boards.values())
+        return boards[number % len(boards)]
+
+    def player(self, number: int) -> int:
+        return self.house.players[number]
+
+    def period(self, board: Board, chosen: str | int) -> str:
+        if isinstance(chosen, str):
+            return chosen if chosen in board.spans else "all"
+        known = sorted(self.house.naive.lists(board))
+        return known[chosen % len(known)] if known else "all"
+
+    # --- what players do ----------------------------------------------------------------------------------------------
+
+    @rule(values=st.dictionaries(PLAYERS, VALUES, min_size=1), field=st.sampled_from(FIELDS))
+    def play(self, values: Mapping[int, str | None], field: str) -> None:
+        """Values change in the container, and we learn of it by a sync."""
+        for number, value in values.items():
+            item = self.house.container.held.setdefault(self.player(number), {})
+            item.pop(field, None)
+            if value is not None:
+                item[field] = value
+        self.house.run(self.house.sync([self.player(number) for number in values]))
+        self.changed = True
+
+    @rule(number=PLAYERS, value=VALUES)
+    def play_elsewhere(self, number: int, value: str | None) -> None:
+        """A value changes in the container, and nobody tells us."""
+        item = self.house.container.held.setdefault(self.player(number), {})
+        item.pop("letters", None)
+        if value is not None:
+            item["letters"] = value
+
+    @rule(number=PLAYERS, on=NUMBERS, value=st.one_of(SCORES, VALUES.filter(lambda value: value is not None)))
+    def submit(self, number: int, on: int, value: str) -> None:
+        house, board, player = self.house, self.board(on), self.player(number)
+        before, sent_ms = dict(house.container.held.get(player, {})), house.clock.now_ms()
+        if score_of(board, value) is None:
+            with pytest.raises(BadInput):
+                house.run(house.leaderboards.submit(player, board.id, value))
+            assert house.container.held.get(player, {}) == before
+            return
+        placed = house.run(house.leaderboards.submit(player, board.id, value))
+        now_ms = house.clock.now_ms()
+        house.naive.read(player, before, sent_ms=sent_ms, now_ms=sent_ms)
+        ranks_before = self._ranks(board, player, now_ms)
+        house.naive.submitted(player, board.field, value, answered_ms=now_ms)
+        ranks = self._ranks(board, player, now_ms)
+        assert {change.place.period.id: (change.rank_before, change.place.rank) for change in placed.changes} == {
+            id_: (ranks_before[id_], ranks[id_]) for id_ in ranks
+        }
+        self.changed = True
+
+    def _ranks(self, board: Board, player: int, now_ms: int) -> dict[str, int | None]:
+        rows = {id_: self.house.naive.rows(board, id_) for id_ in period_ids(board, now_ms).values()}
+        return {id_: next((row.rank for row in of if row.player == player), None) for id_, of in rows.items()}
+
+    @rule(number=PLAYERS, friends=st.sets(PLAYERS, max_size=4))
+    def befriend(self, number: int, friends: set[int]) -> None:
+        house, player = self.house, self.player(number)
+        wanted = {self.player(each) for each in friends} - {player}
+        for _ in range(2):  # one walk that misses a friend is not believed
+            walk = next(house.walks)
+            house.run(house.database.write(lambda tx, walk=walk: people.observe_friends(tx, player, wanted, walk)))  # type: ignore[misc]
+        house.friends[player] = wanted
+
+    # --- time ---------------------------------------------------------------------------------------------------------
+
+    @rule(ms=st.sampled_from([1, HOUR_MS, 11 * HOUR_MS, 24 * HOUR_MS, 8 * 24 * HOUR_MS, 31 * 24 * HOUR_MS]))
+    def wait(self, ms: int) -> None:
+        self.house.clock.advance(ms=ms)
+
+    @rule(ms=st.sampled_from([1, 500, 2_000, 3 * HOUR_MS]))
+    def set_the_clock_back(self, ms: int) -> None:
+        self.house.clock.advance(ms=-ms)
+
+    # --- what operators do --------------------------------------------------------------------------------------------
+
+    @rule(on=NUMBERS, lines=st.lists(st.tuples(PLAYERS, SCORES, AGO_MS), max_size=6), many=st.booleans())
+    def load(self, on: int, lines: list[tuple[int, str, int | None]], many: bool) -> None:
+        """Import a file: counted as it comes, or by a rebuild."""
+        house, board = self.house, self.board(on)
+        now_ms = house.clock.now_ms()
+        text = [f"0{number},{value},{'' if ago is None else now_ms - ago}\n" for number, value, ago in lines]
+        result = house.run(
+            house.importer.load(
+                board.id,
+                [line.encode() for line in ("player,value,time\n", *text)],
+                FileFormat.CSV,
+                verified=False,
+                expected=10**6 if many else 0,
+                progress=lambda _: None,
+                rebuilding=lambda *_: None,
+            )
+        )
+        usable = [line for line in lines if score_of(board, line[1]) is not None]
+        new = [
+            house.naive.imported(
+                self.player(number),
+                board.field,
+                value,
+                None if ago is None else now_ms - ago,
+                verified=False,
+                now_ms=now_ms,
+            )
+            for number, value, ago in usable
+        ]
+        assert (result.new, result.known, result.bad) == (
+            sum(new),
+            len(new) - sum(new),
+            len(lines) - len(usable),
+        )
+        if many and any(new):
+            for each in house.naive.boards.values():
+                if each.field == board.field:
+                    self.cursors.rebuilt(each.id)
+        self.changed = True
+
+    @rule(on=NUMBERS)
+    def rebuild(self, on: int) -> None:
+        board = self.board(on)
+        self.house.run(self.house.admin.rebuild(board.id, lambda *_: None))
+        self.cursors.rebuilt(board.id)
+        self.changed = True
+
+    @rule(on=NUMBERS, setting=SETTINGS)
+    def change_a_setting(self, on: int, setting: tuple[str, Any]) -> None:
+        was = self.board(on)
+        board = replace(was, **{setting[0]: setting[1]})
+        if board.minimum is not None and board.maximum is not None and board.minimum > board.maximum:
+            return
+        self._apply({**self.house.naive.boards, board.id: board})
+        if board != was and setting[0] != "title":
+            self.cursors.rebuilt(board.id)
+
+    @rule(on=NUMBERS)
+    @precondition(lambda self: len(self.house.naive.boards) > 1)
+    def drop(self, on: int) -> None:
+        """A board is dropped; one of its name knows nothing of it but what was played."""
+        board = self.board(on)
+        self._apply({id_: each for id_, each in self.house.naive.boards.items() if id_ != board.id})
+        self.cursors.dropped(board.id)
+
+    @rule(number=NUMBERS, order=st.sampled_from(Order), keep=st.sampled_from(Keep))
+    @precondition(lambda self: len(self.house.naive.boards) < len(BOARDS))
+    def add(self, number: int, order: Order, keep: Keep) -> None:
+        missing = [board for board in BOARDS if board.id not in self.house.naive.boards]
+        board = replace(missing[number % len(missing)], order=order, keep=keep)
+        self._apply({**self.house.naive.boards, board.id: board})
+
+    def _apply(self, boards: dict[str, Board]) -> None:
+        house = self.house
+        plan = house.run(house.admin.plan(list(boards.values())))
+        house.run(house.admin.apply(plan, lambda _: None, lambda *_: None))
+        house.naive.boards = boards
+        self.changed = True
+
+    @rule(on=NUMBERS, sizes=st.builds(Sizes, st.integers(2, 4), st.integers(2, 3)))
+    def count_anew(self, on: int, sizes: Sizes) -> None:
+        """Blocks may be cut anew at any time, into any sizes."""
+        board = self.board(on)
+
+        async def work(tx: Transaction) -> None:
+            for list_, dense in await tx.fetch("SELECT list, dense FROM lists WHERE board = $1", board.id):
+                await recount.recount(tx, list_, dense=bool(dense), sizes=sizes)
+
+        self.house.run(self.house.database.write(work))
+        self.changed = True
+
+    # --- what is seen -------------------------------------------------------------------------------------------------
+
+    @rule(on=NUMBERS, chosen=PERIODS, limit=st.integers(1, 4), reader=PLAYERS)
+    def look(self, on: int, chosen: str | int, limit: int, reader: int) -> None:
+        board = self.board(on)
+        period = self.period(board, chosen)
+        self.house.run(self.house.check_views(board, period, limit, self.player(reader)))
+
+    @rule(number=PLAYERS)
+    def look_at_oneself(self, number: int) -> None:
+        self.house.run(self.house.check_own_places(self.player(number)))
+
+    @rule(on=NUMBERS, chosen=PERIODS, limit=st.integers(1, 3))
+    def keep_a_cursor(self, on: int, chosen: str | int, limit: int) -> None:
+        board = self.board(on)
+        self.house.run(self.cursors.keep(self.house, board, self.period(board, chosen), limit))
+
+    @rule(number=st.integers(0, 20), limit=st.integers(1, 4))
+    def use_a_cursor(self, number: int, limit: int) -> None:
+        self.house.run(self.cursors.use(self.house, number, limit))
+
+    @invariant()
+    def tables_are_right(self) -> None:
+        if self.changed:
+            self.house.run(check_tables(self.house.database, self.house.naive))
+            self.changed = False
+
+    def teardown(self) -> None:
+        if self.house.naive.boards:
+            self.house.run(check_events(self.house.database, self.house.naive))
+            board = next(iter(self.house.naive.boards.values()))
+            self.house.run(self.house.check_views(board, "all", 2, self.player(0)))
+
+
+LONG: Final = settings.default is not None and settings.default.max_examples > 100
+
+
+@pytest.mark.hypothesis
+def test_boards_are_what_a_naive_list_of_all_events_says(
+    borrowed_place: Place, database_kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Thousands of steps in the long profile, some hundreds in the short one."""
+    record = store.record
+
+    async def tiny(tx: Transaction, boards: Any, changes: Any, now_ms: int, sizes: Sizes = TINY) -> None:
+        await record(tx, boards, changes, now_ms, sizes)
+
+    monkeypatch.setattr(store, "record", tiny)
+    chosen = settings(
+        max_examples=(200 if LONG else 12) // (2 if database_kind == "postgresql" else 1),
+        stateful_step_count=60 if LONG else 30,
+        suppress_health_check=list(HealthCheck),
+    )
+    with asyncio.Runner() as runner:
+        if database_kind == "postgresql":
+            runner.run(sweep(borrowed_place.url, borrowed_place.schema))
+        opening = open_database(borrowed_place.url, borrowed_place.schema)
+        database = runner.run(opening.__aenter__())
+        try:
+            machine = type("Machine", (Playing,), {"make_house": lambda *_: House(runner, database)})
+            run_state_machine_as_test(machine, settings=chosen)
+        finally:
+            runner.run(opening.__aexit__(None, None, None))
