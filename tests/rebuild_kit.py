@@ -92,17 +92,18 @@ async def check(database: Database, board: Board, *, least: int) -> int:
         for period, number in await reader.fetch(
             "SELECT period, list FROM lists WHERE board = $1 AND generation = $2", board.id, in_force.generation
         ):
-            stored = await _stored(reader, number)
-            check_blocks(stored)
-            if stored.entries:
-                found[period] = {player: (score_of(key, board.order), ms) for key, ms, player in stored.entries}
+            kept = await stored(reader, number)
+            check_blocks(kept)
+            if kept.entries:
+                found[period] = {player: (score_of(key, board.order), ms) for key, ms, player in kept.entries}
         assert found == expected
         return sum(len(entries) for entries in found.values())
 
     return await database.read(work)
 
 
-async def _stored(reader: Reader, number: int) -> Stored:
+async def stored(reader: Reader, number: int) -> Stored:
+    """A list as it is kept, with its blocks."""
     dense = await reader.fetch_value("SELECT dense FROM lists WHERE list = $1", number)
     entries = await reader.fetch("SELECT key, reached_ms, player FROM entries WHERE list = $1", number)
     scores = await reader.fetch("SELECT key, n FROM scores WHERE list = $1", number)
@@ -124,7 +125,7 @@ async def remains(database: Database, board_id: str) -> int:
         in_force = await store.board_in_force(reader, board_id)
         generation = 0 if in_force is None else in_force.generation
         left = 0
-        for table in ("lists", "entries", "blocks", "scores"):
+        for table in ("lists", "entries", "blocks", "scores", "claims", "flags"):
             left += await reader.fetch_value(
                 f"SELECT count(*) FROM {table} WHERE list NOT IN "
                 "(SELECT list FROM lists WHERE generation > 0 AND (board <> $1 OR generation = $2))",

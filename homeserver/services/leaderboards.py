@@ -266,7 +266,8 @@ class Leaderboards:
 
         The container gets the score's canonical text whether or not it is a best one: AppData holds the latest, the
         board decides what stands. What was read on the way counts first, as what any read brings; then the score, in
-        every period, at the time when the container's answer came.
+        every period, at the time when the container's answer came. One that the board doubts (its largest step, or gain
+        per hour) is written all the same, and waits.
 
         Returns:
             The new place in each current period of this board, with the rank that the player had there before.
@@ -318,7 +319,8 @@ class Leaderboards:
         changes = [
             await board_lists.place_change(tx, shown, player, was) for shown, was in zip(lists, before, strict=True)
         ]
-        return Placed(mine.board, written.after.get(board.field, text), tuple(changes))
+        pending = await board_lists.pending(tx, mine, player)
+        return Placed(mine.board, written.after.get(board.field, text), tuple(changes), pending)
 
     # --- parts --------------------------------------------------------------------------------------------------------
 

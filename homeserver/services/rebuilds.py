@@ -23,11 +23,10 @@ from typing import Final
 
 from homeserver.domain.boards import BoardInForce
 from homeserver.domain.replay import Event, Made, Replay, Tally
-from homeserver.domain.scores import INT64_MAX
 from homeserver.errors import Conflict
 from homeserver.model import Board, NowMs, Ties
 from homeserver.services.turns import to_the_end
-from homeserver.storage import blocks, leases, rebuild
+from homeserver.storage import accounts, blocks, leases, rebuild
 from homeserver.storage import leaderboards as store
 from homeserver.storage.blocks import SIZES, Sizes
 from homeserver.storage.database import Database, Reader, Transaction
@@ -35,9 +34,6 @@ from homeserver.storage.rebuild import Cuts
 
 LEASE_MS: Final = 60_000
 """A rebuild that did nothing for so long is taken for dead."""
-_ANY_TIME: Final = INT64_MAX
-"""An event counts at the time that it has, by whose clock it was accepted. Ours may be behind, or was set back since:
-what was reached "later than now" has been reached then all the same, and is ranked so already."""
 
 Progress = Callable[[int, int], None]
 """Told how far it is: so many of so many players."""
@@ -142,7 +138,10 @@ class Rebuilds:
     async def _load(self, build: _Build, progress: Progress) -> None:
         """Fold all events up to `until`. What is folded is written while the next are read."""
         board = build.building.board
-        replay = Replay(board, _ANY_TIME)
+        decisions = await self._database.read(lambda reader: accounts.decisions_on(reader, board))
+        # An event counts at the time that it has, by whose clock it was accepted. Ours may be behind, or was set back
+        # since: what was reached "later than now" has been reached then all the same, and is ranked so already.
+        replay = Replay(board, self._now_ms(), decisions, any_time=True)
         players = await self._database.read(rebuild.last_player)
         writing: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         writing.set_result(None)
@@ -264,7 +263,8 @@ class Rebuilds:
 
     async def _record(self, tx: Transaction, build: _Build, found: Sequence[Event]) -> None:
         changes = rebuild.changes(build.building.board.field, found)
-        await store.record(tx, [build.building], changes, _ANY_TIME, self._sizes)
+        now_ms = max([self._now_ms(), *(change.at_ms for change in changes)])  # at the times that they have
+        await store.record(tx, [build.building], changes, now_ms, self._sizes)
 
     async def _entries(self, reader: Reader, in_force: BoardInForce) -> int:
         """Entries of all the board's lists, as their blocks have it, which agree with each other."""

@@ -1,18 +1,24 @@
-"""Throws away what has ended: sessions, links, nonces, leases, counters. Any number of processes may do it at once."""
+"""Throws away what has ended: sessions, links, nonces, leases, counters, and lists of periods that boards do not keep.
+
+Any number of processes may do it at once.
+"""
 
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Final
 
 import structlog
 
 from homeserver.model import NowMs
 from homeserver.services.turns import Sleep
-from homeserver.storage import leases, limits, nonces, operators, sessions
-from homeserver.storage.database import Database, Transaction
+from homeserver.storage import leaderboards, leases, limits, nonces, operators, rebuild, sessions
+from homeserver.storage.database import Database, Reader, Transaction
 
 EVERY_S: Final = 600.0
+DELETED_AT_ONCE: Final = 2_000
+"""Entries of a list. Writers of SQLite wait meanwhile: about 60 ms."""
 
 _log = structlog.get_logger(__name__)
 
@@ -39,11 +45,34 @@ class Upkeep:
 
         return await self._database.write(work)
 
+    async def retire(self) -> int:
+        """Delete the lists of periods that are older than their boards keep, a part at a time.
+
+        Nobody sees them from the beginning on. What was broken off, here or after a rebuild, is done to the end.
+
+        Returns:
+            How many lists went.
+        """
+        now_ms = self._now_ms()
+
+        async def work(reader: Reader) -> list[str]:
+            boards = await leaderboards.boards_in_force(reader)
+            return [each.board.id for each in boards if await rebuild.outdated(reader, each, now_ms)]
+
+        for board_id in await self._database.read(work):
+            await self._database.write(partial(rebuild.retire, board_id=board_id, now_ms=now_ms))
+        gone = await self._database.read(rebuild.abandoned)
+        for list_ in gone:
+            while not await self._database.write(partial(rebuild.delete_some, list_=list_, limit=DELETED_AT_ONCE)):
+                pass
+        return len(gone)
+
     async def run(self) -> None:
         """Tidy at the start and then every ten minutes, without end: a database that is away comes back."""
         while True:
             try:
                 await self.tidy()
+                await self.retire()
             except Exception:
                 _log.exception("not_tidied")
             await self._sleep(EVERY_S)

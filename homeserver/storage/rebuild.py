@@ -17,11 +17,12 @@ from dataclasses import dataclass, field
 from typing import Final, cast
 
 from homeserver.domain import boards as definitions
+from homeserver.domain import periods
 from homeserver.domain.boards import BoardInForce
 from homeserver.domain.replay import KEY_SHIFT, PLAYER_SHIFT, PRIME, TIME_SHIFT, Event, Made, Tally
 from homeserver.domain.scores import INT64_MIN
 from homeserver.model import Board, Change, Origin, Span, Ties
-from homeserver.storage import blocks, boundaries, standings
+from homeserver.storage import accounts, blocks, boundaries, standings
 from homeserver.storage import leaderboards as store
 from homeserver.storage.blocks import SIZES, Sizes
 from homeserver.storage.boundaries import BLOCKS, FIRST, LEVELS, SUPERBLOCKS, Place, start_of
@@ -121,7 +122,9 @@ async def later_events(reader: Reader, key: str, after: int, until: int, limit: 
 
 def changes(key: str, found: Iterable[Event]) -> list[Change]:
     """The events as `leaderboards.record` takes them. What was before is not asked for there."""
-    return [Change(player, key, None, value, at_ms, Origin(origin)) for _, player, value, at_ms, origin in found]
+    return [
+        Change(player, key, None, value, at_ms, Origin(origin), event) for event, player, value, at_ms, origin in found
+    ]
 
 
 # --- a new generation -------------------------------------------------------------------------------------------------
@@ -136,7 +139,7 @@ async def new_generation(tx: Transaction, board_id: str) -> int:
 
 
 async def fill(tx: Transaction, building: BoardInForce, made: Sequence[Made]) -> None:
-    """Store these entries, without counting them."""
+    """Store these entries, without counting them, and what is remembered beside them."""
     board = building.board
     wanted = {
         ListName(board.id, each.period.id, building.generation): NewList(each.period, board.ties is Ties.DENSE)
@@ -144,6 +147,9 @@ async def fill(tx: Transaction, building: BoardInForce, made: Sequence[Made]) ->
     }
     numbers = await store.make_lists(tx, wanted)
     for name, each in sorted(zip(wanted, made, strict=True)):
+        await accounts.fill(tx, numbers[name], each)
+        if not each.places:
+            continue
         keys, times, players = zip(*each.places, strict=True)
         await tx.execute(
             "INSERT INTO entries (list, key, reached_ms, player) "
@@ -319,6 +325,7 @@ async def redefine(tx: Transaction, board: Board, revision: int) -> None:
 async def drop(tx: Transaction, board: Board) -> None:
     """Take the board away; its lists are to be deleted. It is held `alone`."""
     await tx.execute("DELETE FROM boards WHERE board = $1", board.id)
+    await tx.execute("DELETE FROM decisions WHERE board = $1", board.id)
     await tx.execute("UPDATE lists SET generation = -list WHERE board = $1 AND generation > 0", board.id)
     await tx.execute("DELETE FROM meta WHERE name = $1", _DUE + board.id)
 
@@ -333,6 +340,39 @@ def _definition(board: Board) -> str:
 
 
 # --- what is to be deleted --------------------------------------------------------------------------------------------
+
+
+async def outdated(reader: Reader, in_force: BoardInForce, now_ms: int) -> list[int]:
+    """Lists of periods that are older than the board keeps."""
+    found: list[int] = []
+    for span in in_force.board.spans:
+        oldest = periods.oldest_kept(in_force.board, span, now_ms)
+        if oldest is not None:
+            rows = await reader.fetch(
+                "SELECT list FROM lists WHERE board = $1 AND generation = $2 AND period LIKE $3 AND starts_ms < $4",
+                in_force.board.id,
+                in_force.generation,
+                f"{span.value}:%",
+                oldest.starts_ms,
+            )
+            found += (row[0] for row in rows)
+    return sorted(found)
+
+
+async def retire(tx: Transaction, board_id: str, now_ms: int) -> int:
+    """Have the lists deleted that are older than the board keeps; how many.
+
+    The board is held alone: nobody is in the middle of writing into one. Whoever comes later makes no such list, unless
+    by a clock that is behind; then the next clean-up finds it.
+    """
+    await tx.lock(blocks.lock_name(board_id))
+    in_force = await store.board_in_force(tx, board_id)
+    lists = [] if in_force is None else await outdated(tx, in_force, now_ms)
+    if not lists:
+        return 0
+    return await tx.execute(
+        "UPDATE lists SET generation = -list WHERE list IN (SELECT w.value FROM each_bigint($1) AS w)", lists
+    )
 
 
 async def abandoned(reader: Reader) -> list[int]:
@@ -355,10 +395,13 @@ async def delete_some(tx: Transaction, list_: int, limit: int) -> bool:
         )
         return False
     await tx.execute("DELETE FROM entries WHERE list = $1", list_)
-    key = await tx.fetch_value("SELECT key FROM scores WHERE list = $1 ORDER BY key LIMIT 1 OFFSET $2", list_, limit)
-    if key is not None:
-        await tx.execute("DELETE FROM scores WHERE list = $1 AND key < $2", list_, key)
-        return False
-    for table in ("scores", "blocks", "lists"):
-        await tx.execute(f"DELETE FROM {table} WHERE list = $1", list_)  # noqa: S608 - one of three names
+    for table, column in (("scores", "key"), ("claims", "player"), ("flags", "event")):
+        some = f"FROM {table} WHERE list = $1"
+        value = await tx.fetch_value(f"SELECT {column} {some} ORDER BY {column} LIMIT 1 OFFSET $2", list_, limit)
+        if value is not None:
+            await tx.execute(f"DELETE {some} AND {column} < $2", list_, value)
+            return False
+        await tx.execute(f"DELETE {some}", list_)
+    await tx.execute("DELETE FROM blocks WHERE list = $1", list_)
+    await tx.execute("DELETE FROM lists WHERE list = $1", list_)
     return True

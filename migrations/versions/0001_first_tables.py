@@ -113,6 +113,35 @@ CREATE TABLE scores (
     PRIMARY KEY (list, key)
 ) {often_updated};
 
+CREATE TABLE claims (
+    list BIGINT NOT NULL,
+    player BIGINT NOT NULL,
+    score BIGINT NOT NULL,
+    at_ms BIGINT NOT NULL,
+    full_ms BIGINT NOT NULL,
+    PRIMARY KEY (list, player)
+) {without_rowid};
+CREATE INDEX claims_player ON claims (player);
+
+CREATE TABLE flags (
+    list BIGINT NOT NULL,
+    event BIGINT NOT NULL,
+    player BIGINT NOT NULL,
+    score BIGINT NOT NULL,
+    at_ms BIGINT NOT NULL,
+    reason TEXT NOT NULL,
+    PRIMARY KEY (list, event)
+) {without_rowid};
+CREATE INDEX flags_player ON flags (player, list, event);
+
+CREATE TABLE decisions (
+    board TEXT NOT NULL,
+    player BIGINT NOT NULL,
+    event BIGINT NOT NULL,
+    decision TEXT NOT NULL,
+    PRIMARY KEY (board, player, event)
+) {without_rowid};
+
 CREATE TABLE gadget_sessions (
     token_hash TEXT PRIMARY KEY,
     owner BIGINT,
