@@ -6,7 +6,7 @@ from collections import defaultdict
 from typing import NamedTuple
 
 from homeserver.domain.scores import score_of
-from homeserver.model import Change, Origin
+from homeserver.model import Change, Doubt, Origin
 from homeserver.storage import leaderboards as store
 from homeserver.storage.boundaries import LEVELS, Place
 from homeserver.storage.database import Database, Reader
@@ -39,50 +39,61 @@ async def check_events(database: Database, naive: NaiveHouse) -> None:
     assert by_player(await database.read(events)) == by_player(naive.events)
 
 
-async def check_tables(database: Database, naive: NaiveHouse) -> int:
+async def check_tables(database: Database, naive: NaiveHouse, now_ms: int) -> int:
     """Entries are those of the house, every count is what there is to count, and no list is there that nobody needs.
 
     Returns:
         How many entries there are, of all lists.
     """
 
-    async def work(reader: Reader) -> dict[str, dict[str, Stored]]:
+    async def work(reader: Reader) -> dict[str, _Kept]:
         generations = {each.board.id: each.generation for each in await store.boards_in_force(reader)}
-        found: dict[str, dict[str, Stored]] = {board: {} for board in generations}
+        found = {board: _Kept({}, []) for board in generations}
         rows = await _rows(reader)
         for list_, board, period, generation, dense in await reader.fetch(
             "SELECT list, board, period, generation, dense FROM lists"
         ):
             assert generations.get(board) == generation, "a list that nobody needs"
-            found[board][period] = Stored(
+            found[board].lists[period] = Stored(
                 list_,
                 bool(dense),
                 rows.entries.pop(list_, []),
                 rows.scores.pop(list_, {}),
                 rows.blocks.pop(list_),
             )
-        assert rows == _Rows({}, {}, {}), "rows of lists that are gone"
+            found[board].flags.extend(rows.flags.pop(list_, []))
+        assert rows == _Rows({}, {}, {}, {}), "rows of lists that are gone"
         return found
 
     found = await database.read(work)
     assert found.keys() == naive.boards.keys()
     for board in naive.boards.values():
-        for stored in found[board.id].values():
+        kept = found[board.id]
+        for stored in kept.lists.values():
             check_blocks(stored)
         assert {
             period: {player: (score_of(key, board.order), ms) for key, ms, player in stored.entries}
-            for period, stored in found[board.id].items()
+            for period, stored in kept.lists.items()
             if stored.entries
-        } == naive.lists(board)
-    return sum(len(stored.entries) for lists in found.values() for stored in lists.values())
+        } == naive.lists(board, now_ms)
+        assert sorted(kept.flags) == naive.waiting(board, now_ms)
+    return sum(len(stored.entries) for kept in found.values() for stored in kept.lists.values())
+
+
+class _Kept(NamedTuple):
+    """What is kept of a board: its lists by period, and what waits to be looked at."""
+
+    lists: dict[str, Stored]
+    flags: list[tuple[int, int, int, Doubt]]
 
 
 class _Rows(NamedTuple):
-    """By list: its entries in their order, its scores, and its blocks of each level in their order."""
+    """By list: its entries in their order, its scores, its blocks of each level in their order, and what waits."""
 
     entries: dict[int, list[Place]]
     scores: dict[int, dict[int, int]]
     blocks: dict[int, dict[int, dict[Place, tuple[int, int]]]]
+    flags: dict[int, list[tuple[int, int, int, Doubt]]]
 
 
 async def _rows(reader: Reader) -> _Rows:
@@ -101,4 +112,9 @@ async def _rows(reader: Reader) -> _Rows:
     ):
         levels = blocks.setdefault(list_, {level: {} for level in LEVELS})
         levels[level][key, reached_ms, player] = (n, of_them)
-    return _Rows(entries, scores, blocks)
+    flags: dict[int, list[tuple[int, int, int, Doubt]]] = defaultdict(list)
+    for list_, player, score, at_ms, reason in await reader.fetch(
+        "SELECT list, player, score, at_ms, reason FROM flags"
+    ):
+        flags[list_].append((player, score, at_ms, Doubt(reason)))
+    return _Rows(entries, scores, blocks, flags)

@@ -1,40 +1,79 @@
 """All that leaderboards are made of, as anybody would first write it: values, events, boards. Right, and slow.
 
 It keeps what was accepted, in order, and folds all of it anew for every question, by today's definition of the board.
-So a rebuild, a restart or a change of settings is nothing to it. Like `naive_board.py` it knows the rules from their
-description alone.
+So a rebuild, a restart or a change of settings is nothing to it. Like `naive_rules.py`, by which it judges each change,
+it knows the rules from their description alone.
 """
 
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from fractions import Fraction
 from zoneinfo import ZoneInfo
 
-from homeserver.model import Board, Change, Keep, Order, Origin, Span, Ties
+from homeserver.model import Board, Change, Doubt, Order, Origin, Span, Ties
 from tests.naive_board import Row
+from tests.naive_rules import NaiveRules
 
 Entries = dict[int, tuple[int, int]]
 """Player to score and the time at which it was reached."""
 
 
-def period_ids(board: Board, at_ms: int) -> dict[Span, str]:
-    """The periods that hold this moment. The zones of these tests do not change their clocks at midnight."""
-    day = datetime.fromtimestamp(at_ms / 1000, UTC).astimezone(ZoneInfo(board.zone)).date()
-    return {span: _id(span, day, board.first_weekday) for span in board.spans}
+def ids_at(board: Board, at_ms: int, now_ms: int | None = None) -> list[str]:
+    """The periods that hold this moment, in the order of spans; those that are kept now, if a time is given.
+
+    The zones of these tests do not change their clocks at midnight.
+    """
+    day = _day(board, at_ms)
+    today = None if now_ms is None else max(day, _day(board, now_ms))
+    found: list[str] = []
+    for span in board.spans:
+        if span is Span.ALL:
+            found.append("all")
+        elif span is Span.SEASON:
+            found += [f"season:{each.id}" for each in board.seasons if each.starts_ms <= at_ms < each.ends_ms]
+        elif today is None or _index(board, span, day) >= _index(board, span, today) - getattr(board.kept, span):
+            found.append(_id(board, span, day))
+    return found
 
 
-def _id(span: Span, day: date, first_weekday: int) -> str:
+def id_of(board: Board, period: str, now_ms: int) -> str:
+    """What a span's word means now. An id means itself."""
+    if period == "season":
+        begun = [season for season in board.seasons if season.starts_ms <= now_ms]
+        going_on = [season for season in begun if now_ms < season.ends_ms]
+        over = sorted(begun, key=lambda season: (season.ends_ms, season.starts_ms))
+        return f"season:{[*board.seasons[:1], *over, *going_on][-1].id}"
+    return _id(board, Span(period), _day(board, now_ms)) if period in {*Span} else period
+
+
+def _day(board: Board, at_ms: int) -> date:
+    return datetime.fromtimestamp(at_ms / 1000, UTC).astimezone(ZoneInfo(board.zone)).date()
+
+
+def _index(board: Board, span: Span, day: date) -> int:
+    """Periods of this span in their order have numbers in theirs."""
+    match span:
+        case Span.MONTH:
+            return 12 * day.year + day.month
+        case Span.WEEK:
+            return (day.toordinal() - 1 - board.first_weekday) // 7
+        case _:
+            return day.toordinal()
+
+
+def _id(board: Board, span: Span, day: date) -> str:
     match span:
         case Span.MONTH:
             return f"month:{day.year}-{day.month:02}"
         case Span.DAY:
             return f"day:{day}"
         case Span.WEEK:
-            while day.weekday() != first_weekday:
+            while day.weekday() != board.first_weekday:
                 day -= timedelta(1)
             while day.weekday() != 3:
                 day += timedelta(1)
@@ -42,6 +81,13 @@ def _id(span: Span, day: date, first_weekday: int) -> str:
             return f"week:{year}-W{week:02}"
         case _:
             return "all"
+
+
+class _Rules(NaiveRules):
+    """In any zone, with weeks that begin on any day."""
+
+    def periods(self, at_ms: int, now_ms: int) -> list[str]:
+        return ids_at(self.board, at_ms, now_ms)
 
 
 def score_of(board: Board, value: str) -> int | None:
@@ -71,6 +117,8 @@ class NaiveHouse:
     boards: dict[str, Board] = field(default_factory=dict)
     values: dict[tuple[int, str], Observed] = field(default_factory=dict)
     events: list[Change] = field(default_factory=list)
+    retired: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    """Periods by board whose lists were deleted because they were too old."""
 
     # --- what comes in ------------------------------------------------------------------------------------------------
 
@@ -120,35 +168,37 @@ class NaiveHouse:
 
     # --- what comes of it ---------------------------------------------------------------------------------------------
 
-    def lists(self, board: Board) -> dict[str, Entries]:
+    def retire(self, now_ms: int) -> None:
+        """What boards do not keep any more is deleted, and stays so until they are rebuilt."""
+        for board in self.boards.values():
+            for event in self.events:
+                old = set(ids_at(board, event.at_ms)) - set(ids_at(board, event.at_ms, now_ms))
+                self.retired[board.id] |= old
+
+    def rebuilt(self, board_id: str) -> None:
+        """The board's lists were made anew from the events."""
+        self.retired.pop(board_id, None)
+
+    def lists(self, board: Board, now_ms: int) -> dict[str, Entries]:
         """The entries of every period of a board, by the period's id; those that nobody is in are left out."""
-        found: dict[str, Entries] = {}
-        for event in self.events:
-            if event.key != board.field:
-                continue
-            for span, id_ in period_ids(board, event.at_ms).items():
-                if event.origin is not Origin.BASELINE or span is Span.ALL:
-                    self._take(board, found.setdefault(id_, {}), event)
-        return {id_: entries for id_, entries in found.items() if entries}
+        retired = self.retired.get(board.id, ())
+        return {id_: each for id_, each in self._judged(board, now_ms).entries().items() if id_ not in retired}
 
-    def _take(self, board: Board, entries: Entries, event: Change) -> None:
-        had = entries.get(event.player)
-        latest = board.keep is Keep.LATEST
-        is_import = event.origin in {Origin.IMPORTED, Origin.VERIFIED}
-        if latest and is_import and had is not None and event.at_ms < had[1]:
-            return  # it was the latest at some time, and is not now
-        score = None if event.new is None else score_of(board, event.new)
-        if score is None:
-            if latest or event.new is None:
-                entries.pop(event.player, None)
-            return
-        if had is not None and (score == had[0] or not (latest or better(board, score, had[0]))):
-            return
-        entries[event.player] = (score, event.at_ms)
+    def waiting(self, board: Board, now_ms: int) -> list[tuple[int, int, int, Doubt]]:
+        """What waits to be looked at: player, score, time and why."""
+        waiting = self._judged(board, now_ms).waiting()
+        return sorted((player, *each) for player, claims in waiting.items() for each in claims.values())
 
-    def rows(self, board: Board, period: str) -> list[Row]:
+    def _judged(self, board: Board, now_ms: int) -> NaiveRules:
+        rules = _Rules(board)
+        for number, event in enumerate(self.events, 1):
+            if event.key == board.field:
+                rules.apply((number, event.player, event.new, event.at_ms, event.origin.value), now_ms)
+        return rules
+
+    def rows(self, board: Board, period: str, now_ms: int) -> list[Row]:
         """A whole list, best first, with the ranks that are shown."""
-        return list(ranked(board, self.lists(board).get(period, {})))
+        return list(ranked(board, self.lists(board, now_ms).get(period, {})))
 
 
 def better(board: Board, one: int, other: int) -> bool:

@@ -86,7 +86,7 @@ class House:
 
     async def check(self) -> int:
         """Everything that must be true at rest; how many entries there are."""
-        entries = await check_tables(self.database, await house_of(self.database))
+        entries = await check_tables(self.database, await house_of(self.database), LATER_MS)
         found: dict[int, list[int]] = defaultdict(list)
         for event in await self.database.read(events):
             if event.origin in {Origin.READ, Origin.SUBMITTED, Origin.BASELINE} and event.new is not None:
@@ -104,7 +104,7 @@ class House:
     async def check_views(self, board: Board) -> None:
         """What is shown of the list of all time."""
         naive = await house_of(self.database)
-        rows = naive.rows(board, "all")
+        rows = naive.rows(board, "all", LATER_MS)
         players = [row.player for row in rows]
         cards = await self.database.read(lambda reader: people.cards(reader, players))
         clock = Clock(LATER_MS)

@@ -12,7 +12,7 @@ import itertools
 from collections import defaultdict
 from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, ClassVar, Final, TypeVar, cast
+from typing import Any, ClassVar, Final, TypeVar
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -28,22 +28,23 @@ from hypothesis.stateful import (
 
 from homeserver.domain.score_files import FileFormat
 from homeserver.errors import BadCursor, BadInput
-from homeserver.model import Board, Keep, Order, Origin, Span, Ties
+from homeserver.model import Board, Counts, Keep, Kept, Order, Origin, Season, Span, Ties
 from homeserver.services.board_admin import BoardAdmin
 from homeserver.services.board_import import BoardImport
 from homeserver.services.board_views import BoardViews
 from homeserver.services.leaderboards import Leaderboards
 from homeserver.services.rebuilds import Rebuilds
+from homeserver.services.upkeep import Upkeep
 from homeserver.storage import appdata, people, recount
 from homeserver.storage import leaderboards as store
 from homeserver.storage.blocks import Sizes
 from homeserver.storage.database import Database, Transaction, open_database
 from tests.boards_judge import check_events, check_tables
-from tests.clock import Clock
+from tests.clock import NOON_MS, Clock
 from tests.conftest import Place, sweep
 from tests.leaderboards_kit import KEY, Container, make_players
 from tests.naive_board import Row
-from tests.naive_house import NaiveHouse, period_ids, score_of, share_of_worse
+from tests.naive_house import NaiveHouse, id_of, ids_at, score_of, share_of_worse
 from tests.rebuild_kit import SLOW
 from tests.test_board_views import distribution_equals
 from tests.test_leaderboards_model import View, page_row
@@ -63,8 +64,14 @@ VALUES: Final = st.one_of(SCORES, SCORES, SCORES, st.sampled_from([None, "junk",
 NUMBERS: Final = st.integers(0, 2)
 """Which of the boards, and a few more choices."""
 HOUR_MS: Final = 3_600_000
-AGO_MS: Final = st.sampled_from([None, 0, 1, HOUR_MS, 24 * HOUR_MS, 8 * 24 * HOUR_MS, 40 * 24 * HOUR_MS])
-PERIODS: Final = st.one_of(st.sampled_from(["all", "day", "week", "month"]), st.integers(0, 50))
+DAY_MS: Final = 24 * HOUR_MS
+AGO_MS: Final = st.sampled_from([None, 0, 1, HOUR_MS, DAY_MS, 8 * DAY_MS, 40 * DAY_MS])
+SEASONS: Final = (
+    Season("early", "Early", NOON_MS - 3 * DAY_MS, NOON_MS + DAY_MS),
+    Season("late", "Late", NOON_MS + 5, NOON_MS + 20 * DAY_MS),
+)
+FEW_KEPT: Final = Kept(month=1, week=1, day=1)
+PERIODS: Final = st.one_of(st.sampled_from(["all", "day", "week", "month", "season"]), st.integers(0, 50))
 """A span's word, or the number of a list that somebody is in."""
 SETTINGS: Final = st.one_of(
     st.tuples(st.just("order"), st.sampled_from(Order)),
@@ -75,11 +82,20 @@ SETTINGS: Final = st.one_of(
     st.tuples(st.just("zone"), st.sampled_from(["UTC", "America/Sao_Paulo", "Pacific/Auckland"])),
     st.tuples(st.just("first_weekday"), st.sampled_from([0, 6])),
     st.tuples(st.just("field"), st.sampled_from(FIELDS)),
-    st.tuples(st.just("spans"), st.sampled_from([tuple(Span), (Span.ALL,), (Span.ALL, Span.DAY)])),
+    st.tuples(st.just("spans"), st.sampled_from([BOARDS[0].spans, (Span.ALL,), (Span.ALL, Span.DAY)])),
     st.tuples(st.just("title"), st.sampled_from(["B", "Another"])),
+    st.tuples(st.just("counts"), st.sampled_from(Counts)),
+    st.tuples(st.just("largest_step"), st.sampled_from([None, 1, 3])),
+    # A gain of 1 costs a whole number of milliseconds, so the naive bucket of fractions agrees to the last one.
+    st.tuples(st.just("largest_gain_per_hour"), st.sampled_from([None, 2, 3])),
+    st.tuples(st.just("seasons"), st.sampled_from([(), SEASONS[:1], SEASONS])),
+    st.tuples(st.just("kept"), st.just(FEW_KEPT)),
 )
 
-TABLES: Final = ("entries", "blocks", "scores", "lists", "boards", "friendships", "appdata", "events", "leases")
+TABLES: Final = (
+    *("entries", "blocks", "scores", "lists", "claims", "flags", "decisions"),
+    *("boards", "friendships", "appdata", "events", "leases"),
+)
 
 
 class House:
@@ -96,6 +112,7 @@ class House:
         self.rebuilds = Rebuilds(database, now_ms, pace=SLOW, sizes=TINY)
         self.admin = BoardAdmin(database, self.rebuilds, now_ms)
         self.importer = BoardImport(database, self.rebuilds, "orkut", now_ms)
+        self.upkeep = Upkeep(database, now_ms)
         self.naive = NaiveHouse()
         self.friends: dict[int, set[int]] = {}
         self.walks = itertools.count(1)
@@ -136,15 +153,22 @@ class House:
         for player in sorted(set(players)):
             self.naive.read(player, self.container.held.get(player, {}), sent_ms=sent_ms, now_ms=now_ms)
 
+    async def check_tables(self) -> None:
+        """What is too old goes; all that is stored is right."""
+        now_ms = self.clock.now_ms()
+        await self.upkeep.retire()
+        self.naive.retire(now_ms)
+        await check_tables(self.database, self.naive, now_ms)
+
     async def check_views(self, board: Board, period: str, limit: int, reader: int) -> None:
         """Every rank, page, neighbourhood, jump, friend, name, share and class of one list."""
         now_ms = self.clock.now_ms()
-        id_ = period if ":" in period else period_ids(board, now_ms)[Span(period)]
-        rows = self.naive.rows(board, id_)
+        id_ = id_of(board, period, now_ms)
+        rows = self.naive.rows(board, id_, now_ms)
         page = await self.leaderboards.entries(board.id, period=period, reader=None, limit=100)
         assert (page.period.id, page.total) == (id_, len(rows))
         assert page_row(page, self.numbers) == rows
-        view = View(self.leaderboards, board, cast("Span", period), limit, self.numbers)
+        view = View(self.leaderboards, board, period, limit, self.numbers)
         await view.pages_lead_both_ways(rows)
         await view.around_is_full(rows, self.players)
         await view.every_rank_is_found(rows)
@@ -167,13 +191,15 @@ class House:
         now_ms = self.clock.now_ms()
         places = {(place.board.id, place.period.id): place for place in await self.leaderboards.places(player)}
         boards = self.naive.boards.values()
-        assert list(places) == [(board.id, id_) for board in boards for id_ in period_ids(board, now_ms).values()]
+        assert list(places) == [(board.id, id_) for board in boards for id_ in ids_at(board, now_ms)]
         for (board_id, id_), place in places.items():
-            rows = self.naive.rows(self.naive.boards[board_id], id_)
+            rows = self.naive.rows(self.naive.boards[board_id], id_, now_ms)
             mine = next((row for row in rows if row.player == player), None)
             found = (place.rank, place.tied, place.score, place.total)
             assert found == ((mine.rank, mine.tied, str(mine.score)) if mine else (None, False, None)) + (len(rows),)
         for board in boards:
+            if board.largest_step or board.largest_gain_per_hour:
+                continue  # then a history leaves out what does not count
             past = [
                 (event.at_ms, score, event.origin)
                 for event in reversed(self.naive.events)
@@ -186,8 +212,8 @@ class House:
             assert found_past == sorted(past, key=lambda each: each[0], reverse=True)
             listed = await self.views.periods(board.id, limit=100)
             totals = {each.period.id: each.total for each in listed.periods if each.total}
-            began = {id_: len(entries) for id_, entries in self.naive.lists(board).items()}
-            future = {id_ for id_ in began.keys() - totals.keys() if id_ not in period_ids(board, now_ms).values()}
+            began = {id_: len(entries) for id_, entries in self.naive.lists(board, now_ms).items()}
+            future = {id_ for id_ in began.keys() - totals.keys() if id_ not in ids_at(board, now_ms)}
             # A clock that was set back leaves lists that have not begun, or are not over; they are not listed.
             assert totals == {id_: total for id_, total in began.items() if id_ not in future}
             if now_ms >= max((event.at_ms for event in self.naive.events), default=0):
@@ -228,9 +254,8 @@ class Cursors:
         for period in {asked, id_}:
             if period not in {id_, *board.spans}:
                 continue
-            now = period_ids(board, house.clock.now_ms())
-            means = now[Span(period)] if period in now else period
-            fits = times == self._rebuilt[board_id] and means == id_
+            now_ms = house.clock.now_ms()
+            fits = times == self._rebuilt[board_id] and id_of(board, period, now_ms) == id_
             try:
                 page = await house.leaderboards.entries(
                     board_id, period=period, reader=None, limit=limit, cursor=cursor
@@ -241,7 +266,7 @@ class Cursors:
                 assert times != self._rebuilt[board_id]
             else:
                 assert fits
-                rows = house.naive.rows(board, id_)
+                rows = house.naive.rows(board, id_, now_ms)
                 beyond = [row for row in rows if (_position(board, row) > edge) is forward]
                 beyond = [row for row in beyond if _position(board, row) != edge]
                 assert page_row(page, house.numbers) == (beyond[:limit] if forward else beyond[-limit:])
@@ -262,6 +287,7 @@ class Playing(RuleBasedStateMachine):
         self.house: House = type(self).make_house()
         self.cursors = Cursors()
         self.changed = False
+        self.latest_ms = self.house.clock.now_ms()
 
     @initialize(orders=st.lists(st.sampled_from(Order), min_size=3, max_size=3), keep=st.sampled_from(Keep))
     def open(self, orders: list[Order], keep: Keep) -> None:
@@ -277,8 +303,8 @@ class Playing(RuleBasedStateMachine):
 
     def period(self, board: Board, chosen: str | int) -> str:
         if isinstance(chosen, str):
-            return chosen if chosen in board.spans else "all"
-        known = sorted(self.house.naive.lists(board))
+            return chosen if chosen in {*board.spans} else "all"
+        known = sorted(self.house.naive.lists(board, self.house.clock.now_ms()))
         return known[chosen % len(known)] if known else "all"
 
     # --- what players do ----------------------------------------------------------------------------------------------
@@ -323,7 +349,7 @@ class Playing(RuleBasedStateMachine):
         self.changed = True
 
     def _ranks(self, board: Board, player: int, now_ms: int) -> dict[str, int | None]:
-        rows = {id_: self.house.naive.rows(board, id_) for id_ in period_ids(board, now_ms).values()}
+        rows = {id_: self.house.naive.rows(board, id_, now_ms) for id_ in ids_at(board, now_ms)}
         return {id_: next((row.rank for row in of if row.player == player), None) for id_, of in rows.items()}
 
     @rule(number=PLAYERS, friends=st.sets(PLAYERS, max_size=4))
@@ -337,12 +363,16 @@ class Playing(RuleBasedStateMachine):
 
     # --- time ---------------------------------------------------------------------------------------------------------
 
-    @rule(ms=st.sampled_from([1, HOUR_MS, 11 * HOUR_MS, 24 * HOUR_MS, 8 * 24 * HOUR_MS, 31 * 24 * HOUR_MS]))
+    @rule(ms=st.sampled_from([1, HOUR_MS, 11 * HOUR_MS, DAY_MS, 8 * DAY_MS, 31 * DAY_MS]))
     def wait(self, ms: int) -> None:
         self.house.clock.advance(ms=ms)
+        self.latest_ms = max(self.latest_ms, self.house.clock.now_ms())
+        self.changed = True
 
     @rule(ms=st.sampled_from([1, 500, 2_000, 3 * HOUR_MS]))
+    @precondition(lambda self: all(board.kept == Kept() for board in self.house.naive.boards.values()))
     def set_the_clock_back(self, ms: int) -> None:
+        """Where little is kept, what is deleted would be nearly new again."""
         self.house.clock.advance(ms=-ms)
 
     # --- what operators do --------------------------------------------------------------------------------------------
@@ -384,15 +414,19 @@ class Playing(RuleBasedStateMachine):
         if many and any(new):
             for each in house.naive.boards.values():
                 if each.field == board.field:
-                    self.cursors.rebuilt(each.id)
+                    self._rebuilt(each)
         self.changed = True
 
     @rule(on=NUMBERS)
     def rebuild(self, on: int) -> None:
         board = self.board(on)
         self.house.run(self.house.admin.rebuild(board.id, lambda *_: None))
-        self.cursors.rebuilt(board.id)
+        self._rebuilt(board)
         self.changed = True
+
+    def _rebuilt(self, board: Board) -> None:
+        self.cursors.rebuilt(board.id)
+        self.house.naive.rebuilt(board.id)
 
     @rule(on=NUMBERS, setting=SETTINGS)
     def change_a_setting(self, on: int, setting: tuple[str, Any]) -> None:
@@ -400,9 +434,11 @@ class Playing(RuleBasedStateMachine):
         board = replace(was, **{setting[0]: setting[1]})
         if board.minimum is not None and board.maximum is not None and board.minimum > board.maximum:
             return
+        if setting[0] == "kept" and self.house.clock.now_ms() < self.latest_ms:
+            return
         self._apply({**self.house.naive.boards, board.id: board})
-        if board != was and setting[0] != "title":
-            self.cursors.rebuilt(board.id)
+        if board != was and setting[0] not in {"title", "kept"}:
+            self._rebuilt(board)
 
     @rule(on=NUMBERS)
     @precondition(lambda self: len(self.house.naive.boards) > 1)
@@ -411,6 +447,7 @@ class Playing(RuleBasedStateMachine):
         board = self.board(on)
         self._apply({id_: each for id_, each in self.house.naive.boards.items() if id_ != board.id})
         self.cursors.dropped(board.id)
+        self.house.naive.rebuilt(board.id)
 
     @rule(number=NUMBERS, order=st.sampled_from(Order), keep=st.sampled_from(Keep))
     @precondition(lambda self: len(self.house.naive.boards) < len(BOARDS))
@@ -462,7 +499,7 @@ class Playing(RuleBasedStateMachine):
     @invariant()
     def tables_are_right(self) -> None:
         if self.changed:
-            self.house.run(check_tables(self.house.database, self.house.naive))
+            self.house.run(self.house.check_tables())
             self.changed = False
 
     def teardown(self) -> None:
