@@ -73,13 +73,21 @@ class Replay:
     """Folds the events of one field, given player by player and in their order."""
 
     def __init__(
-        self, board: Board, now_ms: int, decisions: Mapping[int, Decision] | None = None, *, any_time: bool = False
+        self,
+        board: Board,
+        now_ms: int,
+        decisions: Mapping[int, Decision] | None = None,
+        *,
+        any_time: bool = False,
+        floors: Mapping[int, int] | None = None,
     ) -> None:
         """
         Args:
             now_ms: No change counts as later than this, and no list is made of a period that is not kept by then.
             decisions: What operators said of claims that waited, by the number of the event.
             any_time: Each change counts at the time that it has, also if it is later than `now_ms`.
+            floors: By player, the number of the event up to which none makes entries: the player is hidden, or their
+                score was removed. What the board remembers of them is the same all the same.
         """
         self._board = board
         self._latest_ms = INT64_MAX if any_time else now_ms
@@ -88,6 +96,8 @@ class Replay:
         self._remembers = rules.remembers(board)
         self._periods: dict[str, Period] = {}
         self._calendars = {origin.value: _Calendar(board, origin, now_ms, self._periods) for origin in Origin}
+        self._floors = floors or {}
+        self._floor = -1
         self._player: int | None = None
         self._open: dict[str, Position] = {}
         self._made: defaultdict[str, list[Place]] = defaultdict(list)
@@ -105,14 +115,17 @@ class Replay:
     def add(self, events: Iterable[Event]) -> None:
         """Fold these: each player's follow each other, also from one call to the next."""
         board, keep = self._board, self._board.keep
-        entries = self._open
+        entries, floor = self._open, self._floor
         if self._remembers:
             self._add_to_account(events)
             return
-        for _, player, value, at_ms, origin in events:
+        for event, player, value, at_ms, origin in events:
             if player != self._player:
                 self.finish()
                 self._player = player
+                self._floor = floor = self._floors.get(player, -1)
+            if event <= floor:
+                continue
             claim = ranking.claim(board, value)
             at_ms = min(at_ms, self._latest_ms)  # noqa: PLW2901
             calendar = self._calendars[origin]
@@ -126,15 +139,19 @@ class Replay:
 
     def _add_to_account(self, events: Iterable[Event]) -> None:
         board, keep = self._board, self._board.keep
-        entries = self._open
+        entries, floor = self._open, self._floor
         for event, player, value, at_ms, word in events:
             if player != self._player:
                 self.finish()
                 self._player = player
+                self._floor = floor = self._floors.get(player, -1)
             origin = Origin(word)
             at_ms = min(at_ms, self._latest_ms)  # noqa: PLW2901
             claimed = Claimed(event, ranking.claim(board, value), at_ms, origin, self._decisions.get(event))
-            for id_, claim in rules.apply(board, self._account, claimed, self._calendars[word].at(at_ms)):
+            effects = rules.apply(board, self._account, claimed, self._calendars[word].at(at_ms))
+            if event <= floor:
+                continue
+            for id_, claim in effects:
                 after = ranking.settle(keep, entries.get(id_), claim, player, at_ms, imported=origin.is_import)
                 if after is not None:
                     entries[id_] = after

@@ -74,7 +74,8 @@ class GadgetSessions:
         """Turn a signed call for our application into a token, good for an hour. Without a viewer the token only reads.
 
         Whoever is named in the call becomes a player. A viewer is one who has the application: a container names nobody
-        else to us. So is an owner, on whose page the gadget stands.
+        else to us. So is an owner, on whose page the gadget stands. A viewer who was erased has come back; an owner who
+        was erased has not, by somebody looking at their page.
 
         Raises:
             SignatureRefused: Not signed by one whom we trust, not for our application, too old, or seen before. The log
@@ -90,9 +91,10 @@ class GadgetSessions:
             if not await nonces.use(tx, verified.consumer_key, verified.timestamp_s, verified.nonce):
                 return None
             named = [user_id for user_id in (call.owner_id, call.viewer_id) if user_id is not None]
-            players = await people.players_of(tx, call.container, named)
+            came = [] if call.viewer_id is None else [call.viewer_id]
+            players = await people.players_of(tx, call.container, named, came=came)
             viewer = None if call.viewer_id is None else players[call.viewer_id]
-            owner = None if call.owner_id is None else players[call.owner_id]
+            owner = None if call.owner_id is None else players.get(call.owner_id)
             if viewer is not None:
                 wait_ms = await limits.take(tx, GADGET_SESSIONS, str(viewer), now_ms)
                 if wait_ms:
@@ -127,8 +129,8 @@ class GadgetSessions:
     async def lifecycle(self, request: HttpRequest) -> None:
         """Hear that people added or removed the application (OpenSocial 0.9, "Lifecycle Events").
 
-        One call may name many. Who adds it becomes a player; who removes it loses their tokens. An event of another
-        type changes nothing.
+        One call may name many. Who adds it becomes a player; one who was erased, only when they open it. Who removes it
+        loses their tokens. An event of another type changes nothing.
 
         Raises:
             SignatureRefused: As for `open`.

@@ -91,7 +91,7 @@ class Sync:
         """Ask the container for everything about one player, and keep it.
 
         Raises:
-            NotFound: No such player, or not one of this container.
+            NotFound: No such player, or not one of this container; or they were erased meanwhile.
             RemoteError: Something did not come whole; nothing was changed.
         """
         container, user_id = await self._database.look(lambda reader: people.user_of(reader, player))
@@ -104,7 +104,7 @@ class Sync:
                 answers = await self._ask(client, user_id)
         except TimeoutError:
             raise RemoteUnavailable("the player's data did not come in time", service="container") from None
-        changed = await self._database.write(lambda tx: self._apply(tx, player, answers, began_ms))
+        changed = await self._database.write(lambda tx: self._apply(tx, player, user_id, answers, began_ms))
         values = sum(value is not None for item in answers.values.values() for value in item.values())
         return SyncResult(len(answers.friends), values, len(changed), client.requests_sent)
 
@@ -157,16 +157,21 @@ class Sync:
             _log.info("friend_not_answered", reason=error.code)
             return None
 
-    async def _apply(self, tx: Transaction, player: int, answers: _Answers, began_ms: int) -> list[Change]:
+    async def _apply(
+        self, tx: Transaction, player: int, user_id: str, answers: _Answers, began_ms: int
+    ) -> list[Change]:
         now_ms = self._now_ms()
         boards = await leaderboards.begin(tx)
-        friends = await people.players_of(tx, self._container, answers.friends)
-        seen = {friends[user_id]: friend for user_id, friend in answers.friends.items()}
+        numbers = await people.players_of(tx, self._container, [user_id, *answers.friends])
+        if numbers.get(user_id) != player:
+            raise NotFound("This player was erased meanwhile.")
+        # Friends who were erased are not among them: what came about them is nobody's.
+        seen = {numbers[friend_id]: friend for friend_id, friend in answers.friends.items() if friend_id in numbers}
         await people.observe_people(tx, {player: answers.person, **seen}, answers.people_ms)
         await people.observe_friends(tx, player, seen, answers.people_ms)
         changed = await appdata.observe_many(
             tx,
-            {friends.get(user_id, player): values for user_id, values in answers.values.items()},
+            {numbers[each]: values for each, values in answers.values.items() if each in numbers},
             observed_ms=answers.values_ms,
             at_ms=now_ms,
             origin=Origin.READ,

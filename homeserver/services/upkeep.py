@@ -1,4 +1,5 @@
-"""Throws away what has ended: sessions, links, nonces, leases, counters, and lists of periods that boards do not keep.
+"""Throws away what has ended: sessions, links, nonces, leases, counters, lists of periods that boards do not keep, and
+what is left of people who were erased.
 
 Any number of processes may do it at once.
 """
@@ -12,6 +13,7 @@ from typing import Final
 import structlog
 
 from homeserver.model import NowMs
+from homeserver.services.eraser import Eraser
 from homeserver.services.turns import Sleep
 from homeserver.storage import leaderboards, leases, limits, nonces, operators, rebuild, sessions
 from homeserver.storage.database import Database, Reader, Transaction
@@ -30,6 +32,7 @@ class Upkeep:
         self._database = database
         self._now_ms = now_ms
         self._sleep = sleep
+        self._eraser = Eraser(database, now_ms)
 
     async def tidy(self) -> int:
         """Delete what has ended by now.
@@ -73,6 +76,7 @@ class Upkeep:
             try:
                 await self.tidy()
                 await self.retire()
+                await self._eraser.go_on()
             except Exception:
                 _log.exception("not_tidied")
             await self._sleep(EVERY_S)

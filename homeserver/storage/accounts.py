@@ -135,6 +135,18 @@ async def fill(tx: Transaction, number: int, made: Made) -> None:
     await _flag_all(tx, [(number, *flagged) for flagged in made.flags])
 
 
+async def forget(tx: Transaction, in_force: BoardInForce, players: Iterable[int]) -> None:
+    """Take away what is kept of these players with the lists of this generation; what was decided stays."""
+    for table in ("claims", "flags"):
+        await tx.execute(
+            f"DELETE FROM {table} WHERE player IN (SELECT w.value FROM each_bigint($1) AS w) "  # noqa: S608 - one of two
+            "AND list IN (SELECT l.list FROM lists AS l WHERE l.board = $2 AND l.generation = $3)",
+            sorted(set(players)),
+            in_force.board.id,
+            in_force.generation,
+        )
+
+
 async def _flag_all(tx: Transaction, rows: Sequence[tuple[int, int, int, int, int, str]]) -> None:
     if rows:
         await tx.execute_many(

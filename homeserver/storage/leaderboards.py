@@ -18,7 +18,7 @@ from homeserver.domain.boards import BoardInForce
 from homeserver.domain.ranking import NoScore
 from homeserver.domain.rules import Account, Claimed, Effect
 from homeserver.model import Board, Change, Decision, Period, Position, Ties
-from homeserver.storage import accounts, blocks, boundaries
+from homeserver.storage import accounts, blocks, boundaries, moderation
 from homeserver.storage.accounts import Accounts, Holder, Kept
 from homeserver.storage.blocks import SIZES, Move, Sizes
 from homeserver.storage.database import LostRaceError, Reader, Row, Transaction
@@ -32,7 +32,7 @@ FIRST_GENERATION = 1
 
 async def boards_in_force(reader: Reader) -> tuple[BoardInForce, ...]:
     """All boards, in their order."""
-    rows = await reader.fetch("SELECT definition, revision, generation FROM boards ORDER BY position, board")
+    rows = await reader.fetch("SELECT definition, revision, generation, moderated FROM boards ORDER BY position, board")
     return tuple(_in_force(row) for row in rows)
 
 
@@ -40,13 +40,15 @@ async def board_in_force(reader: Reader, board_id: str) -> BoardInForce | None:
     """One board, or None if there is none of this id, which may be any text from outside."""
     if "\0" in board_id:  # PostgreSQL does not even compare it
         return None
-    row = await reader.fetch_one("SELECT definition, revision, generation FROM boards WHERE board = $1", board_id)
+    row = await reader.fetch_one(
+        "SELECT definition, revision, generation, moderated FROM boards WHERE board = $1", board_id
+    )
     return None if row is None else _in_force(row)
 
 
 def _in_force(row: Row) -> BoardInForce:
-    definition, revision, generation = row
-    return BoardInForce(_read(definition), revision, generation)
+    definition, revision, generation, moderated = row
+    return BoardInForce(_read(definition), revision, generation, moderated)
 
 
 @lru_cache(maxsize=256)
@@ -65,7 +67,8 @@ async def seed(tx: Transaction, wanted: Sequence[Board]) -> tuple[str, ...]:
         BadInput: A definition is not right; nothing is stored.
     """
     await tx.execute_many(
-        "INSERT INTO boards (board, position, definition, revision, generation) VALUES ($1, $2, $3, $4, $5) "
+        "INSERT INTO boards (board, position, definition, revision, generation, moderated) "
+        "VALUES ($1, $2, $3, $4, $5, (SELECT count(*) FROM moderation WHERE board = $1)) "
         "ON CONFLICT (board) DO NOTHING",
         # In sorted order: two servers that start at once wait for each other instead of deadlocking.
         sorted(
@@ -178,7 +181,13 @@ async def begin(tx: Transaction, fields: Iterable[str] | None = None) -> tuple[B
 
 
 async def record(
-    tx: Transaction, boards: Sequence[BoardInForce], changes: Sequence[Change], now_ms: int, sizes: Sizes = SIZES
+    tx: Transaction,
+    boards: Sequence[BoardInForce],
+    changes: Sequence[Change],
+    now_ms: int,
+    sizes: Sizes = SIZES,
+    *,
+    besides: Sequence[Move] = (),
 ) -> None:
     """Let accepted changes take effect on every board whose field they are of, in every period that they concern.
 
@@ -191,11 +200,15 @@ async def record(
             that it locked make writers of the same player and field wait for each other.
         now_ms: No change counts as later than this.
         sizes: Of blocks. Any are right, at any time.
+        besides: What else moves in this transaction (`replays.moves`): entries of players who have no change here.
+
+    Whoever is hidden from a board enters none of its lists; what is remembered of them goes on. See `moderation.py`.
 
     A baseline concerns `all` alone, any other change all periods of `at_ms`; what it claims there says `rules.apply`,
     and what that does to the entry `ranking.settle`. A value that is gone, or that `latest` cannot rank, therefore
     leaves `all` and the periods then current, while closed periods keep their final result.
     """
+    floors = await moderation.floors(tx, boards, {change.player for change in changes})
     work: list[_Work] = []
     concerned: dict[ListName, NewList] = {}
     for change in changes:
@@ -210,6 +223,7 @@ async def record(
                 concerned[name] = NewList(period, in_force.board.ties is Ties.DENSE)
             work.append(_Work(in_force, claim, change, at_ms, tuple(period.id for period in found)))
     if not work:
+        await write(tx, besides, sizes)
         return
     lists = await find_lists(tx, concerned)
     before = await _positions(tx, lists.values(), {each.change.player for each in work})
@@ -219,7 +233,10 @@ async def record(
     after = dict(before)
     for each in work:
         board, player = each.in_force.board, each.change.player
-        for period_id, claim in remembered.effects(each):
+        effects = remembered.effects(each)
+        if floors and not moderation.counts(floors.get((board.id, player)), each.change.event):
+            continue
+        for period_id, claim in effects:
             place = (numbers[ListName(board.id, period_id, each.in_force.generation)], player)
             after[place] = ranking.settle(
                 board.keep, after.get(place), claim, player, each.at_ms, imported=each.change.origin.is_import
@@ -236,9 +253,7 @@ async def record(
         }
     moves = [Move(*place, before.get(place), new) for place, new in after.items() if new != before.get(place)]
     await remembered.write(tx, numbers)
-    if moves:
-        await _write(tx, moves)
-        await blocks.count(tx, moves, sizes)
+    await write(tx, [*moves, *besides], sizes)
 
 
 class _Remembered:
@@ -318,6 +333,13 @@ async def apply_changes(tx: Transaction, changes: Sequence[Change], now_ms: int,
     """`begin` and `record`, for a transaction that does nothing else."""
     if changes:
         await record(tx, await begin(tx, {change.key for change in changes}), changes, now_ms, sizes)
+
+
+async def write(tx: Transaction, moves: Sequence[Move], sizes: Sizes = SIZES) -> None:
+    """Write entries and count them: the last thing that a transaction does, and once; see `record`."""
+    if moves:
+        await _write(tx, moves)
+        await blocks.count(tx, moves, sizes)
 
 
 async def _positions(

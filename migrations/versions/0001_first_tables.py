@@ -71,7 +71,8 @@ CREATE TABLE boards (
     position BIGINT NOT NULL,
     definition TEXT NOT NULL,
     revision BIGINT NOT NULL,
-    generation BIGINT NOT NULL
+    generation BIGINT NOT NULL,
+    moderated BIGINT NOT NULL DEFAULT 0
 );
 
 CREATE TABLE lists (
@@ -112,6 +113,35 @@ CREATE TABLE scores (
     n BIGINT NOT NULL,
     PRIMARY KEY (list, key)
 ) {often_updated};
+
+CREATE TABLE moderation (
+    player BIGINT NOT NULL,
+    board TEXT NOT NULL,
+    state TEXT NOT NULL,
+    until_event BIGINT,
+    reason TEXT NOT NULL,
+    actor TEXT NOT NULL,
+    at_ms BIGINT NOT NULL,
+    PRIMARY KEY (player, board)
+) {without_rowid};
+CREATE INDEX moderation_board ON moderation (board, player);
+
+CREATE TABLE audit (
+    act {identity},
+    at_ms BIGINT NOT NULL,
+    actor TEXT NOT NULL,
+    action TEXT NOT NULL,
+    board TEXT,
+    player BIGINT,
+    reason TEXT NOT NULL,
+    detail TEXT NOT NULL
+);
+CREATE INDEX audit_player ON audit (player, act);
+CREATE INDEX audit_board ON audit (board, act);
+
+CREATE TABLE erased (
+    mark TEXT PRIMARY KEY
+) {without_rowid};
 
 CREATE TABLE claims (
     list BIGINT NOT NULL,
@@ -160,6 +190,8 @@ CREATE TABLE page_sessions (
     sign_in_back TEXT,
     expires_ms BIGINT NOT NULL
 );
+
+CREATE INDEX page_sessions_player ON page_sessions (player) WHERE player IS NOT NULL;
 
 CREATE TABLE page_links (
     token_hash TEXT PRIMARY KEY,
