@@ -220,12 +220,14 @@ def die_at(database: Database, call: int) -> None:
     vars(database)["write"] = dying
 
 
-def use_small_blocks() -> None:
+def use_small_blocks(sizes: Sizes = SMALL) -> None:
     """Let whoever records, and says nothing of sizes, use small ones."""
     record = store.record
 
-    async def small(tx: Transaction, boards: Any, changes: Any, now_ms: int, sizes: Sizes = SMALL) -> None:
-        await record(tx, boards, changes, now_ms, sizes)
+    async def small(
+        tx: Transaction, boards: Any, changes: Any, now_ms: int, sizes: Sizes = sizes, **others: Any
+    ) -> None:
+        await record(tx, boards, changes, now_ms, sizes, **others)
 
     vars(store)["record"] = small
 

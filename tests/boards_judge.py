@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import replace
 from typing import NamedTuple
 
 from homeserver.domain.scores import score_of
@@ -26,15 +27,18 @@ async def house_of(database: Database) -> NaiveHouse:
 
 async def events(reader: Reader) -> list[Change]:
     """What was accepted, in its order."""
-    rows = await reader.fetch("SELECT player, key, old, new, at_ms, origin FROM events ORDER BY event")
-    return [Change(player, key, old, new, at_ms, Origin(origin)) for player, key, old, new, at_ms, origin in rows]
+    rows = await reader.fetch("SELECT player, key, old, new, at_ms, origin, event FROM events ORDER BY event")
+    return [
+        Change(player, key, old, new, at_ms, Origin(origin), event)
+        for player, key, old, new, at_ms, origin, event in rows
+    ]
 
 
 async def check_events(database: Database, naive: NaiveHouse) -> None:
     """What was accepted of each player is what the house has accepted, in its order."""
 
     def by_player(changes: list[Change]) -> list[Change]:
-        return sorted(changes, key=lambda change: (change.player, change.key))
+        return [replace(each, event=None) for each in sorted(changes, key=lambda each: (each.player, each.key))]
 
     assert by_player(await database.read(events)) == by_player(naive.events)
 

@@ -10,12 +10,12 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from fractions import Fraction
 from zoneinfo import ZoneInfo
 
-from homeserver.model import Board, Change, Doubt, Order, Origin, Span, Ties
+from homeserver.model import Board, Change, Doubt, Order, Origin, Span, State, Ties
 from tests.naive_board import Row
 from tests.naive_rules import NaiveRules
 
@@ -117,6 +117,10 @@ class NaiveHouse:
     boards: dict[str, Board] = field(default_factory=dict)
     values: dict[tuple[int, str], Observed] = field(default_factory=dict)
     events: list[Change] = field(default_factory=list)
+    hidden: set[tuple[str, int]] = field(default_factory=set)
+    """Boards and players."""
+    removed: dict[tuple[str, int], int] = field(default_factory=dict)
+    """By board and player: what they had reached up to this event does not count."""
     retired: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     """Periods by board whose lists were deleted because they were too old."""
 
@@ -150,7 +154,7 @@ class NaiveHouse:
                 return
         first = known is None and origin is Origin.READ
         self.values[player, key] = Observed(value, observed_ms)
-        self.events.append(Change(player, key, old, value, now_ms, Origin.BASELINE if first else origin))
+        self._accept(Change(player, key, old, value, now_ms, Origin.BASELINE if first else origin))
 
     def imported(self, player: int, key: str, value: str, at_ms: int | None, *, verified: bool, now_ms: int) -> bool:
         """A line of an operator's file: whether it was new."""
@@ -158,13 +162,48 @@ class NaiveHouse:
         if at_ms is None:
             if known:
                 return False
-            self.events.append(Change(player, key, None, value, now_ms, Origin.BASELINE))
+            self._accept(Change(player, key, None, value, now_ms, Origin.BASELINE))
             return True
         origin = Origin.VERIFIED if verified else Origin.IMPORTED
         if any((event.at_ms, event.origin) == (at_ms, origin) for event in known):
             return False
-        self.events.append(Change(player, key, None, value, at_ms, origin))
+        self._accept(Change(player, key, None, value, at_ms, origin))
         return True
+
+    def _accept(self, change: Change) -> None:
+        self.events.append(replace(change, event=1 + max((each.event or 0 for each in self.events), default=0)))
+
+    # --- what operators decide ----------------------------------------------------------------------------------------
+
+    def hide(self, board: Board, player: int) -> bool:
+        """Whether it changes anything."""
+        new = (board.id, player) not in self.hidden
+        self.hidden.add((board.id, player))
+        return new
+
+    def remove(self, board: Board, player: int, now_ms: int) -> bool:
+        """Whether there is anything to be removed."""
+        shown = self._judged(board, now_ms, shown=player).lists.values()
+        if not any(player in entries for entries in shown):
+            return False
+        its = [each.event or 0 for each in self.events if (each.player, each.key) == (player, board.field)]
+        self.removed[board.id, player] = max(its)
+        return True
+
+    def restore(self, board: Board, player: int) -> bool:
+        """Whether there is anything to be undone."""
+        place = (board.id, player)
+        if place in self.hidden:
+            self.hidden.remove(place)
+            return True
+        return self.removed.pop(place, None) is not None
+
+    def erase(self, player: int) -> None:
+        """Nothing is known of them any more."""
+        self.events = [event for event in self.events if event.player != player]
+        self.values = {place: value for place, value in self.values.items() if place[0] != player}
+        self.hidden = {place for place in self.hidden if place[1] != player}
+        self.removed = {place: until for place, until in self.removed.items() if place[1] != player}
 
     # --- what comes of it ---------------------------------------------------------------------------------------------
 
@@ -189,11 +228,37 @@ class NaiveHouse:
         waiting = self._judged(board, now_ms).waiting()
         return sorted((player, *each) for player, claims in waiting.items() for each in claims.values())
 
-    def _judged(self, board: Board, now_ms: int) -> NaiveRules:
+    def own_entries(self, board: Board, period: str, player: int, now_ms: int) -> tuple[Entries, State]:
+        """A list as its player sees it, who may be hidden from all others, and how that is called.
+
+        Whoever is hidden sees what they would have if they were not. Whoever lost a score sees it until another one has
+        taken its place.
+        """
+        listed = self.lists(board, now_ms).get(period, {})
+        hidden, removed = (board.id, player) in self.hidden, (board.id, player) in self.removed
+        if player in listed or not (hidden or removed):
+            return listed, State.VISIBLE
+        for all_of_it in (False, True):
+            shown = self._judged(board, now_ms, shown=player, all_of_it=all_of_it).lists.get(period, {})
+            if player in shown:
+                return listed | {player: shown[player]}, State.HIDDEN if hidden else State.REMOVED
+        return listed, State.HIDDEN if hidden else State.VISIBLE
+
+    def _judged(self, board: Board, now_ms: int, *, shown: int | None = None, all_of_it: bool = False) -> NaiveRules:
+        """All events by the board's rules; `shown` as if they were not hidden, `all_of_it`: nor lost a score."""
         rules = _Rules(board)
-        for number, event in enumerate(self.events, 1):
-            if event.key == board.field:
-                rules.apply((number, event.player, event.new, event.at_ms, event.origin.value), now_ms)
+        for event in self.events:
+            if event.key != board.field:
+                continue
+            place, number = (board.id, event.player), event.event or 0
+            counts = number > self.removed.get(place, 0) and place not in self.hidden
+            if event.player == shown:
+                counts = all_of_it or number > self.removed.get(place, 0)
+            lists = rules.lists
+            if not counts:  # it is remembered all the same
+                rules.lists = {}
+            rules.apply((number, event.player, event.new, event.at_ms, event.origin.value), now_ms)
+            rules.lists = lists
         return rules
 
     def rows(self, board: Board, period: str, now_ms: int) -> list[Row]:

@@ -27,24 +27,27 @@ from hypothesis.stateful import (
 )
 
 from homeserver.domain.score_files import FileFormat
-from homeserver.errors import BadCursor, BadInput
-from homeserver.model import Board, Counts, Keep, Kept, Order, Origin, Season, Span, Ties
+from homeserver.errors import BadCursor, BadInput, Conflict, NotFound
+from homeserver.model import Board, Counts, Keep, Kept, Order, Origin, Person, Season, Span, Ties
 from homeserver.services.board_admin import BoardAdmin
 from homeserver.services.board_import import BoardImport
 from homeserver.services.board_views import BoardViews
 from homeserver.services.leaderboards import Leaderboards
+from homeserver.services.moderation import Moderation
 from homeserver.services.rebuilds import Rebuilds
 from homeserver.services.upkeep import Upkeep
 from homeserver.storage import appdata, people, recount
 from homeserver.storage import leaderboards as store
 from homeserver.storage.blocks import Sizes
 from homeserver.storage.database import Database, Transaction, open_database
+from tests.board_process import use_small_blocks
 from tests.boards_judge import check_events, check_tables
 from tests.clock import NOON_MS, Clock
 from tests.conftest import Place, sweep
 from tests.leaderboards_kit import KEY, Container, make_players
+from tests.moderation_kit import traces
 from tests.naive_board import Row
-from tests.naive_house import NaiveHouse, id_of, ids_at, score_of, share_of_worse
+from tests.naive_house import NaiveHouse, id_of, ids_at, ranked, score_of, share_of_worse
 from tests.rebuild_kit import SLOW
 from tests.test_board_views import distribution_equals
 from tests.test_leaderboards_model import View, page_row
@@ -93,7 +96,7 @@ SETTINGS: Final = st.one_of(
 )
 
 TABLES: Final = (
-    *("entries", "blocks", "scores", "lists", "claims", "flags", "decisions"),
+    *("entries", "blocks", "scores", "lists", "claims", "flags", "decisions", "moderation", "audit", "erased"),
     *("boards", "friendships", "appdata", "events", "leases"),
 )
 
@@ -112,9 +115,12 @@ class House:
         self.rebuilds = Rebuilds(database, now_ms, pace=SLOW, sizes=TINY)
         self.admin = BoardAdmin(database, self.rebuilds, now_ms)
         self.importer = BoardImport(database, self.rebuilds, "orkut", now_ms)
+        self.moderation = Moderation(database, now_ms, sizes=TINY)
         self.upkeep = Upkeep(database, now_ms)
         self.naive = NaiveHouse()
         self.friends: dict[int, set[int]] = {}
+        self.erased: set[int] = set()
+        """Their places in `NAMES`."""
         self.walks = itertools.count(1)
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
@@ -137,21 +143,41 @@ class House:
         self.naive.boards = {board.id: board for board in boards}
 
     async def sync(self, players: Sequence[int]) -> None:
-        """What a sync keeps of these players' values."""
+        """What a sync keeps of these players' values; `players` are their places in `NAMES`."""
         sent_ms = self.clock.now_ms()
         self.clock.advance(ms=1)
         now_ms = self.clock.now_ms()
-        fields = self.naive.fields()
-        found = {player: {key: self.container.held.get(player, {}).get(key) for key in fields} for player in players}
+        found = {f"0{each}": self.container.held.get(self.players[each], {}) for each in set(players)}
 
         async def work(tx: Transaction) -> None:
             boards = await store.begin(tx)
-            changes = await appdata.observe_many(tx, found, observed_ms=sent_ms, at_ms=now_ms, origin=Origin.READ)
+            numbers = await people.players_of(tx, "orkut", found)
+            fields = {each.board.field for each in boards}
+            values = {numbers[each]: {key: found[each].get(key) for key in fields} for each in found if each in numbers}
+            changes = await appdata.observe_many(tx, values, observed_ms=sent_ms, at_ms=now_ms, origin=Origin.READ)
             await store.record(tx, boards, changes, now_ms)
 
         await self.database.write(work)
-        for player in sorted(set(players)):
+        for each in sorted(set(players) - self.erased):
+            player = self.players[each]
             self.naive.read(player, self.container.held.get(player, {}), sent_ms=sent_ms, now_ms=now_ms)
+
+    async def come_back(self, number: int) -> None:
+        """Somebody opens the gadget; if they were erased, they begin anew."""
+        user_id = f"0{number}"
+        came = await self.database.write(lambda tx: people.players_of(tx, "orkut", [user_id], came=[user_id]))
+        player = came[user_id]
+        if number not in self.erased:
+            assert player == self.players[number]
+            return
+        assert player not in self.numbers.values()
+        self.erased.remove(number)
+        self.container.held[player] = self.container.held.pop(self.players[number], {})
+        self.players[number] = player
+        named = Person(user_id, given_name=NAMES[number])
+        await self.database.write(lambda tx: people.observe_person(tx, player, named, 1))
+        (card,) = (await self.database.read(lambda reader: people.cards(reader, [player]))).values()
+        self.numbers[card.id] = player
 
     async def check_tables(self) -> None:
         """What is too old goes; all that is stored is right."""
@@ -170,21 +196,40 @@ class House:
         assert page_row(page, self.numbers) == rows
         view = View(self.leaderboards, board, period, limit, self.numbers)
         await view.pages_lead_both_ways(rows)
-        await view.around_is_full(rows, self.players)
+        moderated = {player for id_, player in {*self.naive.hidden, *self.naive.removed} if id_ == board.id}
+        nobody = {self.players[number] for number in self.erased}
+        plain = [player for player in self.players if player not in moderated | nobody]
+        await view.around_is_full(rows, plain)
         await view.every_rank_is_found(rows)
         await view.every_score_is_found(rows)
+        for player in moderated:
+            await self.check_own_view(board, period, player)
+        if reader not in plain:
+            return
         await view.friends_have_global_ranks(rows, reader, {reader, *self.friends.get(reader, ())})
         named = [player for player, name in zip(self.players, NAMES, strict=True) if "ana" in name.casefold()]
         await view.names_are_found(rows, set(named))
         spread = await self.views.distribution(board.id, period=period, reader=reader)
         distribution_equals(spread, rows, reader)
-        for player in self.players:
+        for player in plain:
             place = await self.leaderboards.place(board.id, period=period, player=player)
             mine = next((row for row in rows if row.player == player), None)
             assert (place.rank, place.score) == ((mine.rank, str(mine.score)) if mine else (None, None))
             assert place.better_than == share_of_worse(board, rows, player)
             if spread.mine is not None and player == reader:
                 assert spread.mine.better_than == place.better_than
+
+    async def check_own_view(self, board: Board, period: str, player: int) -> None:
+        """A player about whom something was decided sees the place that they would have, and why they have it not."""
+        now_ms = self.clock.now_ms()
+        entries, state = self.naive.own_entries(board, id_of(board, period, now_ms), player, now_ms)
+        rows = list(ranked(board, entries))
+        mine = next((row for row in rows if row.player == player), None)
+        place = await self.leaderboards.place(board.id, period=period, player=player, own=True)
+        assert (place.rank, place.score, place.state, place.total) == (
+            (mine.rank, str(mine.score), state, len(rows)) if mine else (None, None, state, len(rows))
+        )
+        assert place.better_than == share_of_worse(board, rows, player)
 
     async def check_own_places(self, player: int) -> None:
         """Everything of one player in one call, and what they had before."""
@@ -200,6 +245,8 @@ class House:
         for board in boards:
             if board.largest_step or board.largest_gain_per_hour:
                 continue  # then a history leaves out what does not count
+            if (board.id, player) in {*self.naive.hidden, *self.naive.removed}:
+                continue
             past = [
                 (event.at_ms, score, event.origin)
                 for event in reversed(self.naive.events)
@@ -317,7 +364,7 @@ class Playing(RuleBasedStateMachine):
             item.pop(field, None)
             if value is not None:
                 item[field] = value
-        self.house.run(self.house.sync([self.player(number) for number in values]))
+        self.house.run(self.house.sync(list(values)))
         self.changed = True
 
     @rule(number=PLAYERS, value=VALUES)
@@ -331,6 +378,10 @@ class Playing(RuleBasedStateMachine):
     @rule(number=PLAYERS, on=NUMBERS, value=st.one_of(SCORES, VALUES.filter(lambda value: value is not None)))
     def submit(self, number: int, on: int, value: str) -> None:
         house, board, player = self.house, self.board(on), self.player(number)
+        if number in house.erased:
+            with pytest.raises(NotFound):
+                house.run(house.leaderboards.submit(player, board.id, value))
+            return
         before, sent_ms = dict(house.container.held.get(player, {})), house.clock.now_ms()
         if score_of(board, value) is None:
             with pytest.raises(BadInput):
@@ -343,10 +394,12 @@ class Playing(RuleBasedStateMachine):
         ranks_before = self._ranks(board, player, now_ms)
         house.naive.submitted(player, board.field, value, answered_ms=now_ms)
         ranks = self._ranks(board, player, now_ms)
+        self.changed = True
+        if (board.id, player) in {*house.naive.hidden, *house.naive.removed}:
+            return
         assert {change.place.period.id: (change.rank_before, change.place.rank) for change in placed.changes} == {
             id_: (ranks_before[id_], ranks[id_]) for id_ in ranks
         }
-        self.changed = True
 
     def _ranks(self, board: Board, player: int, now_ms: int) -> dict[str, int | None]:
         rows = {id_: self.house.naive.rows(board, id_, now_ms) for id_ in ids_at(board, now_ms)}
@@ -355,7 +408,9 @@ class Playing(RuleBasedStateMachine):
     @rule(number=PLAYERS, friends=st.sets(PLAYERS, max_size=4))
     def befriend(self, number: int, friends: set[int]) -> None:
         house, player = self.house, self.player(number)
-        wanted = {self.player(each) for each in friends} - {player}
+        if number in house.erased:
+            return
+        wanted = {self.player(each) for each in friends - house.erased} - {player}
         for _ in range(2):  # one walk that misses a friend is not believed
             walk = next(house.walks)
             house.run(house.database.write(lambda tx, walk=walk: people.observe_friends(tx, player, wanted, walk)))  # type: ignore[misc]
@@ -394,7 +449,7 @@ class Playing(RuleBasedStateMachine):
                 rebuilding=lambda *_: None,
             )
         )
-        usable = [line for line in lines if score_of(board, line[1]) is not None]
+        usable = [line for line in lines if score_of(board, line[1]) is not None and line[0] not in house.erased]
         new = [
             house.naive.imported(
                 self.player(number),
@@ -416,6 +471,44 @@ class Playing(RuleBasedStateMachine):
                 if each.field == board.field:
                     self._rebuilt(each)
         self.changed = True
+
+    @rule(word=st.sampled_from(["hide", "remove", "restore", "hide", "restore"]), number=PLAYERS, on=NUMBERS)
+    def moderate(self, word: str, number: int, on: int) -> None:
+        house, board, player = self.house, self.board(on), self.player(number)
+        if number in house.erased:
+            return
+        acts = {"hide": house.moderation.hide, "remove": house.moderation.remove, "restore": house.moderation.restore}
+        match word:
+            case "hide":
+                changes = house.naive.hide(board, player)
+            case "remove":
+                changes = house.naive.remove(board, player, house.clock.now_ms())
+            case _:
+                changes = house.naive.restore(board, player)
+        act = acts[word](player, board_id=board.id, actor="maria", reason="why not")
+        if changes:
+            assert house.run(act) == (board.id,)
+        else:
+            with pytest.raises(Conflict):
+                house.run(act)
+        self.changed = True
+
+    @rule(number=PLAYERS)
+    def erase(self, number: int) -> None:
+        """A person is erased: not a trace is left."""
+        house, player = self.house, self.player(number)
+        if number in house.erased:
+            return
+        assert house.run(house.moderation.erase(player, actor="maria", reason="they asked for it"))
+        house.erased.add(number)
+        house.naive.erase(player)
+        house.friends = {each: its - {player} for each, its in house.friends.items() if each != player}
+        assert house.run(traces(house.database, player)) == {}
+        self.changed = True
+
+    @rule(number=PLAYERS)
+    def come_back(self, number: int) -> None:
+        self.house.run(self.house.come_back(number))
 
     @rule(on=NUMBERS)
     def rebuild(self, on: int) -> None:
@@ -485,6 +578,8 @@ class Playing(RuleBasedStateMachine):
 
     @rule(number=PLAYERS)
     def look_at_oneself(self, number: int) -> None:
+        if number in self.house.erased:
+            return
         self.house.run(self.house.check_own_places(self.player(number)))
 
     @rule(on=NUMBERS, chosen=PERIODS, limit=st.integers(1, 3))
@@ -517,12 +612,8 @@ def test_boards_are_what_a_naive_list_of_all_events_says(
     borrowed_place: Place, database_kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Thousands of steps in the long profile, some hundreds in the short one."""
-    record = store.record
-
-    async def tiny(tx: Transaction, boards: Any, changes: Any, now_ms: int, sizes: Sizes = TINY) -> None:
-        await record(tx, boards, changes, now_ms, sizes)
-
-    monkeypatch.setattr(store, "record", tiny)
+    monkeypatch.setattr(store, "record", store.record)  # to be put back at the end
+    use_small_blocks(TINY)
     chosen = settings(
         max_examples=(200 if LONG else 12) // (2 if database_kind == "postgresql" else 1),
         stateful_step_count=60 if LONG else 30,
