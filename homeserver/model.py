@@ -341,6 +341,8 @@ class DetailedPlace(Place):
 
     better_than: Fraction | None = None
     next: NextPlace | None = None
+    pending: Pending | None = None
+    """In a player's own view: a score of theirs that waits, beside the one that stands here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -450,6 +452,8 @@ class Action(StrEnum):
     REMOVE = "remove"
     APPROVE = "approve"
     REJECT = "reject"
+    REOPEN = "reopen"
+    """Take back what was said of a claim."""
     ERASE = "erase"
 
 
@@ -478,6 +482,20 @@ class Moderated:
     reason: str
     actor: str
     at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A claimed score that waits to be looked at. `event` names it, and is newer the greater it is."""
+
+    board: str
+    event: int
+    player: int
+    card: PlayerCard
+    score: str
+    display: str
+    at_ms: int
+    reason: Doubt
 
 
 # --- uploads --------------------------------------------------------------------------------------------------------

@@ -194,6 +194,37 @@ async def waiting(reader: Reader, in_force: BoardInForce, player: int) -> list[t
     return [(event, _flag(*kept)) for event, *kept in rows]
 
 
+async def waiting_of_all(reader: Reader, in_force: BoardInForce, after: int, limit: int) -> list[tuple[int, int, Flag]]:
+    """The claims that wait on this board, of events beyond `after`, oldest first: event, player, and the claim."""
+    rows = await reader.fetch(
+        "SELECT f.event, f.player, f.score, f.at_ms, f.reason FROM lists AS l CROSS JOIN flags AS f "
+        "WHERE l.board = $1 AND l.period = $2 AND l.generation = $3 AND f.list = l.list AND f.event > $4 "
+        "ORDER BY f.event LIMIT $5",
+        in_force.board.id,
+        Span.ALL.value,
+        in_force.generation,
+        after,
+        limit,
+    )
+    return [(event, player, _flag(*kept)) for event, player, *kept in rows]
+
+
+async def claimant(reader: Reader, board: Board, event: int) -> int | None:
+    """Whose claim on this board an event is; None where it is nobody's."""
+    player: int | None = await reader.fetch_value(
+        "SELECT player FROM events WHERE event = $1 AND key = $2", event, board.field
+    )
+    return player
+
+
+async def decision_on(reader: Reader, board: Board, player: int, event: int) -> Decision | None:
+    """What was decided on one claim."""
+    word = await reader.fetch_value(
+        "SELECT decision FROM decisions WHERE board = $1 AND player = $2 AND event = $3", board.id, player, event
+    )
+    return None if word is None else Decision(word)
+
+
 async def decide(tx: Transaction, board_id: str, player: int, event: int, decision: Decision) -> None:
     """Keep what an operator said of a claim. It takes effect when the player is replayed on the board."""
     await tx.execute(
@@ -204,6 +235,16 @@ async def decide(tx: Transaction, board_id: str, player: int, event: int, decisi
         event,
         decision.value,
     )
+
+
+async def reopen(tx: Transaction, board_id: str, player: int, event: int) -> None:
+    """Forget what was said of a claim. It waits again when the player is replayed, if nothing came after it."""
+    await tx.execute("DELETE FROM decisions WHERE board = $1 AND player = $2 AND event = $3", board_id, player, event)
+
+
+async def forget_decisions(tx: Transaction, player: int) -> None:
+    """Forget what was said of all claims of a player, who is erased."""
+    await tx.execute("DELETE FROM decisions WHERE player = $1", player)
 
 
 async def decisions_on(reader: Reader, board: Board, players: Iterable[int] | None = None) -> dict[int, Decision]:

@@ -17,7 +17,7 @@ from enum import Enum, auto
 from typing import NamedTuple
 
 from homeserver.model import Act, Action, Position
-from homeserver.storage import erased, moderation, people, rebuild, sessions
+from homeserver.storage import accounts, erased, moderation, people, rebuild, sessions
 from homeserver.storage import leaderboards as store
 from homeserver.storage.blocks import Move
 from homeserver.storage.database import Reader, Transaction
@@ -43,6 +43,7 @@ async def strip(tx: Transaction, player: int, act: Act) -> None:
     await erased.mark(tx, container, user_id)
     await tx.execute("DELETE FROM appdata WHERE player = $1", player)
     await sessions.remove_all_of(tx, player)
+    await accounts.forget_decisions(tx, player)
     await moderation.forget(tx, player)
     await moderation.forget_in_log(tx, player)
     await moderation.log(tx, act)
@@ -117,6 +118,14 @@ async def _delete_rows(tx: Transaction, player: int, limit: int) -> int:
     deleted = await tx.execute(
         "DELETE FROM events WHERE event IN (SELECT event FROM events WHERE player = $1 LIMIT $2)", player, limit
     )
+    for table, column in (("claims", "list"), ("flags", "event")):
+        if deleted < limit:
+            deleted += await tx.execute(
+                f"DELETE FROM {table} WHERE player = $1 AND {column} IN "  # noqa: S608 - one of two
+                f"(SELECT t.{column} FROM {table} AS t WHERE t.player = $1 LIMIT $2)",
+                player,
+                limit - deleted,
+            )
     for one, other in (("player", "friend"), ("friend", "player")):
         if deleted < limit:
             rows = await tx.fetch(
