@@ -13,9 +13,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from fractions import Fraction
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-from homeserver.model import Board, Change, Doubt, Order, Origin, Span, State, Ties
+from homeserver.model import Board, Change, Decision, Doubt, Order, Origin, Span, State, Ties
 from tests.naive_board import Row
 from tests.naive_rules import NaiveRules
 
@@ -110,6 +111,16 @@ class Observed:
     at_ms: int
 
 
+class Waiting(NamedTuple):
+    """A claim that waits to be looked at."""
+
+    event: int
+    player: int
+    score: int
+    at_ms: int
+    doubt: Doubt
+
+
 @dataclass(slots=True)
 class NaiveHouse:
     """Players are numbers, keys are AppData keys."""
@@ -121,6 +132,8 @@ class NaiveHouse:
     """Boards and players."""
     removed: dict[tuple[str, int], int] = field(default_factory=dict)
     """By board and player: what they had reached up to this event does not count."""
+    decisions: defaultdict[str, dict[int, Decision]] = field(default_factory=lambda: defaultdict(dict))
+    """By board and event: what was said of claims that waited."""
     retired: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     """Periods by board whose lists were deleted because they were too old."""
 
@@ -204,6 +217,10 @@ class NaiveHouse:
         self.values = {place: value for place, value in self.values.items() if place[0] != player}
         self.hidden = {place for place in self.hidden if place[1] != player}
         self.removed = {place: until for place, until in self.removed.items() if place[1] != player}
+        left = {event.event for event in self.events}
+        for said in self.decisions.values():
+            for number in said.keys() - left:
+                del said[number]
 
     # --- what comes of it ---------------------------------------------------------------------------------------------
 
@@ -223,10 +240,12 @@ class NaiveHouse:
         retired = self.retired.get(board.id, ())
         return {id_: each for id_, each in self._judged(board, now_ms).entries().items() if id_ not in retired}
 
-    def waiting(self, board: Board, now_ms: int) -> list[tuple[int, int, int, Doubt]]:
-        """What waits to be looked at: player, score, time and why."""
+    def waiting(self, board: Board, now_ms: int) -> list[Waiting]:
+        """What waits to be looked at, oldest first."""
         waiting = self._judged(board, now_ms).waiting()
-        return sorted((player, *each) for player, claims in waiting.items() for each in claims.values())
+        return sorted(
+            Waiting(number, player, *claim) for player, claims in waiting.items() for number, claim in claims.items()
+        )
 
     def own_entries(self, board: Board, period: str, player: int, now_ms: int) -> tuple[Entries, State]:
         """A list as its player sees it, who may be hidden from all others, and how that is called.
@@ -246,7 +265,7 @@ class NaiveHouse:
 
     def _judged(self, board: Board, now_ms: int, *, shown: int | None = None, all_of_it: bool = False) -> NaiveRules:
         """All events by the board's rules; `shown` as if they were not hidden, `all_of_it`: nor lost a score."""
-        rules = _Rules(board)
+        rules = _Rules(board, self.decisions[board.id])
         for event in self.events:
             if event.key != board.field:
                 continue

@@ -12,7 +12,7 @@ import itertools
 from collections import defaultdict
 from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, ClassVar, Final, TypeVar
+from typing import Any, ClassVar, Final, NamedTuple, TypeVar
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -28,7 +28,21 @@ from hypothesis.stateful import (
 
 from homeserver.domain.score_files import FileFormat
 from homeserver.errors import BadCursor, BadInput, Conflict, NotFound
-from homeserver.model import Board, Counts, Keep, Kept, Order, Origin, Person, Season, Span, Ties
+from homeserver.model import (
+    Board,
+    Change,
+    Counts,
+    Decision,
+    Keep,
+    Kept,
+    Order,
+    Origin,
+    Person,
+    Season,
+    Span,
+    State,
+    Ties,
+)
 from homeserver.services.board_admin import BoardAdmin
 from homeserver.services.board_import import BoardImport
 from homeserver.services.board_views import BoardViews
@@ -41,7 +55,7 @@ from homeserver.storage import leaderboards as store
 from homeserver.storage.blocks import Sizes
 from homeserver.storage.database import Database, Transaction, open_database
 from tests.board_process import use_small_blocks
-from tests.boards_judge import check_events, check_tables
+from tests.boards_judge import check_events, check_tables, events
 from tests.clock import NOON_MS, Clock
 from tests.conftest import Place, sweep
 from tests.leaderboards_kit import KEY, Container, make_players
@@ -54,6 +68,7 @@ from tests.test_leaderboards_model import View, page_row
 
 T = TypeVar("T")
 
+MANY_CURSORS: Final = 8
 TINY: Final = Sizes(block=2, fanout=2)
 NAMES: Final = ["Ana", "Bruno", "Anabela", "Carlos", "Dulce", "Eva", "Mariana", "João", "Zé"]
 FIELDS: Final = ("letters", "laps")
@@ -162,6 +177,13 @@ class House:
             player = self.players[each]
             self.naive.read(player, self.container.held.get(player, {}), sent_ms=sent_ms, now_ms=now_ms)
 
+    async def events(self) -> dict[int, int]:
+        """The numbers of all events: those of the naive house to those of the database."""
+        kept = await self.database.read(events)
+        same = itertools.groupby(sorted(kept, key=_whose), _whose)
+        numbers = {whose: iter([each.event for each in its]) for whose, its in same}
+        return {each.event or 0: next(numbers[_whose(each)]) or 0 for each in self.naive.events}
+
     async def come_back(self, number: int) -> None:
         """Somebody opens the gadget; if they were erased, they begin anew."""
         user_id = f"0{number}"
@@ -202,7 +224,7 @@ class House:
         await view.around_is_full(rows, plain)
         await view.every_rank_is_found(rows)
         await view.every_score_is_found(rows)
-        for player in moderated:
+        for player in moderated | {reader} - nobody:
             await self.check_own_view(board, period, player)
         if reader not in plain:
             return
@@ -222,10 +244,18 @@ class House:
     async def check_own_view(self, board: Board, period: str, player: int) -> None:
         """A player about whom something was decided sees the place that they would have, and why they have it not."""
         now_ms = self.clock.now_ms()
-        entries, state = self.naive.own_entries(board, id_of(board, period, now_ms), player, now_ms)
+        id_ = id_of(board, period, now_ms)
+        entries, state = self.naive.own_entries(board, id_, player, now_ms)
         rows = list(ranked(board, entries))
         mine = next((row for row in rows if row.player == player), None)
+        claims = [each for each in self.naive.waiting(board, now_ms) if each.player == player]
+        pending = None
+        if claims and id_ in ids_at(board, claims[-1].at_ms):
+            pending = (str(claims[-1].score), claims[-1].at_ms, claims[-1].doubt)
+            state = State.PENDING if state is State.VISIBLE else state
         place = await self.leaderboards.place(board.id, period=period, player=player, own=True)
+        waits = place.pending
+        assert (waits and (waits.score, waits.since_ms, waits.reason)) == pending
         assert (place.rank, place.score, place.state, place.total) == (
             (mine.rank, str(mine.score), state, len(rows)) if mine else (None, None, state, len(rows))
         )
@@ -267,11 +297,27 @@ class House:
                 assert not future
 
 
+def _whose(change: Change) -> tuple[int, str]:
+    return change.player, change.key
+
+
+class _Held(NamedTuple):
+    """A cursor, where it is from, and the place from which it leads on."""
+
+    board: str
+    asked: str
+    period: str
+    rebuilt: int
+    forward: bool
+    cursor: str
+    edge: tuple[int, int, int]
+
+
 class Cursors:
     """Cursors that somebody holds, and what each should lead to."""
 
     def __init__(self) -> None:
-        self._held: list[tuple[str, str, str, int, bool, str, tuple[int, int, int]]] = []
+        self._held: list[_Held] = []
         self._rebuilt: dict[str, int] = defaultdict(int)
 
     def rebuilt(self, board_id: str) -> None:
@@ -280,43 +326,44 @@ class Cursors:
 
     def dropped(self, board_id: str) -> None:
         """It may be made again as it was."""
-        self._held = [each for each in self._held if each[0] != board_id]
+        self._held = [each for each in self._held if each.board != board_id]
 
     async def keep(self, house: House, board: Board, period: str, limit: int) -> None:
         """Look at a page somewhere, and keep where it leads."""
-        page = await house.leaderboards.at_rank(board.id, period=period, reader=None, rank=limit, limit=limit)
+        page = await house.leaderboards.at_rank(board.id, period=period, reader=None, rank=2, limit=limit)
         rows = page_row(page, house.numbers)
         for cursor, forward in ((page.next, True), (page.previous, False)):
             if cursor is not None:
                 edge = _position(board, rows[-1 if forward else 0])
                 times = self._rebuilt[board.id]
-                self._held.append((board.id, period, page.period.id, times, forward, cursor, edge))
+                self._held.append(_Held(board.id, period, page.period.id, times, forward, cursor, edge))
 
-    async def use(self, house: House, number: int, limit: int) -> None:
-        """Go on with one of them: with the span's word, and with the period's id."""
-        if not self._held:
+    async def use(self, house: House, limit: int) -> None:
+        """Go on with each of them: with the span's word, and with the period's id."""
+        for held in self._held[-MANY_CURSORS:]:
+            for period in {held.asked, held.period}:
+                await self._use(house, held, period, limit)
+
+    async def _use(self, house: House, held: _Held, period: str, limit: int) -> None:
+        board, now_ms = house.naive.boards[held.board], house.clock.now_ms()
+        if period not in {held.period, *board.spans}:
             return
-        board_id, asked, id_, times, forward, cursor, edge = self._held[number % len(self._held)]
-        board = house.naive.boards[board_id]
-        for period in {asked, id_}:
-            if period not in {id_, *board.spans}:
-                continue
-            now_ms = house.clock.now_ms()
-            fits = times == self._rebuilt[board_id] and id_of(board, period, now_ms) == id_
-            try:
-                page = await house.leaderboards.entries(
-                    board_id, period=period, reader=None, limit=limit, cursor=cursor
-                )
-            except BadCursor:
-                assert not fits
-            except BadInput:  # the board has no such periods any more
-                assert times != self._rebuilt[board_id]
-            else:
-                assert fits
-                rows = house.naive.rows(board, id_, now_ms)
-                beyond = [row for row in rows if (_position(board, row) > edge) is forward]
-                beyond = [row for row in beyond if _position(board, row) != edge]
-                assert page_row(page, house.numbers) == (beyond[:limit] if forward else beyond[-limit:])
+        fresh = held.rebuilt == self._rebuilt[held.board]
+        try:
+            page = await house.leaderboards.entries(
+                board.id, period=period, reader=None, limit=limit, cursor=held.cursor
+            )
+        except BadCursor:
+            assert not (fresh and id_of(board, period, now_ms) == held.period)
+        except BadInput:  # the board has no such periods any more
+            assert not fresh
+        else:
+            assert fresh
+            assert id_of(board, period, now_ms) == held.period
+            rows = house.naive.rows(board, held.period, now_ms)
+            behind = [row for row in rows if _position(board, row) > held.edge][:limit]
+            before = [row for row in rows if _position(board, row) < held.edge][-limit:]
+            assert page_row(page, house.numbers) == (behind if held.forward else before)
 
 
 def _position(board: Board, row: Row) -> tuple[int, int, int]:
@@ -378,15 +425,15 @@ class Playing(RuleBasedStateMachine):
     @rule(number=PLAYERS, on=NUMBERS, value=st.one_of(SCORES, VALUES.filter(lambda value: value is not None)))
     def submit(self, number: int, on: int, value: str) -> None:
         house, board, player = self.house, self.board(on), self.player(number)
-        if number in house.erased:
-            with pytest.raises(NotFound):
-                house.run(house.leaderboards.submit(player, board.id, value))
-            return
         before, sent_ms = dict(house.container.held.get(player, {})), house.clock.now_ms()
         if score_of(board, value) is None:
             with pytest.raises(BadInput):
                 house.run(house.leaderboards.submit(player, board.id, value))
             assert house.container.held.get(player, {}) == before
+            return
+        if number in house.erased:
+            with pytest.raises(NotFound):
+                house.run(house.leaderboards.submit(player, board.id, value))
             return
         placed = house.run(house.leaderboards.submit(player, board.id, value))
         now_ms = house.clock.now_ms()
@@ -493,7 +540,30 @@ class Playing(RuleBasedStateMachine):
                 house.run(act)
         self.changed = True
 
+    @rule(on=NUMBERS, number=st.integers(0, 5), word=st.sampled_from(["approve", "reject", "reopen"]))
+    def review(self, on: int, number: int, word: str) -> None:
+        """An operator looks at claims that wait, or at one that was decided on."""
+        house, board = self.house, self.board(on)
+        now_ms = house.clock.now_ms()
+        own, numbers = house.naive.decisions[board.id], house.run(house.events())
+        waiting = [each.event for each in house.naive.waiting(board, now_ms)]
+        found = house.run(house.moderation.review(board.id))
+        assert sorted(claim.event for claim in found) == sorted(numbers[each] for each in waiting)
+        keys = {event.event: event.key for event in house.naive.events}
+        some = [each for each in own if keys[each] == board.field] if word == "reopen" else waiting
+        if not some:
+            return
+        event = sorted(some)[number % len(some)]
+        says = {"approve": house.moderation.approve, "reject": house.moderation.reject}.get(word)
+        house.run((says or house.moderation.reopen)(board.id, numbers[event], actor="maria", reason="looked at it"))
+        if word == "reopen":
+            del own[event]
+        else:
+            own[event] = Decision.APPROVED if word == "approve" else Decision.REJECTED
+        self.changed = True
+
     @rule(number=PLAYERS)
+    @precondition(lambda self: len(self.house.erased) < 2)
     def erase(self, number: int) -> None:
         """A person is erased: not a trace is left."""
         house, player = self.house, self.player(number)
@@ -587,9 +657,9 @@ class Playing(RuleBasedStateMachine):
         board = self.board(on)
         self.house.run(self.cursors.keep(self.house, board, self.period(board, chosen), limit))
 
-    @rule(number=st.integers(0, 20), limit=st.integers(1, 4))
-    def use_a_cursor(self, number: int, limit: int) -> None:
-        self.house.run(self.cursors.use(self.house, number, limit))
+    @rule(limit=st.integers(1, 4))
+    def use_cursors(self, limit: int) -> None:
+        self.house.run(self.cursors.use(self.house, limit))
 
     @invariant()
     def tables_are_right(self) -> None:
