@@ -235,6 +235,11 @@ class NaiveHouse:
         """The board's lists were made anew from the events."""
         self.retired.pop(board_id, None)
 
+    def dropped(self, board_id: str) -> None:
+        """A board is gone, with what was said of claims. Whom it hides, the next of its name hides too."""
+        self.rebuilt(board_id)
+        self.decisions.pop(board_id, None)
+
     def lists(self, board: Board, now_ms: int) -> dict[str, Entries]:
         """The entries of every period of a board, by the period's id; those that nobody is in are left out."""
         retired = self.retired.get(board.id, ())

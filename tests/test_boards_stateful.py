@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections import defaultdict
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, Final, NamedTuple, TypeVar
 
@@ -297,6 +297,11 @@ class House:
                 assert not future
 
 
+def _is_empty(board: Board) -> bool:
+    """Whether no score is in its range."""
+    return board.minimum is not None and board.maximum is not None and board.minimum > board.maximum
+
+
 def _whose(change: Change) -> tuple[int, str]:
     return change.player, change.key
 
@@ -383,10 +388,23 @@ class Playing(RuleBasedStateMachine):
         self.changed = False
         self.latest_ms = self.house.clock.now_ms()
 
-    @initialize(orders=st.lists(st.sampled_from(Order), min_size=3, max_size=3), keep=st.sampled_from(Keep))
-    def open(self, orders: list[Order], keep: Keep) -> None:
-        boards = [replace(board, order=order, keep=keep) for board, order in zip(BOARDS, orders, strict=True)]
+    @initialize(
+        orders=st.lists(st.sampled_from(Order), min_size=len(BOARDS), max_size=len(BOARDS)),
+        changed=st.lists(st.lists(SETTINGS, max_size=3), min_size=len(BOARDS), max_size=len(BOARDS)),
+        rounds=st.lists(st.lists(SCORES, min_size=len(NAMES), max_size=len(NAMES)), min_size=3, max_size=3),
+    )
+    def open(self, orders: list[Order], changed: list[list[tuple[str, Any]]], rounds: list[list[str]]) -> None:
+        """Boards of any kind, each with other ties, on which everybody has something."""
+        boards = []
+        for board, order, some in zip(BOARDS, orders, changed, strict=True):
+            made = replace(board, order=order)
+            for name, value in some:
+                if name not in {"ties", "title"}:
+                    made = replace(made, **{name: value})
+            boards.append(board if _is_empty(made) else made)
         self.house.run(self.house.begin(boards))
+        for field in FIELDS:
+            self.play([dict(enumerate(values)) for values in rounds], field, HOUR_MS)
 
     def board(self, number: int) -> Board:
         boards = list(self.house.naive.boards.values())
@@ -403,15 +421,21 @@ class Playing(RuleBasedStateMachine):
 
     # --- what players do ----------------------------------------------------------------------------------------------
 
-    @rule(values=st.dictionaries(PLAYERS, VALUES, min_size=1), field=st.sampled_from(FIELDS))
-    def play(self, values: Mapping[int, str | None], field: str) -> None:
-        """Values change in the container, and we learn of it by a sync."""
-        for number, value in values.items():
-            item = self.house.container.held.setdefault(self.player(number), {})
-            item.pop(field, None)
-            if value is not None:
-                item[field] = value
-        self.house.run(self.house.sync(list(values)))
+    @rule(
+        rounds=st.lists(st.dictionaries(PLAYERS, VALUES, min_size=3), min_size=1, max_size=3),
+        field=st.sampled_from([*FIELDS, FIELDS[0]]),
+        pause_ms=st.sampled_from([0, 0, HOUR_MS // 2]),
+    )
+    def play(self, rounds: list[dict[int, str | None]], field: str, pause_ms: int) -> None:
+        """Values change in the container, and we learn of it by syncs."""
+        for values in rounds:
+            for number, value in values.items():
+                item = self.house.container.held.setdefault(self.player(number), {})
+                item.pop(field, None)
+                if value is not None:
+                    item[field] = value
+            self.house.run(self.house.sync(list(values)))
+            self.house.clock.advance(ms=pause_ms)
         self.changed = True
 
     @rule(number=PLAYERS, value=VALUES)
@@ -467,7 +491,9 @@ class Playing(RuleBasedStateMachine):
 
     @rule(ms=st.sampled_from([1, HOUR_MS, 11 * HOUR_MS, DAY_MS, 8 * DAY_MS, 31 * DAY_MS]))
     def wait(self, ms: int) -> None:
+        """Somebody goes on paging after that."""
         self.house.clock.advance(ms=ms)
+        self.house.run(self.cursors.use(self.house, 2))
         self.latest_ms = max(self.latest_ms, self.house.clock.now_ms())
         self.changed = True
 
@@ -595,7 +621,7 @@ class Playing(RuleBasedStateMachine):
     def change_a_setting(self, on: int, setting: tuple[str, Any]) -> None:
         was = self.board(on)
         board = replace(was, **{setting[0]: setting[1]})
-        if board.minimum is not None and board.maximum is not None and board.minimum > board.maximum:
+        if _is_empty(board):
             return
         if setting[0] == "kept" and self.house.clock.now_ms() < self.latest_ms:
             return
@@ -610,7 +636,7 @@ class Playing(RuleBasedStateMachine):
         board = self.board(on)
         self._apply({id_: each for id_, each in self.house.naive.boards.items() if id_ != board.id})
         self.cursors.dropped(board.id)
-        self.house.naive.rebuilt(board.id)
+        self.house.naive.dropped(board.id)
 
     @rule(number=NUMBERS, order=st.sampled_from(Order), keep=st.sampled_from(Keep))
     @precondition(lambda self: len(self.house.naive.boards) < len(BOARDS))
@@ -645,17 +671,14 @@ class Playing(RuleBasedStateMachine):
         board = self.board(on)
         period = self.period(board, chosen)
         self.house.run(self.house.check_views(board, period, limit, self.player(reader)))
+        for each in {period, self.period(board, "day")}:
+            self.house.run(self.cursors.keep(self.house, board, each, limit))
 
     @rule(number=PLAYERS)
     def look_at_oneself(self, number: int) -> None:
         if number in self.house.erased:
             return
         self.house.run(self.house.check_own_places(self.player(number)))
-
-    @rule(on=NUMBERS, chosen=PERIODS, limit=st.integers(1, 3))
-    def keep_a_cursor(self, on: int, chosen: str | int, limit: int) -> None:
-        board = self.board(on)
-        self.house.run(self.cursors.keep(self.house, board, self.period(board, chosen), limit))
 
     @rule(limit=st.integers(1, 4))
     def use_cursors(self, limit: int) -> None:
@@ -685,7 +708,7 @@ def test_boards_are_what_a_naive_list_of_all_events_says(
     monkeypatch.setattr(store, "record", store.record)  # to be put back at the end
     use_small_blocks(TINY)
     chosen = settings(
-        max_examples=(200 if LONG else 12) // (2 if database_kind == "postgresql" else 1),
+        max_examples=(200 if LONG else 16) // (2 if database_kind == "postgresql" else 1),
         stateful_step_count=60 if LONG else 30,
         suppress_health_check=list(HealthCheck),
     )
