@@ -126,6 +126,9 @@ class DatabaseSettings(Section):
         pattern=r"^[a-z_][a-z0-9_]{0,62}$",
         description="PostgreSQL: the schema that holds this application. Several applications may share a database.",
     )
+    connections: int = Field(
+        10, ge=2, le=1000, description="PostgreSQL: how many connections each process has at most."
+    )
 
 
 class Container(Section):

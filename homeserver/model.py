@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from fractions import Fraction
-from typing import Final
+from typing import Final, NamedTuple
 
 NowMs = Callable[[], int]
 """The wall clock, in milliseconds since the epoch: a parameter wherever time matters, so that a test can move it."""
@@ -247,8 +247,7 @@ class Period:
     """Of a season; other periods are named by their time."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Position:
+class Position(NamedTuple):
     """Where an entry stands: `key` ascends from best to worst, then who reached it first, then the player number."""
 
     key: int

@@ -119,6 +119,7 @@ TABLES = {
     "appdata": ("player",),
     "events": ("player",),
     "entries": ("player",),
+    "entries_by_player": ("player",),
     "claims": ("player",),
     "flags": ("player",),
     "decisions": ("player",),

@@ -17,6 +17,10 @@ from homeserver.model import Board, Counts, Decision, Doubt, Keep, Order, Origin
 HOUR_MS = 3_600_000
 
 
+Bucket = tuple[Fraction, int]
+"""What was left of an allowance, and when."""
+
+
 @dataclass(frozen=True, slots=True)
 class Accepted:
     """A score that the board took, and the periods in which it counted."""
@@ -31,8 +35,7 @@ class Player:
     accepted: list[Accepted] = field(default_factory=list)
     """Without late imports."""
     waiting: dict[int, tuple[int, int, Doubt]] = field(default_factory=dict)
-    bucket: tuple[Fraction, int] | None = None
-    """What was left of the allowance, and when."""
+    bucket: Bucket | None = None
 
 
 @dataclass(slots=True)
@@ -60,11 +63,14 @@ class NaiveRules:
             for period in periods:
                 self.refuse(period, player, at_ms, origin)
             return
+        bucket = self.bucket(of, at_ms)
         if own and (board.largest_step or board.largest_gain_per_hour):
             decision = self.decisions.get(number)
             if decision is Decision.REJECTED:
                 return
-            doubt = None if decision else self.doubt(of, score, at_ms)
+            doubt = None
+            if decision is None:
+                doubt, bucket = self.doubt(of, bucket, score, at_ms)
             if doubt:
                 of.waiting[number] = (score, at_ms, doubt)
                 return
@@ -78,6 +84,7 @@ class NaiveRules:
                 counted.append(period)
                 self.settle(period, player, score - self.base(of, period), at_ms, origin)
         if not late:
+            of.bucket = bucket
             of.accepted.append(Accepted(score, at_ms, tuple(counted)))
 
     def base(self, of: Player, period: str) -> int:
@@ -89,26 +96,30 @@ class NaiveRules:
             before = each.score
         return before
 
-    def doubt(self, of: Player, score: int, at_ms: int) -> Doubt | None:
+    def bucket(self, of: Player, at_ms: int) -> Bucket | None:
+        """By the clock of this moment: one that was set back by more than an hour begins to fill it anew."""
+        if of.bucket and of.accepted and of.accepted[-1].at_ms - at_ms > HOUR_MS:
+            left, since_ms = of.bucket
+            return left, since_ms - (of.accepted[-1].at_ms - at_ms)
+        return of.bucket
+
+    def doubt(self, of: Player, bucket: Bucket | None, score: int, at_ms: int) -> tuple[Doubt | None, Bucket | None]:
         board = self.board
-        if not of.accepted and board.order is Order.LESS:
-            return None
         last = of.accepted[-1].score if of.accepted else 0
         gain = score - last if board.order is Order.MORE else last - score
-        if gain <= 0:
-            return None
+        if gain <= 0 or (not of.accepted and board.order is Order.LESS):
+            return None, bucket
         if board.largest_step and gain > board.largest_step:
-            return Doubt.STEP
-        if board.largest_gain_per_hour:
-            most = Fraction(board.largest_gain_per_hour)
-            left = most
-            if of.bucket:
-                left, since_ms = of.bucket
-                left = min(most, max(Fraction(0), left + most * (at_ms - since_ms) / HOUR_MS))
-            if gain > left:
-                return Doubt.RATE
-            of.bucket = (left - gain, at_ms)
-        return None
+            return Doubt.STEP, bucket
+        if not board.largest_gain_per_hour:
+            return None, bucket
+        # Clocks of two processes may differ by less: the later one is right.
+        if of.accepted and 0 < of.accepted[-1].at_ms - at_ms <= HOUR_MS:
+            at_ms = of.accepted[-1].at_ms
+        left = most = Fraction(board.largest_gain_per_hour)
+        if bucket:
+            left = min(most, bucket[0] + most * (at_ms - bucket[1]) / HOUR_MS)
+        return (Doubt.RATE, bucket) if gain > left else (None, (left - gain, at_ms))
 
     def refuse(self, period: str, player: int, at_ms: int, origin: Origin) -> None:
         had = self.lists.get(period, {}).get(player)

@@ -29,7 +29,7 @@ SEASONS: Final = (
     Season("late", "Late", NOON_MS + 5, NOON_MS + 20 * DAY_MS),
 )
 # A gain of 1 costs a whole number of milliseconds in each, so the naive bucket of fractions agrees to the last one.
-RATES: Final = [1, 2, 3, 4, 6]
+RATES: Final = [2, 3, 4, 6, 8, 10]
 BOARDS: Final = st.builds(
     Board,
     id=st.just("b"),
@@ -45,7 +45,7 @@ BOARDS: Final = st.builds(
     minimum=st.none() | st.just(-3),
     maximum=st.none() | st.just(9),
     counts=st.sampled_from(Counts),
-    largest_step=st.none() | st.integers(1, 4),
+    largest_step=st.none() | st.integers(1, 4) | st.none(),
     largest_gain_per_hour=st.none() | st.sampled_from(RATES),
     seasons=st.sampled_from([(), SEASONS[:1], SEASONS]),
     kept=st.sampled_from([Kept(), Kept(month=1, week=1, day=1)]),
@@ -54,12 +54,30 @@ STEPS: Final = st.tuples(
     st.integers(1, 3),
     st.sampled_from(["0", "1", "2", "3", "4", "5", "7", "9", "-2", "-4", "10", "junk", None]),
     # Half an hour, a day, a few weeks; and the clock may be set back.
-    st.sampled_from([0, 0, 1, 600_000, HOUR_MS // 2, HOUR_MS, DAY_MS, 9 * DAY_MS, 40 * DAY_MS, -HOUR_MS, -2 * DAY_MS]),
+    st.sampled_from(
+        [0, 0, 1, 600_000, HOUR_MS // 2, HOUR_MS, DAY_MS, 9 * DAY_MS, 40 * DAY_MS, -2_000, -HOUR_MS, -2 * DAY_MS]
+    ),
     st.sampled_from([*Origin, Origin.READ, Origin.SUBMITTED, Origin.SUBMITTED]),
     st.sampled_from([0, 0, 0, DAY_MS, 9 * DAY_MS, 40 * DAY_MS]),  # how old an import is
 )
 Step = tuple[int, str | None, int, Origin, int]
-HISTORIES: Final = st.lists(STEPS, min_size=8, max_size=25) | st.lists(STEPS, max_size=6)
+
+
+def climbed(climb: Sequence[tuple[int, int]]) -> list[Step]:
+    scores = itertools.accumulate(gain for gain, _ in climb)
+    return [(1, str(score), wait_ms, Origin.SUBMITTED, 0) for score, (_, wait_ms) in zip(scores, climb, strict=True)]
+
+
+# One player who becomes better and better: by how much, after which wait.
+CLIMBS: Final = st.lists(
+    st.tuples(
+        st.sampled_from([1, 1, 2, 3, 0, -1]),
+        st.sampled_from([0, 1, 60_000, 600_000, HOUR_MS // 2, HOUR_MS, -2_000, -2 * DAY_MS]),
+    ),
+    min_size=3,
+    max_size=25,
+).map(climbed)
+HISTORIES: Final = st.lists(STEPS, min_size=8, max_size=25) | st.lists(STEPS, max_size=6) | CLIMBS
 DECISIONS: Final = st.dictionaries(st.integers(1, 25), st.sampled_from(Decision), max_size=5)
 
 Lists = dict[str, dict[int, tuple[int, int]]]
@@ -79,6 +97,15 @@ def happened(history: Sequence[Step]) -> list[Event]:
 
 @given(board=BOARDS, history=HISTORIES, decisions=DECISIONS)
 def test_a_replay_makes_what_the_rules_say(board: Board, history: list[Step], decisions: dict[int, Decision]) -> None:
+    replay_equals_the_rules(board, history, decisions)
+
+
+@given(rate=st.sampled_from(RATES), order=st.sampled_from(Order), history=CLIMBS)
+def test_an_allowance_is_a_bucket_that_fills(rate: int, order: Order, history: list[Step]) -> None:
+    replay_equals_the_rules(Board("b", "B", "f", order=order, largest_gain_per_hour=rate), history, {})
+
+
+def replay_equals_the_rules(board: Board, history: Sequence[Step], decisions: dict[int, Decision]) -> None:
     events = happened(history)
     now_ms = max([NOON_MS, *(event[3] for event in events)])
     naive = NaiveRules(board, decisions)

@@ -25,6 +25,8 @@ from zoneinfo import ZoneInfo
 from homeserver.errors import BadInput
 from homeserver.model import Board, Origin, Period, Season, Span
 
+CLOCKS_DIFFER_MS: Final = 3_600_000
+"""By so much clocks of processes may differ, or be set back, before it is believed."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MS: Final = timedelta(milliseconds=1)
 _THURSDAY: Final = 3
@@ -123,6 +125,21 @@ def concerned(board: Board, at_ms: int, origin: Origin, now_ms: int) -> tuple[Pe
     if origin is Origin.BASELINE:
         return tuple(period for period in periods if period.span is Span.ALL)
     return tuple(period for period in periods if is_kept(board, period, now_ms))
+
+
+def seen_at(at_ms: int, newest_ms: int | None) -> int:
+    """When a change counts as seen that our clock saw at `at_ms`, after another process, or we, saw one at `newest_ms`.
+
+    Time does not go back for a clock that is a little behind: what has ended stays as it was. One that is behind by
+    more than `CLOCKS_DIFFER_MS` was set right, or the other was wrong.
+    """
+    is_behind = newest_ms is not None and at_ms < newest_ms <= at_ms + CLOCKS_DIFFER_MS
+    return newest_ms if is_behind and newest_ms is not None else at_ms
+
+
+def counts_at(at_ms: int, now_ms: int) -> int:
+    """When a change counts that was seen at `at_ms`: not later than now, as far as our clock may be trusted."""
+    return at_ms if at_ms <= now_ms + CLOCKS_DIFFER_MS else now_ms
 
 
 def parse(board: Board, text: str, now_ms: int) -> Period:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from itertools import starmap
 from typing import Final, NamedTuple
 
 from homeserver.domain import periods, ranking, rules
@@ -23,31 +22,29 @@ Event = tuple[int, int, str | None, int, str]
 A plain tuple, of which there are millions. Numbers grow with time for one player and field.
 """
 
+Place = tuple[int, int, int]
+"""Key, time and player of a `Position`, as a plain tuple."""
+
 PRIME: Final = 2**31 - 1
-KEY_SHIFT: Final = 1_000_003
-TIME_SHIFT: Final = 998_244
+TIME_FACTOR: Final = 998_244_353
 PLAYER_SHIFT: Final = 777_767
 
 
-def checksum(key: int, reached_ms: int, player: int) -> int:
-    """A number of 31 bits for one entry. Those of a list are added up, so their order does not matter.
+def checksum(places: Iterable[Place]) -> int:
+    """A number below `PRIME` for these entries, whatever their order; those of two lists, added up, are that of both.
 
-    Products, not a weighted sum: two players whose keys were exchanged make a difference. Both databases can calculate
-    it without leaving 64 bits; see `storage/rebuild.py`.
+    A sum of products: two players whose keys were exchanged make a difference. Here the sums are exact and the
+    remainder is taken once; both databases can calculate it without leaving 64 bits, see `storage/rebuild.py`.
     """
-    both = ((key % PRIME + KEY_SHIFT) * (reached_ms % PRIME + TIME_SHIFT)) % PRIME
-    return (both * (player % PRIME + PLAYER_SHIFT)) % PRIME
+    terms = [(key + TIME_FACTOR * reached_ms) * (player + PLAYER_SHIFT) for key, reached_ms, player in places]
+    return sum(terms) % PRIME
 
 
 class Tally(NamedTuple):
-    """How many entries, and the sum of their checksums."""
+    """How many entries, and their checksum."""
 
     entries: int
     checksum: int
-
-
-Place = tuple[int, int, int]
-"""Key, time and player of a `Position`, as a plain tuple."""
 
 
 Remembered = tuple[int, int, int, int]
@@ -83,7 +80,7 @@ class Replay:
     ) -> None:
         """
         Args:
-            now_ms: No change counts as later than this, and no list is made of a period that is not kept by then.
+            now_ms: What is much later counts as now (`periods.counts_at`); what is not kept by then gets no list.
             decisions: What operators said of claims that waited, by the number of the event.
             any_time: Each change counts at the time that it has, also if it is later than `now_ms`.
             floors: By player, the number of the event up to which none makes entries: the player is hidden, or their
@@ -119,19 +116,22 @@ class Replay:
         if self._remembers:
             self._add_to_account(events)
             return
+        claim_of, settle = ranking.claim, ranking.settle  # looked up once: this is done for millions
+        calendars, counts_at, latest_ms = self._calendars, periods.counts_at, self._latest_ms
         for event, player, value, at_ms, origin in events:
             if player != self._player:
-                self.finish()
+                if entries:
+                    self.finish()
                 self._player = player
                 self._floor = floor = self._floors.get(player, -1)
             if event <= floor:
                 continue
-            claim = ranking.claim(board, value)
-            at_ms = min(at_ms, self._latest_ms)  # noqa: PLW2901
-            calendar = self._calendars[origin]
+            claim = claim_of(board, value)
+            at_ms = counts_at(at_ms, latest_ms)  # noqa: PLW2901
+            calendar = calendars[origin]
             for id_ in calendar.at(at_ms):
                 before = entries.get(id_)
-                after = ranking.settle(keep, before, claim, player, at_ms, imported=calendar.imported)
+                after = settle(keep, before, claim, player, at_ms, imported=calendar.imported)
                 if after is not None:
                     entries[id_] = after
                 elif before is not None:
@@ -146,7 +146,7 @@ class Replay:
                 self._player = player
                 self._floor = floor = self._floors.get(player, -1)
             origin = Origin(word)
-            at_ms = min(at_ms, self._latest_ms)  # noqa: PLW2901
+            at_ms = periods.counts_at(at_ms, self._latest_ms)  # noqa: PLW2901
             claimed = Claimed(event, ranking.claim(board, value), at_ms, origin, self._decisions.get(event))
             effects = rules.apply(board, self._account, claimed, self._calendars[word].at(at_ms))
             if event <= floor:
@@ -161,7 +161,7 @@ class Replay:
     def finish(self) -> None:
         """No more events of the last player will come."""
         for id_, position in self._open.items():
-            self._made[id_].append((position.key, position.reached_ms, position.player))
+            self._made[id_].append(position)
         self._rows += len(self._open)
         self._open.clear()
         if self._remembers and self._player is not None:
@@ -185,7 +185,7 @@ class Replay:
         ]
         for period, places, *_ in taken:
             entries, total = self.tallies.get(period.id, (0, 0))
-            self.tallies[period.id] = Tally(entries + len(places), total + sum(starmap(checksum, places)))
+            self.tallies[period.id] = Tally(entries + len(places), (total + checksum(places)) % PRIME)
         self._made.clear()
         self._claims.clear()
         self._flags = []

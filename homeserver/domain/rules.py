@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from homeserver.domain import scores
+from homeserver.domain.periods import CLOCKS_DIFFER_MS
 from homeserver.domain.ranking import NoScore
 from homeserver.domain.scores import INT64_MAX, INT64_MIN
 from homeserver.model import Board, Counts, Decision, Doubt, Order, Origin, Span
@@ -31,7 +32,7 @@ class Memory(NamedTuple):
     score: int
     at_ms: int
     full_ms: int = 0
-    """When the allowance for gains is whole again, if no more of it is used."""
+    """When the allowance for gains is whole again, if no more of it is used; 0 where none was."""
 
 
 class Flag(NamedTuple):
@@ -93,12 +94,12 @@ def apply(board: Board, account: Account, claimed: Claimed, concerned: Sequence[
         return [(id_, claim) for id_ in concerned]
     score = scores.score_of(claim, board.order)
     last = account.last
-    full_ms = 0 if last is None else last.full_ms
+    full_ms = 0 if last is None else _full_ms(last, at_ms)
     if is_own and judges(board):
         if decision is Decision.REJECTED:
             return []
         if decision is None:
-            verdict = _judge(board, last, claim, at_ms)
+            verdict = _judge(board, last, full_ms, claim, at_ms)
             if isinstance(verdict, Doubt):
                 account.flags[event] = Flag(score, at_ms, verdict)
                 return []
@@ -119,12 +120,21 @@ def apply(board: Board, account: Account, claimed: Claimed, concerned: Sequence[
     return effects
 
 
-def _judge(board: Board, last: Memory | None, claim: int, at_ms: int) -> Doubt | int:
+def _full_ms(last: Memory, at_ms: int) -> int:
+    """When the allowance is whole again, by the clock that says `at_ms`.
+
+    A clock that is far behind the one of the last score was set back, or the other was wrong: what was left goes on to
+    be left, and fills by this one.
+    """
+    behind_ms = last.at_ms - at_ms
+    return last.full_ms - behind_ms if last.full_ms and behind_ms > CLOCKS_DIFFER_MS else last.full_ms
+
+
+def _judge(board: Board, last: Memory | None, full_ms: int, claim: int, at_ms: int) -> Doubt | int:
     """What speaks against a claim, or when the allowance is whole again after it.
 
     The first score of all counts from 0 where more is better. Where less is, there is nothing to compare it with.
     """
-    full_ms = 0 if last is None else last.full_ms
     if last is None and board.order is Order.LESS:
         return full_ms
     gain = scores.key_of(0 if last is None else last.score, board.order) - claim
@@ -134,9 +144,9 @@ def _judge(board: Board, last: Memory | None, claim: int, at_ms: int) -> Doubt |
         return Doubt.STEP
     if board.largest_gain_per_hour is None:
         return full_ms
-    # It cannot be emptier than empty: a clock that was set back costs an hour, not as long as it was set back.
-    full_ms = max(at_ms, min(full_ms, at_ms + HOUR_MS))
-    full_ms += -(-gain * HOUR_MS // board.largest_gain_per_hour)
+    if last is not None and last.at_ms - at_ms <= CLOCKS_DIFFER_MS:
+        at_ms = max(at_ms, last.at_ms)  # by processes whose clocks differ, nobody gains time nor loses any
+    full_ms = max(at_ms, full_ms) - (-gain * HOUR_MS // board.largest_gain_per_hour)
     return full_ms if full_ms - at_ms <= HOUR_MS else Doubt.RATE
 
 

@@ -14,6 +14,7 @@ import structlog
 
 from homeserver.model import NowMs
 from homeserver.services.eraser import Eraser
+from homeserver.services.sweeping import sweep
 from homeserver.services.turns import Sleep
 from homeserver.storage import leaderboards, leases, limits, nonces, operators, rebuild, sessions
 from homeserver.storage.database import Database, Reader, Transaction
@@ -64,11 +65,7 @@ class Upkeep:
 
         for board_id in await self._database.read(work):
             await self._database.write(partial(rebuild.retire, board_id=board_id, now_ms=now_ms))
-        gone = await self._database.read(rebuild.abandoned)
-        for list_ in gone:
-            while not await self._database.write(partial(rebuild.delete_some, list_=list_, limit=DELETED_AT_ONCE)):
-                pass
-        return len(gone)
+        return await sweep(self._database, DELETED_AT_ONCE)
 
     async def run(self) -> None:
         """Tidy at the start and then every ten minutes, without end: a database that is away comes back."""

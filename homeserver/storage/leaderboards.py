@@ -1,8 +1,8 @@
 """Boards in force, their lists, and the entries that accepted changes make. What is read from them: `standings.py`.
 
 A *list* is one board in one period and one generation, with a number; it is made when its first entry comes. A player
-has at most one entry in a list. The primary key of entries is their order: key ascending from best to worst, then who
-reached it first, then the player's number.
+has at most one entry in a list. The primary key of `entries` is their order: key ascending from best to worst, then who
+reached it first, then the player's number. `entries_by_player` has the same entries, to be found by their player.
 """
 
 from __future__ import annotations
@@ -198,7 +198,7 @@ async def record(
         boards: As `begin` returned them at the beginning of this transaction.
         changes: As `appdata.observe` returned them *in this transaction*, in the order in which they happened. The rows
             that it locked make writers of the same player and field wait for each other.
-        now_ms: No change counts as later than this.
+        now_ms: What is much later counts as now; see `periods.counts_at`.
         sizes: Of blocks. Any are right, at any time.
         besides: What else moves in this transaction (`replays.moves`): entries of players who have no change here.
 
@@ -212,7 +212,7 @@ async def record(
     work: list[_Work] = []
     concerned: dict[ListName, NewList] = {}
     for change in changes:
-        at_ms = min(change.at_ms, now_ms)
+        at_ms = periods.counts_at(change.at_ms, now_ms)
         for in_force in boards:
             if in_force.board.field != change.key:
                 continue
@@ -346,9 +346,9 @@ async def _positions(
     reader: Reader, lists: Iterable[int], players: Iterable[int]
 ) -> dict[tuple[int, int], Position | None]:
     """The entries of these players in these lists, by (list, player)."""
-    # CROSS JOIN: SQLite keeps this order of the tables, which finds each player by the index.
+    # CROSS JOIN: SQLite keeps this order of the tables, which finds each player by the primary key.
     rows = await reader.fetch(
-        "SELECT e.list, e.key, e.reached_ms, e.player FROM each_bigint($1) AS w CROSS JOIN entries AS e "
+        "SELECT e.list, e.key, e.reached_ms, e.player FROM each_bigint($1) AS w CROSS JOIN entries_by_player AS e "
         "WHERE e.player = w.value AND e.list IN (SELECT l.value FROM each_bigint($2) AS l)",
         sorted(players),
         sorted(lists),
@@ -378,6 +378,30 @@ async def _write(tx: Transaction, moves: Iterable[Move]) -> None:
             "INSERT INTO entries (list, key, reached_ms, player) "
             "SELECT w.c1, w.c2, w.c3, w.c4 FROM each_bigints($1, $2, $3, $4) AS w",
             *_columns(new),
+        )
+    await _write_by_player(tx, ordered)
+
+
+async def _write_by_player(tx: Transaction, moves: Iterable[Move]) -> None:
+    """The same entries by player. A table, not an index: lists that are built anew fill each of the two in its order.
+
+    Whoever is new is inserted, so who lost a race learns it by the primary key.
+    """
+    gone = [(move.player, move.list) for move in moves if not move.new]
+    came = [(move.player, move.list, move.new.key, move.new.reached_ms) for move in moves if move.new and not move.old]
+    moved = [(move.player, move.list, move.new.key, move.new.reached_ms) for move in moves if move.new and move.old]
+    if gone:
+        await tx.execute_many("DELETE FROM entries_by_player WHERE player = $1 AND list = $2", sorted(gone))
+    if came:
+        await tx.execute(
+            "INSERT INTO entries_by_player (player, list, key, reached_ms) "
+            "SELECT w.c1, w.c2, w.c3, w.c4 FROM each_bigints($1, $2, $3, $4) AS w",
+            *_columns(sorted(came)),
+        )
+    if moved:
+        await tx.update_each(
+            "UPDATE entries_by_player SET key = $3, reached_ms = $4 WHERE player = $1 AND list = $2 RETURNING player",
+            sorted(moved),
         )
 
 

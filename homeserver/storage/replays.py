@@ -90,7 +90,7 @@ async def _entries(reader: Reader, in_force: BoardInForce, players: Collection[i
     """The entries of these players in the lists of this generation, by (list, player)."""
     # CROSS JOIN: SQLite keeps this order of the tables, which finds each player by the index.
     rows = await reader.fetch(
-        "SELECT e.list, e.key, e.reached_ms, e.player FROM each_bigint($1) AS w CROSS JOIN entries AS e "
+        "SELECT e.list, e.key, e.reached_ms, e.player FROM each_bigint($1) AS w CROSS JOIN entries_by_player AS e "
         "CROSS JOIN lists AS l WHERE e.player = w.value AND l.list = e.list AND l.board = $2 AND l.generation = $3",
         sorted(players),
         in_force.board.id,
