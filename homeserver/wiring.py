@@ -36,7 +36,6 @@ from homeserver.services.page_sessions import PageSessions
 from homeserver.services.players import Players
 from homeserver.services.score_writes import ScoreWrites
 from homeserver.services.secret_box import SecretBox, derive
-from homeserver.services.steady_clock import SteadyClock
 from homeserver.services.sync import Sync
 from homeserver.services.upkeep import Upkeep
 from homeserver.services.upload_verdicts import PortalRule
@@ -57,7 +56,7 @@ def make_app(settings: config.Settings, *, now_ms: NowMs = wall_clock_ms, jobs: 
     """The application, ready to be served; what it holds open is opened at its start and closed at its end.
 
     Args:
-        now_ms: The clock of everything in it, made steady: see `services/steady_clock.py`.
+        now_ms: The clock of everything in it.
         jobs: Whether this process tidies. It syncs those who ask it, and sends the files in its spool, all the same.
 
     Raises:
@@ -69,7 +68,7 @@ def make_app(settings: config.Settings, *, now_ms: NowMs = wall_clock_ms, jobs: 
 
     async def opened(app: web.Application) -> AsyncIterator[None]:
         async with contextlib.AsyncExitStack() as stack:
-            await _open(app, settings, signers, SteadyClock(now_ms), stack, jobs=jobs)
+            await _open(app, settings, signers, now_ms, stack, jobs=jobs)
             yield
 
     app.cleanup_ctx.append(opened)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import replace
+from itertools import zip_longest
 from typing import NamedTuple
 
 from homeserver.domain.scores import score_of
@@ -40,7 +41,10 @@ async def check_events(database: Database, naive: NaiveHouse) -> None:
     def by_player(changes: list[Change]) -> list[Change]:
         return [replace(each, event=None) for each in sorted(changes, key=lambda each: (each.player, each.key))]
 
-    assert by_player(await database.read(events)) == by_player(naive.events)
+    kept, expected = by_player(await database.read(events)), by_player(naive.events)
+    assert kept == expected, list(
+        zip_longest(kept[-3:], expected[-3:])
+    )
 
 
 async def check_tables(database: Database, naive: NaiveHouse, now_ms: int) -> int:
@@ -106,6 +110,8 @@ async def _rows(reader: Reader) -> _Rows:
         "SELECT list, key, reached_ms, player FROM entries ORDER BY list, key, reached_ms, player"
     ):
         entries[list_].append((place[0], place[1], place[2]))
+    by_player = await reader.fetch("SELECT list, key, reached_ms, player FROM entries_by_player")
+    assert sorted(map(tuple, by_player)) == [(list_, *place) for list_ in sorted(entries) for place in entries[list_]]
     scores: dict[int, dict[int, int]] = defaultdict(dict)
     for list_, key, n in await reader.fetch("SELECT list, key, n FROM scores"):
         scores[list_][key] = n

@@ -111,7 +111,19 @@ SETTINGS: Final = st.one_of(
 )
 
 TABLES: Final = (
-    *("entries", "blocks", "scores", "lists", "claims", "flags", "decisions", "moderation", "audit", "erased"),
+    *(
+        "entries",
+        "entries_by_player",
+        "blocks",
+        "scores",
+        "lists",
+        "claims",
+        "flags",
+        "decisions",
+        "moderation",
+        "audit",
+        "erased",
+    ),
     *("boards", "friendships", "appdata", "events", "leases"),
 )
 
