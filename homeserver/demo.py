@@ -30,7 +30,22 @@ SANDBOX_HOST: Final = "localhost"
 
 OPERATOR: Final = "demo"
 BOARDS: Final = (
-    {"id": "letters", "title": "Letters written", "field": "letters", "zone": "America/Sao_Paulo"},
+    {
+        "id": "letters",
+        "title": "Letters written",
+        "field": "letters",
+        "zone": "America/Sao_Paulo",
+        "date_field": "last_letter_date",
+        "seasons": [
+            {
+                "id": str(year),
+                "title": f"Season {year}",
+                "starts": f"{year}-01-01T00:00:00-03:00",
+                "ends": f"{year + 1}-01-01T00:00:00-03:00",
+            }
+            for year in range(2025, 2035)
+        ],
+    },
     {
         "id": "fastest",
         "title": "Fastest letter",
@@ -38,6 +53,17 @@ BOARDS: Final = (
         "order": "less",
         "format": "duration",
         "decimals": 1,
+        "zone": "America/Sao_Paulo",
+    },
+    {
+        "id": "busiest",
+        "title": "Busiest writers",
+        "field": "letters",
+        "counts": "gained",
+        "keep": "latest",
+        "ties": "dense",
+        "spans": ["all", "week", "day"],
+        "largest_step": "50",
         "zone": "America/Sao_Paulo",
     },
 )

@@ -44,9 +44,15 @@ class BadInput(HomeServerError):
 
 
 class BadCursor(BadInput):
-    """A cursor that we did not make, made for something else, or made before the board's settings changed."""
+    """A cursor that we did not make, or made for something else."""
 
     code = "bad_cursor"
+
+
+class StaleCursor(BadCursor):
+    """A cursor that was right once: since then another period began, or the board's settings changed."""
+
+    code = "stale_cursor"
 
 
 class TooLarge(BadInput):

@@ -267,6 +267,12 @@ class Entry:
     display: str
     reached_ms: int
     me: bool
+    friend_rank: int | None = None
+    """Among the reader and their friends, by the board's way to number ties. None where it is not friends that are
+    shown."""
+    friend_tied: bool = False
+    claimed_date: str | None = None
+    """When the player says that it was: a date or a date with a time, by ISO 8601."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,6 +286,8 @@ class EntryPage:
     next: str | None
     previous: str | None
     as_of_ms: int
+    friends: int | None = None
+    """How many of the reader and their friends have an entry; None where it is not friends that are shown."""
 
 
 class State(StrEnum):
@@ -341,7 +349,7 @@ class DetailedPlace(Place):
     better_than: Fraction | None = None
     next: NextPlace | None = None
     pending: Pending | None = None
-    """In a player's own view: a score of theirs that waits, beside the one that stands here."""
+    """What the player claimed in this period and waits to be looked at. Only they see it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -405,11 +413,13 @@ class Distribution:
 
 @dataclass(frozen=True, slots=True)
 class ListedPeriod:
-    """A period of a board with how many entries it has."""
+    """A period of a board with how many entries it has, and the reader's place: the final one once it is over."""
 
     period: Period
     total: int
     is_current: bool
+    mine: Place | None
+    """None without an entry, or without a reader."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -429,6 +439,8 @@ class PastScore:
     score: str
     display: str
     origin: Origin
+    state: State = State.VISIBLE
+    """Where it is not visible, only its player learns of it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@
   const LIMIT = isCanvas ? 20 : 8;
   const SYNC_POLL_MS = 1500;
   const SYNC_POLLS = 12;
-  const SPANS = { all: "All time", month: "Month", week: "Week", day: "Today" };
+  const SPANS = { all: "All time", season: "Season", month: "Month", week: "Week", day: "Today" };
   const SERVER_SILENT = "The server cannot be reached. Are you online?";
 
   const state = {
@@ -106,8 +106,9 @@
         : "Nobody is on this board yet. Be the first.");
     }
     const total = `${page.total.toLocaleString("en")} ${page.total === 1 ? "player" : "players"}`;
+    const friends = page.friends === null ? "" : `places among you and your friends, ${page.friends.toLocaleString("en")} of `;
     return make("table", {},
-      make("caption", {}, `${state.board.title} \u00b7 ${total}${left(page)}`),
+      make("caption", {}, `${state.board.title}${page.period.title ? ` \u00b7 ${page.period.title}` : ""} \u00b7 ${friends}${total}${left(page)}`),
       make("thead", {}, make("tr", {},
         make("th", { scope: "col" }, "Place"), make("th", { scope: "col" }, "Player"),
         make("th", { scope: "col", class: "num" }, "Score"))),
@@ -116,12 +117,16 @@
 
   // Where the viewer stands in this period, better than how many that is, and what is missing to a better place.
   function ownLine() {
-    const own = state.board && state.places.find((one) => one.board === state.board.id && spanOf(one.period) === state.period);
-    if (!own || own.rank === null) return null;
+    const shown = state.page && state.page.period.id;
+    const own = state.board && state.places.find((one) => one.board === state.board.id && one.period.id === shown);
+    if (!own || (own.rank === null && !own.pending)) return null;
+    const waits = own.pending ? [`${own.pending.display} waits to be looked at`] : [];
+    if (own.rank === null) return make("p", { class: "own" }, make("b", {}, "You: "), waits[0]);
     const parts = [`place ${place(own.rank, own.tied)} of ${own.total.toLocaleString("en")}`];
     if (own.better_than !== null) parts.push(`better than ${own.better_than === 1 ? "all others" : `${percent(own.better_than)}% of the others`}`);
     if (own.next) parts.push(`${own.next.missing_display} ${state.board.order === "more" ? "more" : "less"} for place ${place(own.next.rank)}`);
-    return make("p", { class: "own" }, make("b", {}, "You: "), parts.join(" \u00b7 "));
+    if (own.state === "hidden" || own.state === "removed") parts.push("seen by you alone");
+    return make("p", { class: "own" }, make("b", {}, "You: "), [...parts, ...waits].join(" \u00b7 "));
   }
 
   const spanOf = (period) => period.id.split(":")[0];
@@ -131,9 +136,13 @@
 
   function row(entry) {
     const name = make("span", { class: "name" }, make("bdi", {}, entry.player.name), entry.me ? " (you)" : "");
+    const among = entry.friend_rank !== null;
+    const hints = among ? [`${place(entry.rank, entry.tied)} of all`] : [];
+    if (isCanvas && entry.claimed_date) hints.push(`says ${entry.claimed_date.slice(0, 10)}`);
     return make("tr", { class: entry.me ? "mine" : null, "aria-current": entry.me ? "true" : null },
-      make("td", { class: "rank" }, place(entry.rank, entry.tied)),
-      make("td", { class: "who" }, make("span", { class: "player" }, face(entry.player), name)),
+      make("td", { class: "rank" }, among ? place(entry.friend_rank, entry.friend_tied) : place(entry.rank, entry.tied)),
+      make("td", { class: "who" }, make("span", { class: "player" }, face(entry.player), name,
+        hints.length ? make("span", { class: "hint" }, hints.join(" \u00b7 ")) : null)),
       make("td", { class: "num" }, entry.display));
   }
 
@@ -181,6 +190,7 @@
     constructor(status, problem) {
       super((problem && problem.detail) || `The server answered ${status}.`);
       this.status = status;
+      this.code = problem && problem.code;
     }
   }
 
@@ -249,7 +259,9 @@
   async function load() {
     const question = ++asked;
     if (!state.board) return draw();
-    const query = new URLSearchParams({ period: state.period, limit: String(LIMIT) });
+    // A cursor is of one period: should that end meanwhile, it is read to its end.
+    const period = state.cursor ? state.page.period.id : state.period;
+    const query = new URLSearchParams({ period, limit: String(LIMIT) });
     if (state.who === "friends") query.set("friends", "true");
     if (state.who === "around") query.set("around", "me");
     if (state.cursor) query.set("cursor", state.cursor);
@@ -259,7 +271,9 @@
       state.page = page;
       return draw();
     } catch (error) {
-      return question === asked ? complain(error, load) : undefined;
+      if (question !== asked) return undefined;
+      if (error.code === "stale_cursor") return show(); // the board has changed: from the top
+      return complain(error, load);
     }
   }
 
@@ -300,7 +314,9 @@
     try {
       await readPlaces();
       const own = ownPlace();
-      const placed = await call("POST", "scores", { board: state.board.id, value: plusOne((own && own.score) || "0") });
+      const score = { board: state.board.id, value: plusOne((own && own.score) || "0") };
+      if (state.board.dated) score.date = `${new Date().toISOString().slice(0, 19)}Z`; // as the guide writes it
+      const placed = await call("POST", "scores", score);
       await readPlaces().catch(() => undefined); // the score is written: nothing may offer to write it again
       state.busy = false;
       state.who = "around";
@@ -314,10 +330,12 @@
 
   function outcome(placed) {
     const lines = placed.changes.filter((change) => change.rank !== null).map((change) => {
-      const span = SPANS[spanOf(change.period)] || change.period.id;
-      const passed = change.passed ? `, past ${change.passed.toLocaleString("en")} ${change.passed === 1 ? "player" : "players"}` : "";
-      return `${span}: place ${place(change.rank, change.tied)}${passed}`;
+      const span = change.period.title || SPANS[spanOf(change.period)] || change.period.id;
+      const gained = change.passed ? `, up ${change.passed.toLocaleString("en")} ${change.passed === 1 ? "place" : "places"}` : "";
+      const best = change.is_best && change.period.id === "all" ? ", your best so far" : "";
+      return `${span}: place ${place(change.rank, change.tied)}${gained}${best}`;
     });
+    if (placed.pending) return `Saved: ${placed.value}. It counts once it has been looked at.`;
     return [`Saved: ${placed.value}.`, ...lines.map((line) => `${line}.`)].join(" ");
   }
 

@@ -57,9 +57,10 @@ class NaiveBoard:
                 return
         entries[change.player] = (score, change.at_ms)
 
-    def rows(self, period: str) -> list[Row]:
-        """The whole list, best first."""
-        entries = self.lists.get(period, {})
+    def rows(self, period: str, among: set[int] | None = None) -> list[Row]:
+        """The whole list, best first; or what it would be if these players were all that there are."""
+        whole = self.lists.get(period, {})
+        entries = {player: whole[player] for player in whole if among is None or player in among}
         sign = -1 if self.order is Order.MORE else 1
         players = sorted(entries, key=lambda player: (sign * entries[player][0], entries[player][1], player))
         values = [entries[player][0] for player in players]

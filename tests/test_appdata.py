@@ -153,3 +153,41 @@ async def test_observations_of_many_at_the_same_time_in_any_order_do_not_deadloc
 
     await asyncio.gather(*(sync(n) for n in range(1, 11)))
     assert {row[2] for row in await rows(database)} == {"10"}
+
+
+async def test_words_are_kept_but_their_changes_are_no_events(database: Database) -> None:
+    async def observe_both(values: dict[str, str | None], at_ms: int) -> list[Change]:
+        return await database.write(
+            lambda tx: appdata.observe(
+                tx, ME, values, observed_ms=at_ms, at_ms=at_ms, origin=Origin.READ, only_words={"date"}
+            )
+        )
+
+    changed = await observe_both({"letters": "3", "date": "2008-10-30"}, 10)
+    assert [change.key for change in changed] == ["letters"]
+    assert await observe_both({"letters": "3", "date": "2008-10-31"}, 20) == []
+    assert [event[1] for event in await events(database)] == ["letters"]
+    assert await values(database) == {"letters": "3", "date": "2008-10-31"}
+    await observe_both({"date": None}, 15)  # older than what is known
+    assert await values(database) == {"letters": "3", "date": "2008-10-31"}
+
+
+async def test_what_several_players_have_under_some_keys(database: Database) -> None:
+    await observe(database, {"letters": "3", "date": "2008-10-30", "other": "x"}, observed_ms=10)
+    await observe(database, {"letters": None, "date": "2008-10-29"}, observed_ms=10, player=JANE)
+    held = await database.read(lambda reader: appdata.held(reader, [ME, JANE, 3], ["letters", "date"]))
+    assert held == {ME: {"letters": "3", "date": "2008-10-30"}, JANE: {"date": "2008-10-29"}}
+
+
+async def test_what_is_unchanged_beside_what_changes_stays_unchanged(database: Database) -> None:
+    await observe(database, {"letters": "3", "best_time": "21.5"}, observed_ms=10)
+    assert await observe(database, {"letters": "3", "best_time": "20.0"}, observed_ms=20) == [
+        Change(ME, "best_time", "21.5", "20.0", 99, Origin.READ)
+    ]
+    both = {ME: {"letters": "3"}, JANE: {"letters": "2"}}
+    changed = await database.write(
+        lambda tx: appdata.observe_many(tx, both, observed_ms=30, at_ms=99, origin=Origin.READ)
+    )
+    assert changed == [Change(JANE, "letters", None, "2", 99, Origin.BASELINE)]
+    assert len(await events(database)) == 4
+    assert await values(database) == {"letters": "3", "best_time": "20.0"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
@@ -33,11 +34,12 @@ from homeserver.model import (
     Placed,
     PlayerCard,
     ScoreClass,
+    Season,
     Span,
     SyncState,
 )
-from homeserver.protocol import gadget
-from homeserver.protocol.gadget import EntriesQuery, HistoryQuery, PeriodsQuery, Submission
+from homeserver.protocol import gadget, gadget_queries
+from homeserver.protocol.gadget_queries import EntriesQuery, HistoryQuery, PeriodsQuery, Submission
 from homeserver.protocol.gadget_spec import GadgetSpec, gadget_xml
 from tests.clock import NOON_MS
 
@@ -51,7 +53,7 @@ JANE = PlayerCard("p_jane", "Jane <Bennet>", "")
 
 
 def test_an_empty_query_means_the_top_of_all_time() -> None:
-    assert gadget.parse_entries_query([]) == EntriesQuery("all", 20, None, False, False, None, None)
+    assert gadget_queries.parse_entries_query([]) == EntriesQuery("all", 20, None, False, False, None, None)
 
 
 @pytest.mark.parametrize(
@@ -66,7 +68,7 @@ def test_an_empty_query_means_the_top_of_all_time() -> None:
     ],
 )
 def test_each_way_of_choosing_entries(pairs: list[tuple[str, str]], expected: EntriesQuery) -> None:
-    assert gadget.parse_entries_query(pairs) == expected
+    assert gadget_queries.parse_entries_query(pairs) == expected
 
 
 @pytest.mark.parametrize(
@@ -101,7 +103,7 @@ def test_each_way_of_choosing_entries(pairs: list[tuple[str, str]], expected: En
 )
 def test_what_is_wrong_with_a_query_is_named(pairs: list[tuple[str, str]], field: str) -> None:
     with pytest.raises(BadInput) as refused:
-        gadget.parse_entries_query(pairs)
+        gadget_queries.parse_entries_query(pairs)
     assert refused.value.field == field
 
 
@@ -112,33 +114,33 @@ def test_what_is_wrong_with_a_query_is_named(pairs: list[tuple[str, str]], field
 )
 def test_any_query_is_read_or_refused(pairs: list[tuple[str, str]]) -> None:
     try:
-        asked = gadget.parse_entries_query(pairs)
+        asked = gadget_queries.parse_entries_query(pairs)
     except BadInput:
         return
     assert 1 <= asked.limit <= 100
 
 
 def test_the_queries_of_the_other_views() -> None:
-    assert gadget.parse_period_query([]) == "all"
-    assert gadget.parse_period_query([("period", "day:2026-11-22")]) == "day:2026-11-22"
-    assert gadget.parse_periods_query([]) == PeriodsQuery(None, 20)
-    assert gadget.parse_periods_query([("span", "week"), ("limit", "3")]) == PeriodsQuery(Span.WEEK, 3)
-    assert gadget.parse_history_query([("board", "letters")]) == HistoryQuery("letters", 20)
+    assert gadget_queries.parse_period_query([]) == "all"
+    assert gadget_queries.parse_period_query([("period", "day:2026-11-22")]) == "day:2026-11-22"
+    assert gadget_queries.parse_periods_query([]) == PeriodsQuery(None, 20)
+    assert gadget_queries.parse_periods_query([("span", "week"), ("limit", "3")]) == PeriodsQuery(Span.WEEK, 3)
+    assert gadget_queries.parse_history_query([("board", "letters")]) == HistoryQuery("letters", 20)
 
 
 @pytest.mark.parametrize(
     ("parse", "pairs", "field"),
     [
-        (gadget.parse_period_query, [("period", "?")], "period"),
-        (gadget.parse_period_query, [("limit", "5")], "limit"),
-        (gadget.parse_periods_query, [("span", "year")], "span"),
-        (gadget.parse_periods_query, [("span", "")], "span"),
-        (gadget.parse_periods_query, [("limit", "101")], "limit"),
-        (gadget.parse_periods_query, [("cursor", "x")], "cursor"),
-        (gadget.parse_history_query, [], "board"),
-        (gadget.parse_history_query, [("board", "")], "board"),
-        (gadget.parse_history_query, [("board", "a"), ("board", "a")], "board"),
-        (gadget.parse_history_query, [("board", "a"), ("limit", "0")], "limit"),
+        (gadget_queries.parse_period_query, [("period", "?")], "period"),
+        (gadget_queries.parse_period_query, [("limit", "5")], "limit"),
+        (gadget_queries.parse_periods_query, [("span", "year")], "span"),
+        (gadget_queries.parse_periods_query, [("span", "")], "span"),
+        (gadget_queries.parse_periods_query, [("limit", "101")], "limit"),
+        (gadget_queries.parse_periods_query, [("cursor", "x")], "cursor"),
+        (gadget_queries.parse_history_query, [], "board"),
+        (gadget_queries.parse_history_query, [("board", "")], "board"),
+        (gadget_queries.parse_history_query, [("board", "a"), ("board", "a")], "board"),
+        (gadget_queries.parse_history_query, [("board", "a"), ("limit", "0")], "limit"),
     ],
 )
 def test_what_is_wrong_with_these_queries_is_named(
@@ -154,7 +156,12 @@ def test_what_is_wrong_with_these_queries_is_named(
 
 def test_a_score_keeps_its_text() -> None:
     body = b'{"board": "letters", "value": "9007199254740993"}'
-    assert gadget.parse_submission(body) == Submission("letters", "9007199254740993")
+    assert gadget_queries.parse_submission(body) == Submission("letters", "9007199254740993")
+    dated = b'{"board": "letters", "value": "4", "date": "2008-10-30T18:30:02Z"}'
+    assert gadget_queries.parse_submission(dated) == Submission("letters", "4", "2008-10-30T18:30:02Z")
+    assert gadget_queries.parse_submission(b'{"board": "letters", "value": "4", "date": null}') == Submission(
+        "letters", "4"
+    )
 
 
 @pytest.mark.parametrize(
@@ -170,19 +177,21 @@ def test_a_score_keeps_its_text() -> None:
         (b'{"board": "letters", "value": null}', "value"),
         (b'{"board": "letters", "value": ""}', "value"),
         (b'{"board": ["letters"], "value": "4"}', "board"),
+        (b'{"board": "letters", "value": "4", "date": 5}', "date"),
+        (b'{"board": "letters", "value": "4", "date": ""}', "date"),
         (b'{"board": "letters", "value": "4", "player": "7"}', "player"),
         (b'{"board": "letters", "value": "' + b"9" * 65 + b'"}', "value"),
     ],
 )
 def test_what_is_wrong_with_a_score_is_named(body: bytes, field: str | None) -> None:
     with pytest.raises(BadInput) as refused:
-        gadget.parse_submission(body)
+        gadget_queries.parse_submission(body)
     assert refused.value.field == field
 
 
 def test_a_body_beyond_64_kib_is_not_parsed() -> None:
     with pytest.raises(TooLarge):
-        gadget.parse_submission(b" " * (64 * 1024 + 1))
+        gadget_queries.parse_submission(b" " * (64 * 1024 + 1))
 
 
 # --- answers --------------------------------------------------------------------------------------------------------
@@ -195,8 +204,9 @@ def test_times_are_utc_with_milliseconds() -> None:
 
 def test_a_page_of_entries() -> None:
     mine = Entry(3, True, JANE, "9007199254740993", "9,007,199,254,740,993", NOON_MS, me=True)
+    mine = dataclasses.replace(mine, friend_rank=2, friend_tied=True, claimed_date="2008-10-30")
     unlisted = Entry(None, False, PlayerCard("p_x", "Player", "https://pictures/x.png"), "2", "2", 5, me=False)
-    page = EntryPage(BOARD, WEEK, 1_284_310, (mine, unlisted), "later", None, NOON_MS)
+    page = EntryPage(BOARD, WEEK, 1_284_310, (mine, unlisted), "later", None, NOON_MS, friends=8)
     assert orjson.loads(gadget.dump_entries(page)) == {
         "board": "letters",
         "period": {
@@ -204,8 +214,10 @@ def test_a_page_of_entries() -> None:
             "starts": "2026-11-22T11:59:59.999Z",
             "ends": "2026-11-23T12:00:00.000Z",
             "zone": "Europe/Paris",
+            "title": None,
         },
         "total": 1_284_310,
+        "friends": 8,
         "entries": [
             {
                 "rank": 3,
@@ -215,6 +227,9 @@ def test_a_page_of_entries() -> None:
                 "display": "9,007,199,254,740,993",
                 "reached": "2026-11-22T12:00:00.000Z",
                 "me": True,
+                "friend_rank": 2,
+                "friend_tied": True,
+                "claimed_date": "2008-10-30",
             },
             {
                 "rank": None,
@@ -224,6 +239,9 @@ def test_a_page_of_entries() -> None:
                 "display": "2",
                 "reached": "1970-01-01T00:00:00.005Z",
                 "me": False,
+                "friend_rank": None,
+                "friend_tied": False,
+                "claimed_date": None,
             },
         ],
         "next": "later",
@@ -237,11 +255,30 @@ def test_boards_and_who_asks() -> None:
     assert board["id"] == "letters"
     assert board["periods"] == ["all", "week"]
     assert "field" not in board  # where in the AppData it lies is no business of the page
+    assert (board["counts"], board["seasons"], board["dated"]) == ("reached", [], False)
+    cup = Season("cup", "Cup", NOON_MS, NOON_MS + 1)
+    with_cup = dataclasses.replace(BOARD, seasons=(cup,), date_field="date")
+    (board,) = orjson.loads(gadget.dump_boards([with_cup]))["boards"]
+    assert (board["periods"], board["dated"]) == (["all", "season", "week"], True)
+    assert board["seasons"] == [
+        {
+            "id": "season:cup",
+            "title": "Cup",
+            "starts": "2026-11-22T12:00:00.000Z",
+            "ends": "2026-11-22T12:00:00.001Z",
+        }
+    ]
 
     placed = DetailedPlace(BOARD, ALL, None, False, 12, None, None)
     me = orjson.loads(gadget.dump_me(JANE, [placed]))
     assert me["me"]["id"] == "p_jane"
-    assert me["places"][0]["period"] == {"id": "all", "starts": None, "ends": None, "zone": "Europe/Paris"}
+    assert me["places"][0]["period"] == {
+        "id": "all",
+        "starts": None,
+        "ends": None,
+        "zone": "Europe/Paris",
+        "title": None,
+    }
     assert (me["places"][0]["rank"], me["places"][0]["better_than"], me["places"][0]["next"]) == (None, None, None)
     assert orjson.loads(gadget.dump_me(None, [placed])) == {"me": None, "places": []}
 
@@ -271,23 +308,32 @@ def test_the_answers_of_the_other_views() -> None:
     nobody = orjson.loads(gadget.dump_distribution(Distribution(BOARD, ALL, 0, (), None, NOON_MS)))
     assert (nobody["total"], nobody["classes"], nobody["mine"]) == (0, [], None)
 
-    listed = ListedPeriods(BOARD, (ListedPeriod(WEEK, 3, is_current=True),), NOON_MS)
-    assert orjson.loads(gadget.dump_periods(listed))["periods"] == [
-        {
-            "id": "week:2026-W47",
-            "starts": "2026-11-22T11:59:59.999Z",
-            "ends": "2026-11-23T12:00:00.000Z",
-            "zone": "Europe/Paris",
-            "total": 3,
-            "current": True,
-        }
-    ]
+    mine = Place(BOARD, ALL, 2, True, 5, "7", "7")
+    both = (ListedPeriod(WEEK, 3, is_current=True, mine=None), ListedPeriod(ALL, 5, is_current=False, mine=mine))
+    week, earlier = orjson.loads(gadget.dump_periods(ListedPeriods(BOARD, both, NOON_MS)))["periods"]
+    assert week == {
+        "id": "week:2026-W47",
+        "starts": "2026-11-22T11:59:59.999Z",
+        "ends": "2026-11-23T12:00:00.000Z",
+        "zone": "Europe/Paris",
+        "title": None,
+        "total": 3,
+        "current": True,
+        "mine": None,
+    }
+    assert earlier["mine"] == {"rank": 2, "tied": True, "score": "7", "display": "7", "state": "visible"}
 
     history = History(BOARD, JANE, (PastScore(NOON_MS, "12.50", "12.50", Origin.SUBMITTED),))
     answer = orjson.loads(gadget.dump_history(history))
     assert (answer["board"], answer["player"]["id"]) == ("letters", "p_jane")
     assert answer["scores"] == [
-        {"at": "2026-11-22T12:00:00.000Z", "score": "12.50", "display": "12.50", "origin": "submitted"}
+        {
+            "at": "2026-11-22T12:00:00.000Z",
+            "score": "12.50",
+            "display": "12.50",
+            "origin": "submitted",
+            "state": "visible",
+        }
     ]
 
 

@@ -98,7 +98,10 @@ async def test_every_view_equals_the_naive_list(
     await view.around_is_full(rows, players)
     await view.every_rank_is_found(rows)
     await view.every_score_is_found(rows)
-    await view.friends_have_global_ranks(rows, players[0], {players[0], *(players[index] for index in friends)})
+    known = {players[0], *(players[index] for index in friends)}
+    await view.friends_have_global_ranks(rows, players[0], known)
+    id_ = (await leaderboards.entries(chosen.id, period=any_period, reader=None)).period.id
+    await view.friends_have_places_among_each_other(model[chosen.id].rows(id_, known), players[0])
     await view.names_are_found(rows, {player for player in players if "ana" in cards[player].name.casefold()})
     await places_equal(leaderboards, players[1], model)
 
@@ -196,6 +199,20 @@ class View:
                 self.board.id, period=self.period, reader=reader, limit=self.limit, cursor=later.previous
             )
             assert back == earlier
+
+    async def friends_have_places_among_each_other(self, rows: list[Row], reader: int) -> None:
+        page = await self._friends(reader, None)
+        found = list(page.entries)
+        while page.next:
+            page = await self._friends(reader, page.next)
+            found += page.entries
+        assert [(entry.friend_rank, entry.friend_tied) for entry in found] == [(row.rank, row.tied) for row in rows]
+        assert page.friends == len(rows)
+
+    async def _friends(self, reader: int, cursor: str | None) -> EntryPage:
+        return await self.leaderboards.friends(
+            self.board.id, period=self.period, reader=reader, limit=self.limit, cursor=cursor
+        )
 
     async def names_are_found(self, rows: list[Row], named: set[int]) -> None:
         page = await self.leaderboards.search(

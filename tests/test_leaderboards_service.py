@@ -8,7 +8,7 @@ from decimal import Decimal
 
 import pytest
 
-from homeserver.errors import BadCursor, BadInput, NotFound, RemoteUnavailable
+from homeserver.errors import BadCursor, BadInput, NotFound, RemoteUnavailable, StaleCursor
 from homeserver.model import Board, Format, Keep, Order, PlaceChange, Span, Ties
 from homeserver.services.leaderboards import Leaderboards
 from homeserver.storage import appdata
@@ -178,10 +178,11 @@ async def test_a_cursor_belongs_to_its_board_period_view_and_settings(
         leaderboards.entries("letters", period="day", reader=None, cursor=""),
         stranger.entries("letters", period="day", reader=None, cursor=cursor),
     ):
-        with pytest.raises(BadCursor):
+        with pytest.raises(BadCursor) as refused:
             await foreign
+        assert refused.value.code == "bad_cursor"
     clock.advance(days=1)  # the word means another list now; the id is still good
-    with pytest.raises(BadCursor):
+    with pytest.raises(StaleCursor):
         await leaderboards.entries("letters", period="day", reader=None, cursor=cursor)
     assert names(await leaderboards.entries("letters", period="day:2026-11-22", reader=None, cursor=cursor)) == [
         "B",
@@ -191,7 +192,7 @@ async def test_a_cursor_belongs_to_its_board_period_view_and_settings(
     await database.write(
         lambda tx: tx.execute("UPDATE boards SET definition = $2 WHERE board = $1", "letters", definition)
     )
-    with pytest.raises(BadCursor):
+    with pytest.raises(StaleCursor):
         await leaderboards.entries("letters", period="day:2026-11-22", reader=None, cursor=cursor)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from homeserver.domain import boards as definitions
-from homeserver.errors import BadCursor, Conflict
+from homeserver.errors import Conflict, StaleCursor
 from homeserver.model import Board, Counts, Keep, Order, Span, Ties
 from homeserver.services.leaderboards import Leaderboards
 from homeserver.services.rebuilds import Progress, Rebuilds, Rebuilt
@@ -141,7 +141,7 @@ async def test_old_cursors_are_refused(database: Database, rebuilds: Rebuilds, w
         page = await leaderboards.entries(BOARD.id, reader=None, limit=3)
         await rebuilt(rebuilds, database, wanted)
         assert page.next
-        with pytest.raises(BadCursor):
+        with pytest.raises(StaleCursor):
             await leaderboards.entries(BOARD.id, reader=None, cursor=page.next)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 
@@ -42,6 +43,22 @@ def rank(ties: Ties, ahead: Ahead) -> int:
             return 1 + ahead.distinct
         case Ties.ORDINAL:
             return 1 + ahead.entries
+
+
+def among(ties: Ties, keys: Sequence[int]) -> tuple[tuple[int, bool], ...]:
+    """The places of these entries among each other: of each the number shown, and whether it is tied.
+
+    Args:
+        keys: Of all of them, in the order of their list.
+    """
+    places: list[tuple[int, bool]] = []
+    ahead = Ahead(0, 0)
+    for index, key in enumerate(keys):
+        as_before = index > 0 and keys[index - 1] == key
+        if index:
+            ahead = ahead.after(same_score=as_before)
+        places.append((rank(ties, ahead), as_before or keys[index + 1 : index + 2] == [key]))
+    return tuple(places)
 
 
 class NoScore(Enum):

@@ -1,4 +1,4 @@
-"""What the gadget says and hears: the queries and bodies of `/gadget/v1`, and the JSON answers.
+"""What the gadget hears: the JSON answers of `/gadget/v1`. What it asks: `gadget_queries.py`.
 
 Scores travel as decimal strings (a JavaScript number loses 2^53+1), times as ISO 8601 in UTC with milliseconds, players
 by their public id. A field that has nothing to say is null, never left out.
@@ -6,16 +6,13 @@ by their public id. A field that has nothing to say is null, never left out.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from fractions import Fraction
-from typing import Any, Final
+from typing import Any
 
 import orjson
 
-from homeserver.errors import BadInput, TooLarge
 from homeserver.model import (
     Board,
     DetailedPlace,
@@ -36,219 +33,6 @@ from homeserver.model import (
     Span,
     SyncState,
 )
-
-MAX_BODY_BYTES: Final = 64 * 1024
-DEFAULT_LIMIT: Final = 20
-MAX_LIMIT: Final = 100
-
-_MAX_SEARCH: Final = 100
-_MAX_VALUE: Final = 64
-_MAX_BOARD: Final = 100
-
-_PERIOD: Final = re.compile(r"[a-z]{1,10}(:[A-Za-z0-9_-]{1,40})?")
-_CURSOR: Final = re.compile(r"[A-Za-z0-9_=.~-]{1,500}")
-_NUMBER: Final = re.compile(r"[1-9][0-9]{0,17}")
-_WAYS: Final = ("around", "friends", "at_rank", "at_score", "search")
-ENTRIES_QUERY_NAMES: Final = frozenset({"period", "limit", "cursor", *_WAYS})
-
-
-# --- what comes in --------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class EntriesQuery:
-    """Which entries of a board are asked for. At most one of `around` and what follows it is set.
-
-    `at_score` is the text as it came: the board's rules read it.
-    """
-
-    period: str = "all"
-    limit: int = DEFAULT_LIMIT
-    cursor: str | None = None
-    around: bool = False
-    friends: bool = False
-    at_rank: int | None = None
-    search: str | None = None
-    at_score: str | None = None
-
-
-def parse_entries_query(pairs: Iterable[tuple[str, str]]) -> EntriesQuery:
-    """Read the decoded query of an entries call, strictly: unknown and repeated names are refused.
-
-    Raises:
-        BadInput: `field` names the parameter. Two ways of choosing entries at once, or a cursor with a way that is no
-            view of its own (`around`, `at_rank`, `at_score`, `search`), are refused too.
-    """
-    given = _given(pairs, ENTRIES_QUERY_NAMES)
-    ways = [name for name in _WAYS if name in given]
-    if len(ways) > 1:
-        raise BadInput(f"Only one of {' and '.join(ways)} can be asked for at a time.", field=ways[1])
-    if "cursor" in given and ways and ways != ["friends"]:
-        raise BadInput(f"A cursor cannot go together with {ways[0]}.", field="cursor")
-    return EntriesQuery(
-        period=_period_named(given),
-        limit=_limit(given),
-        cursor=_matching(given, "cursor", _CURSOR, "one that an earlier answer held"),
-        around=_fixed(given, "around", "me"),
-        friends=_fixed(given, "friends", "true"),
-        at_rank=_rank(given),
-        search=_search(given),
-        at_score=_at_score(given),
-    )
-
-
-def parse_period_query(pairs: Iterable[tuple[str, str]]) -> str:
-    """Read the decoded query of a call about one list: its period, `all` when none is named.
-
-    Raises:
-        BadInput: `field` names the parameter.
-    """
-    return _period_named(_given(pairs, {"period"}))
-
-
-@dataclass(frozen=True, slots=True)
-class PeriodsQuery:
-    """Which periods of a board are asked for: those of one span, or all."""
-
-    span: Span | None = None
-    limit: int = DEFAULT_LIMIT
-
-
-def parse_periods_query(pairs: Iterable[tuple[str, str]]) -> PeriodsQuery:
-    """Read the decoded query of a call for periods.
-
-    Raises:
-        BadInput: `field` names the parameter.
-    """
-    given = _given(pairs, {"span", "limit"})
-    if "span" in given and given["span"] not in list(Span):
-        raise BadInput(f"span must be one of {', '.join(Span)}.", field="span")
-    return PeriodsQuery(span=Span(given["span"]) if "span" in given else None, limit=_limit(given))
-
-
-@dataclass(frozen=True, slots=True)
-class HistoryQuery:
-    """Of which board a player's history is asked for, and how much of it."""
-
-    board: str
-    limit: int = DEFAULT_LIMIT
-
-
-def parse_history_query(pairs: Iterable[tuple[str, str]]) -> HistoryQuery:
-    """Read the decoded query of a call for a history.
-
-    Raises:
-        BadInput: `field` names the parameter. The board must be named.
-    """
-    given = _given(pairs, {"board", "limit"})
-    return HistoryQuery(board=_text(given, "board", _MAX_BOARD), limit=_limit(given))
-
-
-def _given(pairs: Iterable[tuple[str, str]], allowed: Collection[str]) -> dict[str, str]:
-    given: dict[str, str] = {}
-    for name, value in pairs:
-        if name not in allowed:
-            raise BadInput(f"There is no parameter {_short(name)!r}.", field=_short(name))
-        if name in given:
-            raise BadInput(f"{name} is given twice.", field=name)
-        given[name] = value
-    return given
-
-
-def _period_named(given: Mapping[str, str]) -> str:
-    return _matching(given, "period", _PERIOD, "such as all, week or week:2026-W47") or "all"
-
-
-def _matching(given: Mapping[str, str], name: str, pattern: re.Pattern[str], allowed: str) -> str | None:
-    value = given.get(name)
-    if value is not None and not pattern.fullmatch(value):
-        raise BadInput(f"{name} must be {allowed}.", field=name)
-    return value
-
-
-def _fixed(given: Mapping[str, str], name: str, only: str) -> bool:
-    if name not in given:
-        return False
-    if given[name] != only:
-        raise BadInput(f"{name} can only be {only}.", field=name)
-    return True
-
-
-def _limit(given: Mapping[str, str]) -> int:
-    text = given.get("limit", str(DEFAULT_LIMIT))
-    if not _NUMBER.fullmatch(text) or int(text) > MAX_LIMIT:
-        raise BadInput(f"limit must be a number from 1 to {MAX_LIMIT}.", field="limit")
-    return int(text)
-
-
-def _rank(given: Mapping[str, str]) -> int | None:
-    text = _matching(given, "at_rank", _NUMBER, "a place, a whole number from 1 on")
-    return None if text is None else int(text)
-
-
-def _at_score(given: Mapping[str, str]) -> str | None:
-    return _text(given, "at_score", _MAX_VALUE) if "at_score" in given else None
-
-
-def _search(given: Mapping[str, str]) -> str | None:
-    if "search" not in given:
-        return None
-    text = given["search"].strip()
-    if not 1 <= len(text) <= _MAX_SEARCH:
-        raise BadInput(f"search must have 1 to {_MAX_SEARCH} characters.", field="search")
-    return text
-
-
-@dataclass(frozen=True, slots=True)
-class Submission:
-    """A score that a gadget submits. `value` is the text as it came: the board's rules read it."""
-
-    board: str
-    value: str
-
-
-def parse_submission(body: bytes) -> Submission:
-    """Read `{"board": text, "value": decimal text}`, strictly: nothing else, and no number for the text.
-
-    Raises:
-        BadInput: Not JSON, not an object, a missing, unknown or mistyped member (`field` names it).
-        TooLarge: More than 64 KiB.
-    """
-    given = _parse_object(body, allowed=("board", "value"))
-    return Submission(board=_text(given, "board", _MAX_BOARD), value=_text(given, "value", _MAX_VALUE))
-
-
-def _parse_object(body: bytes, allowed: Sequence[str]) -> dict[str, object]:
-    if len(body) > MAX_BODY_BYTES:
-        raise TooLarge("The body is too large.", limit_bytes=MAX_BODY_BYTES)
-    try:
-        given = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        raise BadInput("The body is not JSON.") from None
-    if not isinstance(given, dict):
-        raise BadInput("The body must be a JSON object.")
-    for name in given:
-        if name not in allowed:
-            raise BadInput(f"There is no member {_short(name)!r}.", field=_short(name))
-    return given
-
-
-def _text(given: Mapping[str, object], name: str, longest: int) -> str:
-    if name not in given:
-        raise BadInput(f"{name} is missing.", field=name)
-    value = given[name]
-    if not isinstance(value, str):
-        raise BadInput(f"{name} must be a text.", field=name)
-    if not 1 <= len(value) <= longest:
-        raise BadInput(f"{name} must have 1 to {longest} characters.", field=name)
-    return value
-
-
-def _short(name: str) -> str:
-    return name[:40]
-
-
-# --- what goes out --------------------------------------------------------------------------------------------------
 
 
 def iso(ms: int) -> str:
@@ -284,6 +68,7 @@ def dump_entries(page: EntryPage) -> bytes:
             "board": page.board.id,
             "period": _period(page.period),
             "total": page.total,
+            "friends": page.friends,
             "entries": [_entry(entry) for entry in page.entries],
             "next": page.next,
             "previous": page.previous,
@@ -316,12 +101,18 @@ def dump_distribution(spread: Distribution) -> bytes:
 
 
 def dump_periods(listed: ListedPeriods) -> bytes:
-    """Periods of a board, newest first."""
+    """Periods of a board, newest first, with the viewer's place in each."""
     return orjson.dumps(
         {
             "board": listed.board.id,
             "periods": [
-                {**_period(each.period), "total": each.total, "current": each.is_current} for each in listed.periods
+                {
+                    **_period(each.period),
+                    "total": each.total,
+                    "current": each.is_current,
+                    "mine": None if each.mine is None else _own_place(each.mine),
+                }
+                for each in listed.periods
             ],
             "as_of": iso(listed.as_of_ms),
         }
@@ -335,7 +126,13 @@ def dump_history(history: History) -> bytes:
             "board": history.board.id,
             "player": _player(history.player),
             "scores": [
-                {"at": iso(past.at_ms), "score": past.score, "display": past.display, "origin": past.origin}
+                {
+                    "at": iso(past.at_ms),
+                    "score": past.score,
+                    "display": past.display,
+                    "origin": past.origin,
+                    "state": past.state,
+                }
                 for past in history.scores
             ],
         }
@@ -343,13 +140,14 @@ def dump_history(history: History) -> bytes:
 
 
 def dump_placed(placed: Placed) -> bytes:
-    """What a submitted score did: for each period the place now, the one before, and how many players that passed."""
+    """What a submitted score did: for each period the place now, the one before, and how many places that gained; or
+    that it waits to be looked at."""
     return orjson.dumps(
         {
             "board": placed.board.id,
             "value": placed.value,
             "changes": [_change(change) for change in placed.changes],
-            "pending": None if placed.pending is None else _pending(placed.pending),
+            "pending": _pending(placed.pending),
         }
     )
 
@@ -373,11 +171,23 @@ def _board(board: Board) -> dict[str, Any]:
         "id": board.id,
         "title": board.title,
         "order": board.order,
+        "keep": board.keep,
+        "counts": board.counts,
         "ties": board.ties,
         "decimals": board.decimals,
         "format": board.format,
         "periods": list(board.spans),
         "zone": board.zone,
+        "seasons": [
+            {
+                "id": f"{Span.SEASON}:{season.id}",
+                "title": season.title,
+                "starts": iso(season.starts_ms),
+                "ends": iso(season.ends_ms),
+            }
+            for season in board.seasons
+        ],
+        "dated": board.date_field is not None,
     }
 
 
@@ -387,6 +197,7 @@ def _period(period: Period) -> dict[str, Any]:
         "starts": _iso_or_null(period.starts_ms),
         "ends": _iso_or_null(period.ends_ms),
         "zone": period.zone,
+        "title": period.title or None,
     }
 
 
@@ -399,32 +210,44 @@ def _entry(entry: Entry) -> dict[str, Any]:
         "display": entry.display,
         "reached": iso(entry.reached_ms),
         "me": entry.me,
+        "friend_rank": entry.friend_rank,
+        "friend_tied": entry.friend_tied,
+        "claimed_date": entry.claimed_date,
     }
 
 
 def _place(place: Place) -> dict[str, Any]:
+    where = {"board": place.board.id, "period": _period(place.period), "total": place.total}
+    return where | _own_place(place)
+
+
+def _own_place(place: Place) -> dict[str, Any]:
     return {
-        "board": place.board.id,
-        "period": _period(place.period),
         "rank": place.rank,
         "tied": place.tied,
-        "total": place.total,
         "score": place.score,
         "display": place.display,
+        "state": place.state,
     }
 
 
-def _detailed_place(place: DetailedPlace) -> dict[str, Any]:
-    following = None if place.next is None else _next_place(place.next)
-    return _place(place) | {"better_than": _share(place.better_than), "next": following}
-
-
-def _pending(pending: Pending) -> dict[str, Any]:
+def _pending(pending: Pending | None) -> dict[str, Any] | None:
+    if pending is None:
+        return None
     return {
         "score": pending.score,
         "display": pending.display,
         "since": iso(pending.since_ms),
         "reason": pending.reason,
+    }
+
+
+def _detailed_place(place: DetailedPlace) -> dict[str, Any]:
+    following = None if place.next is None else _next_place(place.next)
+    return _place(place) | {
+        "better_than": _share(place.better_than),
+        "next": following,
+        "pending": _pending(place.pending),
     }
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import zip_longest
 from typing import Final
 
 from homeserver.domain import boards as definitions
-from homeserver.domain import distribution, periods, ranking, rules, scores
+from homeserver.domain import claimed_dates, distribution, periods, ranking, rules, scores
 from homeserver.domain.boards import BoardInForce
 from homeserver.domain.cursors import Scope
 from homeserver.domain.ranking import Ahead
@@ -16,6 +17,7 @@ from homeserver.domain.scores import INT64_MAX, INT64_MIN
 from homeserver.errors import NotFound
 from homeserver.model import (
     Board,
+    Counts,
     DetailedPlace,
     Entry,
     NextPlace,
@@ -28,11 +30,14 @@ from homeserver.model import (
     State,
     Ties,
 )
-from homeserver.storage import accounts, people, standings
+from homeserver.storage import accounts, appdata, people, standings
 from homeserver.storage import leaderboards as store
 from homeserver.storage.database import Reader
 from homeserver.storage.leaderboards import ListName
 from homeserver.storage.standings import Run, Standing
+
+FriendPlace = tuple[int, bool]
+"""The number that is shown among friends, and whether it is tied."""
 
 _NO_LIST: Final = 0
 """Stands for a list that nobody has entered, which has no row yet: real numbers begin at 1."""
@@ -59,7 +64,10 @@ class List:
 
     def scope(self, view: str) -> Scope:
         """What a cursor of this list, in this view of it, is bound to."""
-        return view, self.board.id, self.period.id, definitions.digest(self.board), str(self.in_force.generation)
+        return Scope(
+            (view, self.board.id, self.period.span),
+            (self.period.id, definitions.digest(self.board), str(self.in_force.generation)),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,16 +116,29 @@ async def named(db: Reader, board_id: str, period: str, now_ms: int) -> List:
     return found
 
 
-async def show(db: Reader, list_: List, run: Run, reader: int | None) -> Shown:
-    """These entries with the names of their players; `reader` is who looks."""
+async def show(
+    db: Reader, list_: List, run: Run, reader: int | None, friend_places: Sequence[FriendPlace] = ()
+) -> Shown:
+    """These entries with the names of their players; `reader` is who looks, `friend_places` are those of all entries if
+    they are friends."""
     cards = await people.cards(db, [standing.position.player for standing in run.standings])
-    entries = tuple(_entry(list_.board, standing, cards, reader) for standing in run.standings)
+    dates = await _claimed_dates(db, list_, run.standings)
+    entries = tuple(
+        replace(
+            _entry(list_.board, standing, cards, reader, among_friends),
+            claimed_date=dates.get(standing.position.player),
+        )
+        for standing, among_friends in zip_longest(run.standings, friend_places)
+    )
     return Shown(list_, entries, await standings.total(db, list_.number))
 
 
-def _entry(of: Board, standing: Standing, cards: dict[int, PlayerCard], reader: int | None) -> Entry:
+def _entry(
+    of: Board, standing: Standing, cards: dict[int, PlayerCard], reader: int | None, among_friends: FriendPlace | None
+) -> Entry:
     player = standing.position.player
     score, display = _written(of, standing)
+    friend_rank, friend_tied = among_friends or (None, False)
     return Entry(
         rank=standing.rank,
         tied=standing.tied,
@@ -126,7 +147,34 @@ def _entry(of: Board, standing: Standing, cards: dict[int, PlayerCard], reader: 
         display=display,
         reached_ms=standing.position.reached_ms,
         me=player == reader,
+        friend_rank=friend_rank,
+        friend_tied=friend_tied,
     )
+
+
+async def _claimed_dates(db: Reader, list_: List, found: Sequence[Standing]) -> dict[int, str]:
+    """When these players say that they reached what they have here, where they say it.
+
+    AppData holds one date, beside the score that it is of. An entry that has another score, an earlier best one or that
+    of an earlier period, has no claimed date. A gain is nowhere in AppData: while its period lasts, the date is of it.
+    """
+    of = list_.board
+    if of.date_field is None or not found:
+        return {}
+    held = await appdata.held(db, [each.position.player for each in found], (of.field, of.date_field))
+    dates: dict[int, str] = {}
+    for position in (each.position for each in found):
+        values = held.get(position.player, {})
+        date = claimed_dates.shown(values.get(of.date_field), list_.now_ms)
+        if date is not None and _is_of(list_, position, values.get(of.field)):
+            dates[position.player] = date
+    return dates
+
+
+def _is_of(list_: List, position: Position, value: str | None) -> bool:
+    if list_.board.counts is Counts.GAINED and list_.period.ends_ms is not None:
+        return list_.now_ms < list_.period.ends_ms
+    return ranking.claim(list_.board, value) == position.key
 
 
 async def standing_in(db: Reader, list_: List, player: int) -> Standing | None:

@@ -24,6 +24,7 @@ from homeserver.model import (
     Position,
     ScoreClass,
     Span,
+    State,
 )
 from homeserver.services import board_lists, own_places
 from homeserver.services.board_lists import List
@@ -70,8 +71,11 @@ class BoardViews:
 
         return await self._database.read(work)
 
-    async def periods(self, board_id: str, *, span: Span | None = None, limit: int = DEFAULT_LIMIT) -> ListedPeriods:
-        """The periods of a board, or those of one span: the current ones, then those before, newest first.
+    async def periods(
+        self, board_id: str, *, span: Span | None = None, reader: int | None = None, limit: int = DEFAULT_LIMIT
+    ) -> ListedPeriods:
+        """The periods of a board, or those of one span: the current ones, then those before, newest first, each with
+        the reader's place in it.
 
         A current period is there though nobody has entered it yet, an earlier one only when somebody did.
 
@@ -89,12 +93,9 @@ class BoardViews:
             spans = of.spans if span is None else (span,)
             current = [each for each in await board_lists.current(db, in_force, now_ms) if each.period.span in spans]
             earlier = await store.earlier_lists(db, in_force, spans, now_ms, limit)
-            found = [(each.period, each.number, True) for each in current]
-            found += [(_period(of, *each[1:]), each.list, False) for each in earlier]
-            listed = [
-                ListedPeriod(period, await standings.total(db, number), is_current)
-                for period, number, is_current in found[:limit]
-            ]
+            found = [(each, True) for each in current]
+            found += [(List(in_force, _period(of, *each[1:]), each.list, now_ms), False) for each in earlier]
+            listed = [await _listed(db, list_, is_current, reader) for list_, is_current in found[:limit]]
             return ListedPeriods(of, tuple(listed), now_ms)
 
         return await self._database.read(work)
@@ -122,7 +123,8 @@ class BoardViews:
 
         What could not (junk) is left out. The last changes that we learned of are looked at, ten for each score asked
         for, so much junk hides what was before it, and an old score that came by an import is among those of its time.
-        Others do not see what was hidden or removed; with `own` it is the player who looks.
+        Others do not see what was hidden or removed, nor what waits to be looked at; with `own` it is the player who
+        looks.
 
         Raises:
             NotFound: No such board, or no such player.
@@ -140,7 +142,12 @@ class BoardViews:
             values = await store.past_values(db, player, of.field, asked, after=shown.until_event or 0)
             # An import brings times of its own. The order in which changes came decides between equal times.
             values.sort(key=lambda value: value.at_ms, reverse=True)
-            read = (_past_score(of, value) for value in values)
+            unseen = await own_places.unseen(db, in_force, player)
+            read = (
+                _past_score(of, value, unseen.get(value.event, State.VISIBLE))
+                for value in values
+                if own or value.event not in unseen
+            )
             return History(of, card, tuple(islice((score for score in read if score is not None), limit)))
 
         return await self._database.read(work)
@@ -206,12 +213,18 @@ def _period(of: Board, id_: str, starts_ms: int, ends_ms: int) -> Period:
     return Period(id_, Span(span), starts_ms, ends_ms, of.zone, titles.get(name, ""))
 
 
-def _past_score(of: Board, past: store.PastValue) -> PastScore | None:
+async def _listed(db: Reader, list_: List, is_current: bool, reader: int | None) -> ListedPeriod:
+    total = await standings.total(db, list_.number)
+    mine = None if reader is None else await own_places.place(db, list_, reader)
+    return ListedPeriod(list_.period, total, is_current, None if mine is None or mine.rank is None else mine)
+
+
+def _past_score(of: Board, past: store.PastValue, state: State) -> PastScore | None:
     try:
         score = scores.read(of, past.value)
     except BadInput:
         return None
-    return PastScore(past.at_ms, scores.exact(score, of.decimals), scores.display(score, of), past.origin)
+    return PastScore(past.at_ms, scores.exact(score, of.decimals), scores.display(score, of), past.origin, state)
 
 
 def _check_limit(limit: int) -> None:

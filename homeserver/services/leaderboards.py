@@ -16,7 +16,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Final, Protocol, TypeVar, cast
 
-from homeserver.domain import scores
+from homeserver.domain import claimed_dates, ranking, scores
 from homeserver.domain.boards import BoardInForce
 from homeserver.domain.cursors import Cursor, Cursors, Direction, Scope
 from homeserver.domain.scores import INT64_MIN
@@ -129,7 +129,7 @@ class Leaderboards:
 
     async def fields(self) -> tuple[str, ...]:
         """The AppData keys that boards are made of, sorted."""
-        return tuple(sorted({board.field for board in await self.boards()}))
+        return claimed_dates.keys(await self.boards())
 
     # --- views --------------------------------------------------------------------------------------------------------
 
@@ -230,7 +230,8 @@ class Leaderboards:
         limit: int = DEFAULT_LIMIT,
         cursor: str | None = None,
     ) -> EntryPage:
-        """The entries of the reader and their friends, best first, each with its rank in the whole list."""
+        """The entries of the reader and their friends, best first, each with its rank in the whole list and its place
+        among them. Friends without an entry shift nobody."""
         _check_limit(limit)
         view = f"friends of {reader}"
 
@@ -242,7 +243,9 @@ class Leaderboards:
             begin, end = _part(found, at, limit)
             part = await standings.standings(db, shown.number, shown.board.ties, found[begin:end])
             run = Run(part, more_before=begin > 0, more_behind=end < len(found))
-            return self._page(await board_lists.show(db, shown, run, reader), shown.scope(view), run, at)
+            places = ranking.among(shown.board.ties, [position.key for position in found])
+            entries = await board_lists.show(db, shown, run, reader, places[begin:end])
+            return replace(self._page(entries, shown.scope(view), run, at), friends=len(found))
 
         return await self._database.read(work)
 
@@ -304,8 +307,10 @@ class Leaderboards:
 
     # --- a score ------------------------------------------------------------------------------------------------------
 
-    async def submit(self, player: int, board_id: str, value: str) -> Placed:
+    async def submit(self, player: int, board_id: str, value: str, date: str | None = None) -> Placed:
         """Write a score into the player's AppData in the container, then let it count.
+
+        `date` is when they say that they reached it; see `claimed_dates`. It goes with the score, in one write.
 
         The container gets the score's canonical text whether or not it is a best one: AppData holds the latest, the
         board decides what stands. What was read on the way counts first, as what any read brings; then the score, in
@@ -317,17 +322,25 @@ class Leaderboards:
 
         Raises:
             NotFound: No such board, or no such player; or they were erased meanwhile, and nothing counts.
-            BadInput: `value` is no score of this board (field "value"). Nothing was written anywhere.
+            BadInput: `value` is no score of this board (field "value"), or `date` is none that could be claimed, or the
+                board takes none (field "date"). Nothing was written anywhere.
             TooMany: This player's AppData is written too often.
             RemoteError: The container did not take it, or did not say so. Nothing counts; a sync finds what it took.
         """
         board = await self.board(board_id)
         text = scores.exact(scores.read(board, value), board.decimals)
+        changes = {board.field: text}
+        if date is not None:
+            if board.date_field is None:
+                raise BadInput(f"the board {board.id} takes no date", field="date")
+            changes[board.date_field] = claimed_dates.read(date, self._now_ms())
         # Counted before the next write of this player may begin: the first score of two must be the first to count.
-        async with self._writer.updating(player, {board.field: text}) as written:
+        async with self._writer.updating(player, changes) as written:
             await self._writes.write(lambda tx, boards: _read(tx, boards, player, written))
             before = await self._database.look(lambda db: self._standings(db, player, board, written))
-            await self._writes.write(lambda tx, _: _submitted(tx, player, board, written), fields=[board.field])
+            await self._writes.write(
+                lambda tx, boards: _submitted(tx, boards, player, changes, written), fields=changes.keys()
+            )
             placed = await self._database.look(lambda db: self._placed(db, player, board, text, written, before))
         return await self._as_they_see_it(player, placed)
 
@@ -408,15 +421,20 @@ async def _read(
 ) -> list[Observation]:
     """What was read on the way; see `submit`."""
     await people.user_of(tx, player)  # erased while the container was asked: nothing may be kept
-    values = {each.board.field: written.before.get(each.board.field) for each in boards}
-    return [Observation(player, values, written.read_at_ms, written.read_at_ms, Origin.READ)]
+    known = [each.board for each in boards]
+    values = {key: written.before.get(key) for key in claimed_dates.keys(known)}
+    words = claimed_dates.only_words(known)
+    return [Observation(player, values, written.read_at_ms, written.read_at_ms, Origin.READ, words)]
 
 
-async def _submitted(tx: Transaction, player: int, board: Board, written: AppDataWrite) -> list[Observation]:
-    """The score that the container has taken; see `submit`."""
+async def _submitted(
+    tx: Transaction, boards: Sequence[BoardInForce], player: int, changes: Mapping[str, str], written: AppDataWrite
+) -> list[Observation]:
+    """What the container has taken; see `submit`."""
     await people.user_of(tx, player)
-    values = {board.field: written.after.get(board.field)}
-    return [Observation(player, values, written.written_at_ms, written.written_at_ms, Origin.SUBMITTED)]
+    values = {key: written.after.get(key) for key in changes}
+    words = claimed_dates.only_words(each.board for each in boards)
+    return [Observation(player, values, written.written_at_ms, written.written_at_ms, Origin.SUBMITTED, words)]
 
 
 def _check_limit(limit: int) -> None:

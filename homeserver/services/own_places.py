@@ -1,7 +1,8 @@
-"""How players see themselves on a board when others do not: the place that they would have, and why they have it not.
+"""How players see themselves on a board when others do not: the place that they would have, and why they have it not;
+and which of their scores wait to be looked at, or do not count.
 
-Such an entry is stored nowhere. It is made from the player's events for each look, which reads all of them; so that is
-never done on the event loop.
+An entry that others do not see is stored nowhere. It is made from the player's events for each look, which reads all of
+them; so that is never done on the event loop.
 """
 
 from __future__ import annotations
@@ -9,10 +10,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import NamedTuple
 
-from homeserver.model import DetailedPlace, Period, Position, State
+from homeserver.domain import ranking, rules
+from homeserver.domain.boards import BoardInForce
+from homeserver.domain.rules import Account, Claimed
+from homeserver.model import DetailedPlace, Origin, Period, Position, Span, State
 from homeserver.services import board_lists
 from homeserver.services.board_lists import List
-from homeserver.storage import moderation, replays, standings
+from homeserver.storage import accounts, board_views, moderation, replays, standings
 from homeserver.storage.database import Reader
 from homeserver.storage.moderation import VISIBLE
 from homeserver.storage.standings import Standing
@@ -49,7 +53,8 @@ async def entry(db: Reader, list_: List, player: int) -> Own:
 
 
 async def place(db: Reader, list_: List, player: int) -> DetailedPlace:
-    """The player's place in the list, or the one that they would have, and what waits beside it."""
+    """The player's place in the list, or the one that they would have; and what waits beside it to be looked at, in the
+    periods that hold the time at which it was claimed."""
     own = await entry(db, list_, player)
     standing = None
     if own.position is not None:
@@ -58,13 +63,35 @@ async def place(db: Reader, list_: List, player: int) -> DetailedPlace:
     pending = await board_lists.pending(db, list_.in_force, player)
     if pending is None or not _holds(list_.period, pending.since_ms):
         return found
-    return replace(found, pending=pending, state=State.PENDING if found.state is State.VISIBLE else found.state)
+    state = State.PENDING if own.state is State.VISIBLE else own.state
+    return replace(found, state=state, pending=pending)
 
 
 def _holds(period: Period, at_ms: int) -> bool:
     return (period.starts_ms is None or period.starts_ms <= at_ms) and (
         period.ends_ms is None or at_ms < period.ends_ms
     )
+
+
+async def unseen(db: Reader, in_force: BoardInForce, player: int) -> dict[int, State]:
+    """The player's scores that do not count, by the numbers of their events: those that were removed, those that wait
+    to be looked at, and those that were rejected or given up for another one.
+
+    Cost: on boards that doubt claims, reads all of the player's events of the field.
+    """
+    of = in_force.board
+    until_event = (await moderation.verdict(db, in_force, player)).until_event or 0
+    if not rules.judges(of) and not until_event:
+        return {}
+    decisions = await accounts.decisions_on(db, of, [player])
+    account = Account()
+    states: dict[int, State] = {}
+    for event, _, value, at_ms, origin in await board_views.every_value(db, player, of.field):
+        claimed = Claimed(event, ranking.claim(of, value), at_ms, Origin(origin), decisions.get(event))
+        counts = rules.apply(of, account, claimed, (Span.ALL.value,))  # what was removed is remembered all the same
+        if not counts or event <= until_event:
+            states[event] = State.REMOVED
+    return states | dict.fromkeys(account.flags, State.PENDING)
 
 
 async def _standing(db: Reader, list_: List, position: Position, *, unlisted: bool) -> Standing:

@@ -22,6 +22,7 @@ from typing import Final
 import structlog
 
 from homeserver.clients.container import ContainerClient, Overview
+from homeserver.domain import claimed_dates
 from homeserver.errors import HomeServerError, NotFound, RemoteError, RemoteUnavailable, TooMany
 from homeserver.model import AppData, Change, NowMs, Origin, Person, SyncResult, SyncState
 from homeserver.services.limits import SYNC, Limits
@@ -175,6 +176,7 @@ class Sync:
             observed_ms=answers.values_ms,
             at_ms=now_ms,
             origin=Origin.READ,
+            only_words=claimed_dates.only_words(each.board for each in boards),
         )
         await people.set_synced(tx, player, began_ms)
         await leaderboards.record(tx, boards, changed, now_ms)

@@ -35,17 +35,34 @@ _NO_ROW: Final = _Row(None, -1)
 
 
 async def observe(
-    tx: Transaction, player: int, values: Values, *, observed_ms: int, at_ms: int, origin: Origin
+    tx: Transaction,
+    player: int,
+    values: Values,
+    *,
+    observed_ms: int,
+    at_ms: int,
+    origin: Origin,
+    only_words: Collection[str] = (),
 ) -> list[Change]:
     """Keep what was observed of one player; see `observe_all`."""
-    return await observe_many(tx, {player: values}, observed_ms=observed_ms, at_ms=at_ms, origin=origin)
+    return await observe_many(
+        tx, {player: values}, observed_ms=observed_ms, at_ms=at_ms, origin=origin, only_words=only_words
+    )
 
 
 async def observe_many(
-    tx: Transaction, observed: Mapping[int, Values], *, observed_ms: int, at_ms: int, origin: Origin
+    tx: Transaction,
+    observed: Mapping[int, Values],
+    *,
+    observed_ms: int,
+    at_ms: int,
+    origin: Origin,
+    only_words: Collection[str] = (),
 ) -> list[Change]:
     """Keep what was observed of these players at once; see `observe_all`. What changed, ordered by player and key."""
-    observations = [Observation(player, values, observed_ms, at_ms, origin) for player, values in observed.items()]
+    observations = [
+        Observation(player, values, observed_ms, at_ms, origin, only_words) for player, values in observed.items()
+    ]
     found = await observe_all(tx, observations)
     return sorted(chain.from_iterable(found), key=_place)
 
@@ -60,6 +77,7 @@ class Observation(NamedTuple):
         at_ms: Our time of seeing it: the time of the changes, unless our clock is behind (`periods.seen_at`).
         origin: How it came. A READ becomes BASELINE where no value of that key was observed of the player yet; imports
             are no observations, as they say nothing of what AppData held.
+        only_words: Keys that no board ranks by. Their values are kept, but their changes are no events.
     """
 
     player: int
@@ -67,6 +85,7 @@ class Observation(NamedTuple):
     observed_ms: int
     at_ms: int
     origin: Origin
+    only_words: Collection[str] = ()
 
 
 async def observe_all(tx: Transaction, observations: Sequence[Observation]) -> list[list[Change]]:
@@ -75,8 +94,9 @@ async def observe_all(tx: Transaction, observations: Sequence[Observation]) -> l
     All at once, because rows are locked in one order whoever asks: two calls in one transaction may lead to a deadlock.
 
     Returns:
-        What changed by each, ordered by key. What is unchanged is not written, its time neither: a value that went
-        away and came back may be set back by a read that was under way all the time; the next sync repairs that.
+        What changed by each but for mere words, ordered by key. What is unchanged is not written, its time neither: a
+        value that went away and came back may be set back by a read that was under way all the time; the next sync
+        repairs that.
     """
     known = await _rows(tx, {each.player for each in observations})
     places = sorted({_place(change) for changes in _settled(observations, known)[0] for change in changes})
@@ -92,11 +112,16 @@ async def observe_all(tx: Transaction, observations: Sequence[Observation]) -> l
     locked = await _rows(tx, {player for player, _ in places})
     newest_ms = await tx.fetch_value("SELECT at_ms FROM events ORDER BY event DESC LIMIT 1")
     observations = [each._replace(at_ms=periods.seen_at(each.at_ms, newest_ms)) for each in observations]
-    changed, after = _settled(observations, {place: locked[place] for place in places})
+    # What is not locked does not change: what was known of it says so, and nothing else is known of it.
+    changed, after = _settled(observations, known | {place: locked[place] for place in places})
     await tx.execute_many(
         "UPDATE appdata SET value = $3, observed_ms = $4 WHERE player = $1 AND key = $2",
         [(*place, after[place].value, after[place].observed_ms) for place in places if after[place] != locked[place]],
     )
+    changed = [
+        [change for change in changes if change.key not in each.only_words]
+        for each, changes in zip(observations, changed, strict=True)
+    ]
     await tx.execute_many(
         "INSERT INTO events (player, key, old, new, at_ms, origin) VALUES ($1, $2, $3, $4, $5, $6)",
         [
@@ -113,7 +138,7 @@ def _settled(
     """What each of these observations changes where the rows are these, and what the rows are then."""
     after = dict(rows)
     changed: list[list[Change]] = []
-    for player, values, observed_ms, at_ms, origin in observations:
+    for player, values, observed_ms, at_ms, origin, _ in observations:
         changes: list[Change] = []
         for key in sorted(values):
             value = values[key]
@@ -137,6 +162,20 @@ async def values_of(reader: Reader, player: int) -> dict[str, str]:
     """The values that the player has, by key."""
     rows = await reader.fetch("SELECT key, value FROM appdata WHERE player = $1 AND value IS NOT NULL", player)
     return {row[0]: row[1] for row in rows}
+
+
+async def held(reader: Reader, players: Collection[int], keys: Collection[str]) -> dict[int, dict[str, str]]:
+    """What these players have under these keys; players without any are left out."""
+    rows = await reader.fetch(
+        "SELECT player, key, value FROM appdata WHERE player IN (SELECT w.value FROM each_bigint($1) AS w) "
+        "AND key IN (SELECT k.value FROM each_text($2) AS k) AND value IS NOT NULL",
+        list(players),
+        list(keys),
+    )
+    found: dict[int, dict[str, str]] = {}
+    for player, key, value in rows:
+        found.setdefault(player, {})[key] = value
+    return found
 
 
 async def keys_of(reader: Reader, players: Collection[int]) -> dict[int, set[str]]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple, cast
 
 from homeserver.domain.boards import BoardInForce
+from homeserver.domain.replay import Event
 from homeserver.model import Origin, Span
 from homeserver.storage.database import Reader
 
@@ -52,8 +53,9 @@ async def earlier_lists(
 
 
 class PastValue(NamedTuple):
-    """What an AppData value became."""
+    """What an AppData value became, by the event of this number."""
 
+    event: int
     value: str
     at_ms: int
     origin: Origin
@@ -63,11 +65,21 @@ async def past_values(reader: Reader, player: int, key: str, limit: int, *, afte
     """The last `limit` values that the player had under this key, newest first, from events beyond `after`; values that
     were gone are left out."""
     rows = await reader.fetch(
-        "SELECT new, at_ms, origin FROM events WHERE player = $1 AND key = $2 AND event > $4 "
+        "SELECT event, new, at_ms, origin FROM events WHERE player = $1 AND key = $2 AND event > $4 "
         "AND new IS NOT NULL ORDER BY event DESC LIMIT $3",
         player,
         key,
         limit,
         after,
     )
-    return [PastValue(value, at_ms, Origin(origin)) for value, at_ms, origin in rows]
+    return [PastValue(event, value, at_ms, Origin(origin)) for event, value, at_ms, origin in rows]
+
+
+async def every_value(reader: Reader, player: int, key: str) -> Sequence[Event]:
+    """All that the player's value under this key has ever been, oldest first; a removal as None."""
+    rows = await reader.fetch(
+        "SELECT event, player, new, at_ms, origin FROM events WHERE player = $1 AND key = $2 ORDER BY event",
+        player,
+        key,
+    )
+    return cast("Sequence[Event]", rows)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
 from homeserver.errors import Forbidden
-from homeserver.model import Board, EntryPage, Place, PlayerCard, Span
-from homeserver.protocol.gadget import ENTRIES_QUERY_NAMES, EntriesQuery, parse_entries_query
+from homeserver.model import Board, EntryPage, ListedPeriod, ListedPeriods, Period, Place, PlayerCard, Span
+from homeserver.protocol.gadget_queries import ENTRIES_QUERY_NAMES, EntriesQuery, parse_entries_query
 from homeserver.web.keys import BOARD_VIEWS, LEADERBOARDS, PLAYERS, SITE
 from homeserver.web.rendering import render
 from homeserver.web.visitors import board_reader, visitor
@@ -54,20 +55,35 @@ async def board_page(request: web.Request) -> web.Response:
     if who.player is not None:
         me = await leaderboards.place(board.id, period=asked.period, player=who.player, own=True)
     views = request.app[BOARD_VIEWS]
-    listed = await views.periods(board.id, span=page.period.span, limit=_PERIODS)
+    # The current periods are among those of a span, whatever the limit.
+    listed = await views.periods(board.id, span=page.period.span, reader=who.player, limit=_PERIODS)
+    current = {each.period.id for each in listed.periods if each.is_current}
     return render(
         request,
         "board.html",
         board=board,
         page=page,
         asked=asked,
+        period=_named(page.period, current),
         me=me,
         own_entry_shown=any(entry.me for entry in page.entries),
         spread=await views.distribution(board.id, period=asked.period, reader=who.player),
         winners=await views.winners_before(board.id, period=asked.period, reader=who.player),
-        earlier=[each.period for each in listed.periods if not each.is_current],
+        others=_others(listed, page.period),
         is_over=page.period.ends_ms is not None and page.period.ends_ms <= page.as_of_ms,
     )
+
+
+def _others(listed: ListedPeriods, shown: Period) -> list[ListedPeriod]:
+    """The periods to choose from besides the current one, of seasons all; none where there is no other."""
+    found = [each for each in listed.periods if not each.is_current or each.period.span is Span.SEASON]
+    return [] if [each.period.id for each in found] == [shown.id] else found
+
+
+def _named(period: Period, current: Collection[str]) -> str:
+    """How links name the period: what is current by its span, which means another one when that is over. Several
+    seasons may be under way."""
+    return period.span if period.id in current and period.span is not Span.SEASON else period.id
 
 
 async def entries(leaderboards: Leaderboards, board: str, asked: EntriesQuery, reader: int | None) -> EntryPage:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from aiohttp import hdrs, web
 
 from homeserver.errors import Forbidden
-from homeserver.protocol import gadget
+from homeserver.protocol import gadget, gadget_queries
 from homeserver.protocol.gadget_spec import gadget_xml
 from homeserver.web.boards import entries
 from homeserver.web.bodies import as_it_travelled, json_answer, read_body
@@ -31,13 +31,13 @@ async def specification(request: web.Request) -> web.Response:
 
 async def open_session(request: web.Request) -> web.Response:
     """`POST /gadget/session`, signed: a bearer token for the gadget's own calls, and a sync of whoever just came."""
-    opened = await request.app[GADGET_SESSIONS].open(await as_it_travelled(request, gadget.MAX_BODY_BYTES))
+    opened = await request.app[GADGET_SESSIONS].open(await as_it_travelled(request, gadget_queries.MAX_BODY_BYTES))
     return json_answer(gadget.dump_opened(opened))
 
 
 async def lifecycle(request: web.Request) -> web.Response:
     """`GET` or `POST /gadget/lifecycle`, signed: people added or removed the application."""
-    await request.app[GADGET_SESSIONS].lifecycle(await as_it_travelled(request, gadget.MAX_BODY_BYTES))
+    await request.app[GADGET_SESSIONS].lifecycle(await as_it_travelled(request, gadget_queries.MAX_BODY_BYTES))
     return web.Response(status=204)
 
 
@@ -53,7 +53,7 @@ async def boards(request: web.Request) -> web.Response:
 async def board_entries(request: web.Request) -> web.Response:
     """`GET /gadget/v1/boards/{board}/entries`."""
     session = await gadget_session(request)
-    asked = gadget.parse_entries_query(request.query.items())
+    asked = gadget_queries.parse_entries_query(request.query.items())
     page = await entries(request.app[LEADERBOARDS], request.match_info["board"], asked, session.viewer)
     return json_answer(gadget.dump_entries(page))
 
@@ -61,7 +61,7 @@ async def board_entries(request: web.Request) -> web.Response:
 async def board_distribution(request: web.Request) -> web.Response:
     """`GET /gadget/v1/boards/{board}/distribution`: how the scores of a list are spread."""
     session = await gadget_session(request)
-    period = gadget.parse_period_query(request.query.items())
+    period = gadget_queries.parse_period_query(request.query.items())
     views = request.app[BOARD_VIEWS]
     spread = await views.distribution(request.match_info["board"], period=period, reader=session.viewer)
     return json_answer(gadget.dump_distribution(spread))
@@ -69,21 +69,21 @@ async def board_distribution(request: web.Request) -> web.Response:
 
 async def board_periods(request: web.Request) -> web.Response:
     """`GET /gadget/v1/boards/{board}/periods`: the periods that there are, newest first."""
-    await gadget_session(request)
-    asked = gadget.parse_periods_query(request.query.items())
+    session = await gadget_session(request)
+    asked = gadget_queries.parse_periods_query(request.query.items())
     views = request.app[BOARD_VIEWS]
-    listed = await views.periods(request.match_info["board"], span=asked.span, limit=asked.limit)
+    board = request.match_info["board"]
+    listed = await views.periods(board, span=asked.span, reader=session.viewer, limit=asked.limit)
     return json_answer(gadget.dump_periods(listed))
 
 
 async def player_history(request: web.Request) -> web.Response:
     """`GET /gadget/v1/players/{player}/history`: the scores that a player had on a board, newest first."""
     session = await gadget_session(request)
-    asked = gadget.parse_history_query(request.query.items())
+    asked = gadget_queries.parse_history_query(request.query.items())
     player = await request.app[PLAYERS].find(request.match_info["player"])
-    history = await request.app[BOARD_VIEWS].history(
-        player, asked.board, own=player == session.viewer, limit=asked.limit
-    )
+    views = request.app[BOARD_VIEWS]
+    history = await views.history(player, asked.board, own=player == session.viewer, limit=asked.limit)
     return json_answer(gadget.dump_history(history))
 
 
@@ -93,14 +93,15 @@ async def me(request: web.Request) -> web.Response:
     if session.viewer is None:
         return json_answer(gadget.dump_me(None, ()))
     card = await request.app[PLAYERS].card(session.viewer)
-    return json_answer(gadget.dump_me(card, await request.app[LEADERBOARDS].places(session.viewer, own=True)))
+    places = await request.app[LEADERBOARDS].places(session.viewer, own=True)
+    return json_answer(gadget.dump_me(card, places))
 
 
 async def submit_score(request: web.Request) -> web.Response:
     """`POST /gadget/v1/scores`: into the container's AppData first, then onto the board."""
     viewer = await _viewer(request)
-    submission = gadget.parse_submission(await read_body(request, gadget.MAX_BODY_BYTES))
-    placed = await request.app[LEADERBOARDS].submit(viewer, submission.board, submission.value)
+    submission = gadget_queries.parse_submission(await read_body(request, gadget_queries.MAX_BODY_BYTES))
+    placed = await request.app[LEADERBOARDS].submit(viewer, submission.board, submission.value, submission.date)
     return json_answer(gadget.dump_placed(placed), status=201)
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any, Final
 
 from homeserver import __version__
-from homeserver.model import Origin, Span
-from homeserver.protocol.gadget import DEFAULT_LIMIT, MAX_LIMIT
+from homeserver.model import Doubt, Origin, Span, State
+from homeserver.protocol.gadget_queries import DEFAULT_LIMIT, MAX_LIMIT
 
 Schema = dict[str, Any]
 
@@ -75,6 +75,12 @@ _SHARE: Final[Schema] = {
     "description": "The share of all others with a strictly worse score; null where there are no others",
 }
 
+_STATE: Final[Schema] = {
+    "enum": [state.value for state in State],
+    "description": "Whether others see it: pending if something waits beside it; hidden or removed if only the viewer "
+    "sees this, with the place that it would have",
+}
+
 _PLACE_MEMBERS: Final[dict[str, Schema]] = {
     "board": _TEXT,
     "period": _ref("Period"),
@@ -83,6 +89,7 @@ _PLACE_MEMBERS: Final[dict[str, Schema]] = {
     "total": _COUNT,
     "score": _nullable(_DECIMAL),
     "display": _nullable(_TEXT),
+    "state": _STATE,
 }
 
 _PERIOD_MEMBERS: Final[dict[str, Schema]] = {
@@ -90,6 +97,7 @@ _PERIOD_MEMBERS: Final[dict[str, Schema]] = {
     "starts": _nullable(_TIME),
     "ends": _nullable(_TIME),
     "zone": _TEXT,
+    "title": {**_nullable(_TEXT), "description": "The name of a season; null for others"},
 }
 
 _SCHEMAS: Final[dict[str, Schema]] = {
@@ -111,14 +119,22 @@ _SCHEMAS: Final[dict[str, Schema]] = {
         {
             "id": _TEXT,
             "title": _TEXT,
-            "order": {"enum": ["more", "less"]},
+            "order": {"enum": ["more", "less"], "description": "Which score is better"},
+            "keep": {"enum": ["best", "latest"], "description": "Which score stands"},
+            "counts": {
+                "enum": ["reached", "gained"],
+                "description": "What stands in a period: what was reached in it, or by how much the value grew in it",
+            },
             "ties": {"enum": ["competition", "dense", "ordinal"]},
             "decimals": _COUNT,
             "format": {"enum": ["integer", "duration", "money"]},
             "periods": _list({"enum": ["all", "season", "month", "week", "day"]}),
             "zone": _TEXT,
+            "seasons": _list(_ref("Season")),
+            "dated": {**_FLAG, "description": "Whether a submission may say when"},
         }
     ),
+    "Season": _object({"id": _TEXT, "title": _TEXT, "starts": _TIME, "ends": _TIME}),
     "Boards": _object({"boards": _list(_ref("Board"))}),
     "Period": _object(_PERIOD_MEMBERS),
     "Entry": _object(
@@ -130,13 +146,26 @@ _SCHEMAS: Final[dict[str, Schema]] = {
             "display": _TEXT,
             "reached": _TIME,
             "me": _FLAG,
+            "friend_rank": {
+                **_nullable(_PLACE),
+                "description": "Among the viewer and their friends, with friends=true; else null",
+            },
+            "friend_tied": _FLAG,
+            "claimed_date": {
+                **_nullable(_TEXT),
+                "description": "When the player says that it was (ISO 8601, with or without time): their own word",
+            },
         }
     ),
     "Entries": _object(
         {
             "board": _TEXT,
             "period": _ref("Period"),
-            "total": _COUNT,
+            "total": {**_COUNT, "description": "Entries of the whole list, whatever part of it is asked for"},
+            "friends": {
+                **_nullable(_COUNT),
+                "description": "How many of the viewer and their friends have an entry, with friends=true; else null",
+            },
             "entries": _list(_ref("Entry")),
             "next": _nullable(_TEXT),
             "previous": _nullable(_TEXT),
@@ -152,7 +181,28 @@ _SCHEMAS: Final[dict[str, Schema]] = {
             "missing_display": _TEXT,
         }
     ),
-    "Place": _object({**_PLACE_MEMBERS, "better_than": _nullable(_SHARE), "next": _nullable(_ref("NextPlace"))}),
+    "Place": _object(
+        {
+            **_PLACE_MEMBERS,
+            "better_than": _nullable(_SHARE),
+            "next": _nullable(_ref("NextPlace")),
+            "pending": {
+                **_nullable(_ref("Pending")),
+                "description": "What the viewer claimed in this period and waits to be looked at",
+            },
+        }
+    ),
+    "Pending": _object(
+        {
+            "score": _DECIMAL,
+            "display": _TEXT,
+            "since": _TIME,
+            "reason": {
+                "enum": [doubt.value for doubt in Doubt],
+                "description": "Better by more than the board takes at once (step), or in the time (rate)",
+            },
+        }
+    ),
     "ScoreClass": _object({"least": _DECIMAL, "greatest": _DECIMAL, "display": _TEXT, "count": _COUNT}),
     "OwnClass": _object(
         {
@@ -172,31 +222,57 @@ _SCHEMAS: Final[dict[str, Schema]] = {
             "as_of": _TIME,
         }
     ),
-    "ListedPeriod": _object({**_PERIOD_MEMBERS, "total": _COUNT, "current": _FLAG}),
+    "OwnPlace": _object({"rank": _PLACE, "tied": _FLAG, "score": _DECIMAL, "display": _TEXT, "state": _STATE}),
+    "ListedPeriod": _object(
+        {
+            **_PERIOD_MEMBERS,
+            "total": _COUNT,
+            "current": _FLAG,
+            "mine": {
+                **_nullable(_ref("OwnPlace")),
+                "description": "The viewer's place, the final one once the period is over; null without an entry",
+            },
+        }
+    ),
     "Periods": _object({"board": _TEXT, "periods": _list(_ref("ListedPeriod")), "as_of": _TIME}),
     "PastScore": _object(
-        {"at": _TIME, "score": _DECIMAL, "display": _TEXT, "origin": {"enum": [origin.value for origin in Origin]}}
+        {
+            "at": _TIME,
+            "score": _DECIMAL,
+            "display": _TEXT,
+            "origin": {"enum": [origin.value for origin in Origin]},
+            "state": {
+                "enum": [state.value for state in State],
+                "description": "Other than visible for its player alone: pending waits, removed does not count",
+            },
+        }
     ),
     "History": _object({"board": _TEXT, "player": _ref("Player"), "scores": _list(_ref("PastScore"))}),
     "Me": _object({"me": _nullable(_ref("Player")), "places": _list(_ref("Place"))}),
-    "Submission": {**_object({"board": _TEXT, "value": _DECIMAL}), "additionalProperties": False},
+    "Submission": {
+        **_object(
+            {
+                "board": _TEXT,
+                "value": _DECIMAL,
+                "date": {
+                    **_nullable(_TEXT),
+                    "description": "When the player says that it was, on a board that is dated: ISO 8601, not in the "
+                    "future. Written in one go with the score.",
+                },
+            },
+            optional=("date",),
+        ),
+        "additionalProperties": False,
+    },
     "Change": _object(
         {
             **_PLACE_MEMBERS,
             "rank_before": _nullable(_PLACE),
-            "passed": {**_COUNT, "description": "How many players this score passed."},
-            "is_best": _FLAG,
-        }
-    ),
-    "Pending": _object(
-        {
-            "score": _DECIMAL,
-            "display": _TEXT,
-            "since": _TIME,
-            "reason": {
-                "enum": ["step", "rate"],
-                "description": "Better than the last score by more than the board allows at once, or in an hour.",
+            "passed": {
+                **_COUNT,
+                "description": "How many places were gained; 0 for a first entry.",
             },
+            "is_best": _FLAG,
         }
     ),
     "Placed": _object(
@@ -206,7 +282,7 @@ _SCHEMAS: Final[dict[str, Schema]] = {
             "changes": _list(_ref("Change")),
             "pending": {
                 **_nullable(_ref("Pending")),
-                "description": "The score does not count until an operator has looked at it. It is kept.",
+                "description": "The score, where it waits to be looked at; then it has changed no place",
             },
         }
     ),
@@ -286,7 +362,11 @@ _PATHS: Final[dict[str, Any]] = {
                 _limit("How many entries"),
                 _query("cursor", _TEXT, "`next` or `previous` of an earlier answer"),
                 _query("around", {"enum": ["me"]}, "The viewer's neighbourhood"),
-                _query("friends", {"enum": ["true"]}, "The viewer and their friends, with their places among all"),
+                _query(
+                    "friends",
+                    {"enum": ["true"]},
+                    "The viewer and their friends, with places among each other too",
+                ),
                 _query("at_rank", _PLACE, "From this place on"),
                 _query("at_score", _DECIMAL, "From the first entry on that has this score or a worse one"),
                 _query("search", {"type": "string", "minLength": 1, "maxLength": 100}, "Players by name"),

@@ -46,7 +46,9 @@ def setup_templates(app: web.Application) -> None:
         "size": size,
         "number": number,
         "place": place,
+        "claimed": claimed,
         "span": SPAN_WORDS.__getitem__,
+        "current": current_period,
         "period": period_name,
         "beats": beats,
         "initials": initials,
@@ -77,6 +79,20 @@ def moment(ms: int, zone: str = "UTC") -> str:
     """`22 Nov 2026, 08:20`; UTC says so, any other zone is the board's, whose page names it."""
     when = datetime.fromtimestamp(ms // 1000, UTC).astimezone(ZoneInfo(zone))
     return f"{when.day} {when:%b %Y, %H:%M}{' UTC' if zone == 'UTC' else ''}"
+
+
+def claimed(text: str, zone: str) -> str:
+    """`30 Oct 2008, 16:30`: a date that a player claims, as `moment` writes it; without a zone as they wrote it."""
+    when = datetime.fromisoformat(text)
+    if when.tzinfo is not None:
+        return moment(int(when.timestamp()) * 1000, zone)
+    has_time = len(text) > len("2008-10-30")
+    return f"{when.day} {when:%b %Y}" + (f", {when:%H:%M}" if has_time else "")
+
+
+def current_period(period: Period) -> str:
+    """`Week`, `Today`, or the name of a season: what the period is called while it lasts."""
+    return period.title or SPAN_WORDS[period.span]
 
 
 def period_name(period: Period) -> str:

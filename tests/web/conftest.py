@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 import shutil
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +21,7 @@ from yarl import URL
 
 from homeserver.config import Settings, Visibility
 from homeserver.demo import demo_settings, kept_secret, prepare_sandbox
-from homeserver.model import Role
+from homeserver.model import Board, NowMs, Role
 from homeserver.sandbox import Sandbox
 from homeserver.sandbox.people import ELIZABETH
 from homeserver.services.operators import Operators
@@ -125,6 +126,7 @@ class Stack:
     settings: Settings
     sandbox: Sandbox
     http: ClientSession
+    now_ms: NowMs = wall_clock_ms
 
     @property
     def home_url(self) -> str:
@@ -147,6 +149,7 @@ class Stack:
             self.sandbox.settings.consumer_key,
             self.sandbox.settings.consumer_secret,
             signature_type=oauth1.SIGNATURE_TYPE_QUERY,
+            timestamp=str(self.now_ms() // 1000),
         )
         target = f"{self.home_url}{path}?{urlencode(query)}"
         if method == "POST":
@@ -207,21 +210,29 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @asynccontextmanager
-async def running_stack(folder: Path, **changes: Mapping[str, Any]) -> AsyncIterator[Stack]:
-    """Home server and sandbox on free ports. `changes` are to the settings, by section."""
+async def running_stack(
+    folder: Path,
+    *,
+    now_ms: NowMs = wall_clock_ms,
+    boards: Sequence[Board] | None = None,
+    **changes: Mapping[str, Any],
+) -> AsyncIterator[Stack]:
+    """Home server and sandbox on free ports, by one clock. `changes` are to the settings, by section; `boards` instead
+    of those of the demo."""
     home, box = listen("127.0.0.1", 0), listen("127.0.0.1", 0)
     home_url = f"http://127.0.0.1:{home.getsockname()[1]}"
     sandbox, certificate = prepare_sandbox(folder, home_url, box.getsockname()[1])
+    sandbox = Sandbox(dataclasses.replace(sandbox.settings, now_ms=now_ms))
     settings = demo_settings(folder, home_url, sandbox.settings, certificate)
     by_section = {"server": {"boards_visible_to": Visibility.PLAYERS}, **changes}
     sections = {name: getattr(settings, name).model_copy(update=update) for name, update in by_section.items()}
-    settings = settings.model_copy(update=sections)
+    settings = settings.model_copy(update=sections if boards is None else {**sections, "boards": tuple(boards)})
     async with (
         serving(sandbox.app, box),
-        serving(make_app(settings), home),
+        serving(make_app(settings, now_ms=now_ms), home),
         ClientSession(cookie_jar=DummyCookieJar()) as http,
     ):
-        yield Stack(settings, sandbox, http)
+        yield Stack(settings, sandbox, http, now_ms)
 
 
 @pytest.fixture

@@ -27,6 +27,7 @@ PUBLIC_URL: Final = "https://home.example"
 EXAMPLES: Final[list[tuple[errors.HomeServerError, int]]] = [
     (errors.BadInput("wrong", field="limit"), 400),
     (errors.BadCursor("not ours"), 400),
+    (errors.StaleCursor("not any more"), 400),
     (errors.TooLarge("too much", limit_bytes=5), 413),
     (errors.NotSignedIn("who are you?"), 401),
     (errors.SignatureRefused(f"nonce {SECRET}"), 401),

@@ -171,9 +171,10 @@ async def test_periods_and_histories(stack: Stack) -> None:
     gadget = await stack.open_gadget()
     for value in ("7", "5"):
         await gadget.call("POST", "scores", {"board": "letters", "value": value})
-    listed = (await gadget.call("GET", "boards/letters/periods?limit=4")).json["periods"]
+    listed = (await gadget.call("GET", "boards/letters/periods?limit=5")).json["periods"]
     assert [(each["id"].split(":")[0], each["current"]) for each in listed] == [
         ("all", True),
+        ("season", True),
         ("month", True),
         ("week", True),
         ("day", True),

@@ -120,7 +120,7 @@ async def test_odd_cookies_of_others_hide_nothing(stack: Stack) -> None:
 
 async def test_home_shows_the_top_of_each_board_and_my_places(stack: Stack) -> None:
     tree = page(await (await stack.player()).get("/"))
-    assert texts(tree, "//section//h2") == ["Letters written", "Fastest letter"]
+    assert texts(tree, "//section//h2") == ["Letters written", "Fastest letter", "Busiest writers"]
     assert len(texts(tree, "(//section)[1]//tbody/tr")) == 5
     assert texts(tree, "(//section)[1]//ul/li")[0].startswith("All time ")
     assert "Elizabeth Bennet" in texts(tree, "//a[@class='me']")[0]
@@ -156,7 +156,7 @@ async def test_paging_links_lead_through_the_whole_board_and_back(stack: Stack) 
 async def test_every_state_of_a_board_is_an_address(stack: Stack) -> None:
     browser = await stack.player()
     tabs = values(page(await browser.get("/boards/letters")), "//nav[@class='tabs']/a/@href")
-    assert len(tabs) == 4 + 3
+    assert len(tabs) == 5 + 3
     for address in [*tabs, "/boards/letters?search=jane&at_rank=", "/boards/letters?search=&at_rank=7"]:
         page(await browser.get(address))
     found = await browser.get("/boards/letters?search=%3Cscript%3E")
@@ -185,7 +185,7 @@ async def test_a_player_page_names_nobody_by_number(stack: Stack) -> None:
     (mine,) = values(page(await browser.get("/")), "//a[@class='me']/@href")
     assert ELIZABETH not in mine
     tree = page(await browser.get(mine))
-    assert texts(tree, "//caption") == ["Letters written", "Fastest letter"]
+    assert texts(tree, "//caption") == ["Letters written", "Fastest letter", "Busiest writers"]
     for nobody in ("1", ELIZABETH, "0", "x" * 300):
         assert (await browser.get(f"/players/{nobody}")).status == 404
 
@@ -240,14 +240,14 @@ async def test_a_player_page_shows_what_was_before(stack: Stack) -> None:
     gadget = await stack.open_gadget()
     browser = await stack.player()
     (mine,) = values(page(await browser.get("/")), "//a[@class='me']/@href")
-    assert texts(page(await browser.get(mine)), "//details/summary") == ["1 change"]
+    assert texts(page(await browser.get(mine)), "(//section)[1]//details/summary") == ["1 change"]
     for value in ("7", "5"):
         await gadget.call("POST", "scores", {"board": "letters", "value": value})
     tree = page(await browser.get(mine))
-    assert texts(tree, "//details/summary") == ["3 changes"]
-    assert texts(tree, "//details//td[@class='num']") == ["5", "7", "3"]
-    assert "by the gadget" in texts(tree, "//details//td")[0]
-    (points,) = values(tree, "//*[local-name()='polyline']/@points")
+    assert texts(tree, "(//section)[1]//details/summary") == ["3 changes"]
+    assert texts(tree, "(//section)[1]//details//td[@class='num']") == ["5", "7", "3"]
+    assert "by the gadget" in texts(tree, "(//section)[1]//details//td")[0]
+    (points,) = values(tree, "(//section)[1]//*[local-name()='polyline']/@points")
     assert re.fullmatch(r"([0-9.]+,[0-9.]+ ?){5}", points)
 
 
