@@ -11,12 +11,13 @@ import pytest
 from homeserver.domain.boards import BoardInForce
 from homeserver.errors import BadInput, DatabaseUnavailable
 from homeserver.model import Board, Change, Keep, Origin
+from homeserver.services.leaderboards import Leaderboards
 from homeserver.services.score_writes import Prepare, ScoreWrites
 from homeserver.storage import leaderboards as store
 from homeserver.storage.appdata import Observation
 from homeserver.storage.database import Database, Transaction
-from tests.clock import NOON_MS
-from tests.leaderboards_kit import BOARD, make_players
+from tests.clock import NOON_MS, Clock
+from tests.leaderboards_kit import BOARD, KEY, Container, make_players
 from tests.rebuild_kit import check
 
 LATEST = Board("latest", "Latest", "latest", keep=Keep.LATEST)
@@ -135,3 +136,18 @@ async def test_who_goes_away_while_waiting_is_not_written_and_hurts_nobody(count
     assert [each.new for each in changes] == ["2"]
     after: list[Change] = await writes.write(scored(players[1], "3", ms=5))
     assert [each.new for each in after] == ["3"]
+
+
+async def test_scores_submitted_at_once_are_counted_together(counting: Counting, clock: Clock) -> None:
+    players = await make_players(counting, *(f"P{number}" for number in range(6)))
+    boards = Leaderboards(counting, Container(clock), clock.now_ms, KEY)
+    counting.transactions = 0
+    placed = await asyncio.gather(*(boards.submit(player, "letters", str(player)) for player in players))
+    assert counting.transactions <= 4  # what was read on the way, and the scores; two each if one comes before all
+    assert [[change.is_best for change in each.changes] for each in placed] == [[True] * 4] * 6
+    page = await boards.entries("letters", reader=None)
+    assert [(entry.rank, entry.score) for entry in page.entries] == [
+        (rank, str(player)) for rank, player in enumerate(reversed(players), 1)
+    ]
+    again = await boards.submit(players[0], "letters", "100")
+    assert [(change.rank_before, change.place.rank, change.is_best) for change in again.changes] == [(6, 1, True)] * 4

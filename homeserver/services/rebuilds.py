@@ -57,8 +57,8 @@ Progress = Callable[[int, int], None]
 class Pace:
     """How much one transaction does. Writers of SQLite wait for as long as it takes.
 
-    Measured among a million entries, on two busy cores: 0.2 to 0.4 s for 20,000 rows written in their order, 0.03 ms
-    for each row deleted. Fewer at once make the whole take longer: nearly each of them is a page of its own.
+    Measured among a million entries, on two busy cores: 0.05 to 0.1 s for 20,000 rows, which are written at the end of
+    their table, 3 us for each row deleted in its order.
     """
 
     events: int = 10_000

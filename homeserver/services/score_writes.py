@@ -23,7 +23,11 @@ MAX_WAITING: Final = 4_096
 
 Prepare = Callable[[Transaction, Sequence[BoardInForce]], Awaitable[Sequence[Observation]]]
 """Work in the shared transaction, once the boards are held: what is to be observed. It may write rows of its own, but
-none of AppData, events and lists. It is run again when the transaction is, so it changes nothing but the database."""
+none of AppData, events and lists. It is run again when the transaction is, so it changes nothing but the database.
+
+Those that share a transaction come one after the other. So whoever writes rows of several players (a sync: names and
+friends) does it for all of them in one `Prepare`, in sorted order: two processes could wait for each other otherwise,
+until the database undoes one of them, which is then run again."""
 
 
 @dataclass(slots=True)

@@ -66,6 +66,12 @@ class Transaction(Reader, Protocol):
         faster than one each; on SQLite it is the other way round.
         """
 
+    async def change_each(self, sql: str, rows: Sequence[Sequence[int]]) -> int:
+        """Run one `INSERT .. VALUES (..)`, `UPDATE .. WHERE ..` or `DELETE .. WHERE ..` for each row of whole numbers.
+
+        The same as `update_each`, for statements that return nothing; how many rows of the table changed.
+        """
+
     async def lock(self, *names: str, shared: bool = False) -> None:
         """Hold these names until the end, among all processes; always in sorted order. Before any row is read.
 

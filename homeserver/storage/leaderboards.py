@@ -8,7 +8,7 @@ reached it first, then the player's number. `entries_by_player` has the same ent
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -356,54 +356,46 @@ async def _positions(
     return {(list_, player): Position(key, reached_ms, player) for list_, key, reached_ms, player in rows}
 
 
-async def _write(tx: Transaction, moves: Iterable[Move]) -> None:
+async def _write(tx: Transaction, moves: Collection[Move]) -> None:
     """The one place where entries are written. Sorted: fewer pages touched, and one order for everybody.
 
     Raises:
         LostRaceError: Somebody else changed one of them, who did not hold the player's AppData row.
     """
-    ordered = sorted(moves, key=lambda move: (move.list, move.player))
-    old = sorted((move.list, move.old.key, move.old.reached_ms, move.player) for move in ordered if move.old)
-    new = sorted((move.list, move.new.key, move.new.reached_ms, move.player) for move in ordered if move.new)
+    old = sorted((move.list, move.old.key, move.old.reached_ms, move.player) for move in moves if move.old)
+    new = sorted((move.list, move.new.key, move.new.reached_ms, move.player) for move in moves if move.new)
     if old:
-        deleted = await tx.execute(
-            "DELETE FROM entries WHERE (list, key, reached_ms, player) IN "
-            "(SELECT w.c1, w.c2, w.c3, w.c4 FROM each_bigints($1, $2, $3, $4) AS w)",
-            *_columns(old),
+        deleted = await tx.change_each(
+            "DELETE FROM entries WHERE list = $1 AND key = $2 AND reached_ms = $3 AND player = $4", old
         )
         if deleted != len(old):
             raise LostRaceError
     if new:
-        await tx.execute(
-            "INSERT INTO entries (list, key, reached_ms, player) "
-            "SELECT w.c1, w.c2, w.c3, w.c4 FROM each_bigints($1, $2, $3, $4) AS w",
-            *_columns(new),
-        )
-    await _write_by_player(tx, ordered)
+        await tx.change_each("INSERT INTO entries (list, key, reached_ms, player) VALUES ($1, $2, $3, $4)", new)
+    await _write_by_player(tx, moves)
 
 
-async def _write_by_player(tx: Transaction, moves: Iterable[Move]) -> None:
+async def _write_by_player(tx: Transaction, moves: Collection[Move]) -> None:
     """The same entries by player. A table, not an index: lists that are built anew fill each of the two in its order.
 
     Whoever is new is inserted, so who lost a race learns it by the primary key.
     """
-    gone = [(move.player, move.list) for move in moves if not move.new]
-    came = [(move.player, move.list, move.new.key, move.new.reached_ms) for move in moves if move.new and not move.old]
-    moved = [(move.player, move.list, move.new.key, move.new.reached_ms) for move in moves if move.new and move.old]
+    gone = sorted((move.player, move.list) for move in moves if not move.new)
+    came, moved = (
+        sorted(
+            (move.player, move.list, move.new.key, move.new.reached_ms)
+            for move in moves
+            if move.new and bool(move.old) is was_there
+        )
+        for was_there in (False, True)
+    )
     if gone:
-        await tx.execute_many("DELETE FROM entries_by_player WHERE player = $1 AND list = $2", sorted(gone))
+        await tx.change_each("DELETE FROM entries_by_player WHERE player = $1 AND list = $2", gone)
     if came:
-        await tx.execute(
-            "INSERT INTO entries_by_player (player, list, key, reached_ms) "
-            "SELECT w.c1, w.c2, w.c3, w.c4 FROM each_bigints($1, $2, $3, $4) AS w",
-            *_columns(sorted(came)),
+        await tx.change_each(
+            "INSERT INTO entries_by_player (player, list, key, reached_ms) VALUES ($1, $2, $3, $4)", came
         )
     if moved:
-        await tx.update_each(
-            "UPDATE entries_by_player SET key = $3, reached_ms = $4 WHERE player = $1 AND list = $2 RETURNING player",
-            sorted(moved),
+        await tx.change_each(
+            "UPDATE entries_by_player SET key = $3, reached_ms = $4 WHERE player = $1 AND list = $2", moved
         )
-
-
-def _columns(rows: Sequence[tuple[int, ...]]) -> list[list[int]]:
-    return [list(column) for column in zip(*rows, strict=True)]

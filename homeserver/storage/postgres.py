@@ -66,11 +66,18 @@ def translated(sql: str) -> str:
 
 @functools.cache
 def together(sql: str) -> str:
-    """An UPDATE of one row with the values $1, $2, ..., as one of all rows that lists of such values say."""
+    """A change of one row with the values $1, $2, ..., as one of all rows that lists of such values say.
+
+    It is an INSERT with VALUES, an UPDATE or a DELETE with WHERE.
+    """
     numbers = sorted({int(number) for number in re.findall(r"\$(\d+)", sql)})
     rows = f"each_bigints({', '.join(f'${number}' for number in numbers)}) AS w"
-    change, where = re.sub(r"\$(\d+)", r"w.c\1", sql).split(" WHERE ", 1)
-    return f"{change} FROM {rows} WHERE {where}"
+    named = re.sub(r"\$(\d+)", r"w.c\1", sql)
+    if sql.startswith("INSERT"):
+        into, values = named.split(" VALUES ", 1)
+        return f"{into} SELECT {values.removeprefix('(').removesuffix(')')} FROM {rows}"  # noqa: S608 - our own words
+    change, where = named.split(" WHERE ", 1)
+    return f"{change} {'USING' if sql.startswith('DELETE') else 'FROM'} {rows} WHERE {where}"
 
 
 def lock_key(schema: str, name: str) -> int:
@@ -110,6 +117,9 @@ class PostgresTransaction:
 
     async def update_each(self, sql: str, rows: Sequence[Sequence[int]]) -> list[Row]:
         return await self.fetch(together(sql), *(list(column) for column in zip(*rows, strict=True)))
+
+    async def change_each(self, sql: str, rows: Sequence[Sequence[int]]) -> int:
+        return await self.execute(together(sql), *(list(column) for column in zip(*rows, strict=True)))
 
     async def lock(self, *names: str, shared: bool = False) -> None:
         keys = sorted(lock_key(self._schema, name) for name in names)

@@ -141,6 +141,11 @@ class SqliteTransaction:
         execute = self._connection.execute
         return [row for values in rows for row in execute(statement, bound(values)).fetchall()]
 
+    async def change_each(self, sql: str, rows: Sequence[Sequence[int]]) -> int:
+        statement, order = translated(sql)
+        in_order = rows if order == tuple(range(len(order))) else map(itemgetter(*order), rows)
+        return self._connection.executemany(statement, in_order).rowcount
+
     async def lock(self, *names: str, shared: bool = False) -> None:
         """Nothing to do: BEGIN IMMEDIATE has made us the only writer."""
 
