@@ -28,6 +28,7 @@ from homeserver.model import (
 )
 from homeserver.services import board_lists, own_places
 from homeserver.services.board_lists import List
+from homeserver.services.own_places import Mirror
 from homeserver.storage import board_views as store
 from homeserver.storage import moderation, people, standings
 from homeserver.storage.database import Database, Reader
@@ -95,7 +96,8 @@ class BoardViews:
             earlier = await store.earlier_lists(db, in_force, spans, now_ms, limit)
             found = [(each, True) for each in current]
             found += [(List(in_force, _period(of, *each[1:]), each.list, now_ms), False) for each in earlier]
-            listed = [await _listed(db, list_, is_current, reader) for list_, is_current in found[:limit]]
+            mirror = None if reader is None else Mirror(db, reader)
+            listed = [await _listed(db, list_, is_current, mirror) for list_, is_current in found[:limit]]
             return ListedPeriods(of, tuple(listed), now_ms)
 
         return await self._database.read(work)
@@ -213,9 +215,9 @@ def _period(of: Board, id_: str, starts_ms: int, ends_ms: int) -> Period:
     return Period(id_, Span(span), starts_ms, ends_ms, of.zone, titles.get(name, ""))
 
 
-async def _listed(db: Reader, list_: List, is_current: bool, reader: int | None) -> ListedPeriod:
+async def _listed(db: Reader, list_: List, is_current: bool, mirror: Mirror | None) -> ListedPeriod:
     total = await standings.total(db, list_.number)
-    mine = None if reader is None else await own_places.place(db, list_, reader)
+    mine = None if mirror is None else await mirror.place(list_)
     return ListedPeriod(list_.period, total, is_current, None if mine is None or mine.rank is None else mine)
 
 

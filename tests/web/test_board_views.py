@@ -166,8 +166,10 @@ async def test_who_played_last_week_only_is_in_its_final_list_alone(stack: Stack
     browser = await stack.player()
     tree = page(await browser.get("/boards/letters?period=week"))
     assert texts(tree, "//ul[@class='periods']/li") == ["16\u201322 Nov 2026 you: place 2 of 2"]
+    assert set(values(tree, "//input[@name='period']/@value")) == {"week"}
     tree = page(await browser.get(values(tree, "//ul[@class='periods']/li/a/@href")[0]))
     assert texts(tree, "//caption")[0].endswith("16\u201322 Nov 2026, final")
+    assert set(values(tree, "//input[@name='period']/@value")) == {"week:2026-W47"}
     assert len(texts(tree, "//tbody/tr")) == 2
 
 
@@ -249,6 +251,7 @@ async def test_seasons_are_periods_like_others(stack: Stack, clock: Clock) -> No
     assert "Spring Cup you: place 1 of 1" in texts(tree, "//ul[@class='periods']/li")
     final = page(await browser.get("/boards/letters?period=season:spring"))
     assert texts(final, "//caption")[0] == "1 player · Spring Cup, final"
+    assert set(values(final, "//input[@name='period']/@value")) == {"season:spring"}
     (mine,) = values(tree, "//a[@class='me']/@href")
     assert "Summer Cup" in texts(page(await browser.get(mine)), "(//section)[1]//tbody/tr[2]")[0]
 
