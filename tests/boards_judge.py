@@ -42,9 +42,7 @@ async def check_events(database: Database, naive: NaiveHouse) -> None:
         return [replace(each, event=None) for each in sorted(changes, key=lambda each: (each.player, each.key))]
 
     kept, expected = by_player(await database.read(events)), by_player(naive.events)
-    assert kept == expected, list(
-        zip_longest(kept[-3:], expected[-3:])
-    )
+    assert kept == expected, list(zip_longest(kept[-3:], expected[-3:]))
 
 
 async def check_tables(database: Database, naive: NaiveHouse, now_ms: int) -> int:

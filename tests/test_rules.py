@@ -9,7 +9,7 @@ import pytest
 
 from homeserver.domain.replay import Replay
 from homeserver.domain.score_files import FileFormat
-from homeserver.errors import BadCursor, BadInput
+from homeserver.errors import BadInput, StaleCursor
 from homeserver.model import (
     Board,
     Counts,
@@ -111,7 +111,7 @@ async def test_a_cursor_of_the_week_that_ended_leads_on_in_that_week_alone(
         await observe(database, player, str(9 - number), NOON_MS, Origin.SUBMITTED)
     page = await leaderboards.entries("letters", period="week", reader=None, limit=2)
     clock.set(MIDNIGHT_MS)
-    with pytest.raises(BadCursor):
+    with pytest.raises(StaleCursor):
         await leaderboards.entries("letters", period="week", reader=None, limit=2, cursor=page.next)
     following = await leaderboards.entries("letters", period=page.period.id, reader=None, limit=2, cursor=page.next)
     assert names(following) == ["C", "D"]
