@@ -123,7 +123,7 @@ class House:
 # --- several at once --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("rounds", [pytest.param(8, id="short"), pytest.param(800, id="long", marks=pytest.mark.long)])
+@pytest.mark.parametrize("rounds", [pytest.param(5, id="short"), pytest.param(300, id="long", marks=pytest.mark.long)])
 async def test_four_processes_write_and_nobody_ever_sees_an_older_score(house: House, rounds: int) -> None:
     """Whoever is told "done" sees that score or a later one: in the process that wrote it, and in this one."""
     jobs = [Play(number, rounds=rounds) for number in range(4)]
@@ -188,7 +188,7 @@ async def test_what_was_acknowledged_survives_being_killed(house: House, kills: 
     await house.check_views(BOARDS[1])
 
 
-@pytest.mark.parametrize("kills", [pytest.param(2, id="few"), pytest.param(12, id="many", marks=pytest.mark.long)])
+@pytest.mark.parametrize("kills", [pytest.param(1, id="once"), pytest.param(12, id="many", marks=pytest.mark.long)])
 @pytest.mark.parametrize("job", ["rebuild", "import", "import of many"])
 async def test_rebuilds_and_imports_are_killed_while_others_play(
     house: House, tmp_path: Path, job: str, kills: int
@@ -230,15 +230,17 @@ async def test_rebuilds_and_imports_are_killed_while_others_play(
 # --- under load -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("times", [pytest.param(1, id="once"), pytest.param(8, id="often", marks=pytest.mark.long)])
-async def test_nothing_is_lost_by_rebuilds_and_imports_under_many_writes(house: House, times: int) -> None:
-    """Two processes write all the time, together some thousand values a second; blocks are as large as ever."""
-    jobs = [Play(number, players=200, batch=10, submits=False, small=False) for number in range(2)]
+@pytest.mark.parametrize(
+    ("times", "rounds"), [pytest.param(1, 80, id="once"), pytest.param(3, 1_200, id="often", marks=pytest.mark.long)]
+)
+async def test_nothing_is_lost_by_rebuilds_and_imports_under_many_writes(house: House, times: int, rounds: int) -> None:
+    """Two processes write as fast as they can, a thousand values a second or more; blocks are as large as ever."""
+    jobs = [Play(number, rounds=rounds, players=100, batch=8, submits=False, small=False) for number in range(2)]
     for job in jobs:
         await house.admit(job)
     rebuilds = Rebuilds(house.database, lambda: LATER_MS, pace=Pace(events=200, rows=500, deleted=200))
     importer = BoardImport(house.database, rebuilds, "orkut", lambda: LATER_MS)
-    lines = [f"i{number % 300},{7 * number % 900},{NOON_MS - number * 60_000}\n".encode() for number in range(1_000)]
+    lines = [f"i{number % 300},{7 * number % 900},{NOON_MS - number * 60_000}\n".encode() for number in range(400)]
     written: list[int] = []
 
     def writes() -> int:
@@ -247,7 +249,7 @@ async def test_nothing_is_lost_by_rebuilds_and_imports_under_many_writes(house: 
     async with house.at_work(*jobs) as running:
         playing = asyncio.gather(*(each.ended() for each in running))
         async with asyncio.timeout(PATIENCE_S):
-            while writes() < 400:
+            while writes() < 200:
                 await house.database.read(ping)
         for time in range(times):
             for board in BOARDS:
@@ -259,7 +261,7 @@ async def test_nothing_is_lost_by_rebuilds_and_imports_under_many_writes(house: 
                 assert rebuilt.events > before
                 written.append(writes() - before)
             for many in (False, True):
-                some = lines[500 * many : 500 * (many + 1)]
+                some = lines[200 * many : 200 * (many + 1)]
                 before = writes()
                 done = await importer.load(
                     BOARDS[0].id,
@@ -275,5 +277,5 @@ async def test_nothing_is_lost_by_rebuilds_and_imports_under_many_writes(house: 
         for each in running:
             each.stop()
         assert await playing == [0, 0]
-    assert min(written) > 0, "nobody wrote meanwhile"
-    assert await house.check() > 400
+    assert sum(written) > 100, "nobody wrote meanwhile"
+    assert await house.check() > 200

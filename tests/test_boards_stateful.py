@@ -720,7 +720,7 @@ def test_boards_are_what_a_naive_list_of_all_events_says(
     monkeypatch.setattr(store, "record", store.record)  # to be put back at the end
     use_small_blocks(TINY)
     chosen = settings(
-        max_examples=(200 if LONG else 16) // (2 if database_kind == "postgresql" else 1),
+        max_examples=(200 if LONG else 10) // (2 if database_kind == "postgresql" else 1),
         stateful_step_count=60 if LONG else 30,
         suppress_health_check=list(HealthCheck),
     )
