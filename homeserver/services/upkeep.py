@@ -9,7 +9,7 @@ import structlog
 
 from homeserver.model import NowMs
 from homeserver.services.turns import Sleep
-from homeserver.storage import leases, limits, nonces, operators, sessions
+from homeserver.storage import leases, limits, nonces, operators, sessions, sign_ins
 from homeserver.storage.database import Database, Transaction
 
 EVERY_S: Final = 600.0
@@ -34,7 +34,7 @@ class Upkeep:
 
         async def work(tx: Transaction) -> int:
             now_ms = self._now_ms()
-            stores = (sessions, operators, nonces, leases, limits)
+            stores = (sessions, sign_ins, operators, nonces, leases, limits)
             return sum([await store.prune(tx, now_ms) for store in stores])
 
         return await self._database.write(work)

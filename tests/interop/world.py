@@ -19,6 +19,8 @@ from homeserver.protocol.dialects import SHINDIG, Dialect
 from homeserver.protocol.oauth1 import Credentials, Verified, verify
 from homeserver.protocol.opensocial import Call
 from homeserver.protocol.trusted_signers import TrustedSigner
+from homeserver.sandbox.saml import IdentityProviderStandIn
+from homeserver.sandbox.tokens import Tokens
 from homeserver.web import keys as app_keys
 from homeserver.web.bodies import as_it_travelled
 from tests.interop.shindig import Shindig
@@ -214,6 +216,15 @@ def true_now_ms() -> int:
 
 def settings(folder: Path, home_url: str, shindig: Shindig, keys: Keys) -> config.Settings:
     """Our server's, joined to Shindig as an operator would join it."""
+    metadata = folder / "sign-in.xml"
+    provider = IdentityProviderStandIn(
+        "http://127.0.0.1:9",
+        Tokens(key=b"k", now_ms=true_now_ms, lifetime_ms=1),
+        key=None,
+        secret=b"s",
+        now_ms=true_now_ms,
+    )
+    metadata.write_bytes(provider.metadata())
     public_key = folder / "container.pem"
     public_key.write_text(keys.public_pem)
     signer = {"container": "shindig", "consumer_key": CONTAINER_KEY, "key_name": KEY_NAME, "certificate": public_key}
@@ -241,12 +252,12 @@ def settings(folder: Path, home_url: str, shindig: Shindig, keys: Keys) -> confi
             "base_url": "http://127.0.0.1:9",
             "service_id": "none",
             "service_password": "none",
-            "sign_in_url": "http://127.0.0.1:9/sign-in",
             "upload_hosts": ["localhost"],
             "portal_hosts": ["localhost"],
             "allow_http_loopback": True,
             "spool_dir": folder / "spool",
         },
+        sign_in={"metadata": metadata},
         boards=({"id": "letters", "title": "Letters written", "field": "letters"},),
     )
 
