@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from functools import cache
+from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from lxml import etree
 
 from homeserver.protocol.saml_metadata import IdentityProvider, ServiceProvider
+from homeserver.sandbox.saml import IdentityProviderStandIn
 from homeserver.sandbox.saml_answers import Answer, SigningKey, posted, simple_signed
+from homeserver.sandbox.tokens import Tokens
 
 NOW_MS = 1_795_348_800_000
 """2026-11-22T12:00:00Z"""
@@ -36,6 +39,17 @@ def key(number: int) -> SigningKey:
 def provider(*numbers: int) -> IdentityProvider:
     """The identity provider with these keys pinned."""
     return IdentityProvider(IDP, f"{IDP}/sso", tuple(key(number).certificate for number in numbers or (0,)))
+
+
+def metadata_file(folder: Path) -> Path:
+    """A file that says who the identity provider is, as the settings name it."""
+    tokens = Tokens(key=b"k", now_ms=lambda: NOW_MS, lifetime_ms=1)
+    stand_in = IdentityProviderStandIn(
+        "http://127.0.0.1:9", tokens, key=key(0).private, secret=b"s", now_ms=lambda: NOW_MS
+    )
+    path = folder / "sign-in.xml"
+    path.write_bytes(stand_in.metadata())
+    return path
 
 
 def signed(

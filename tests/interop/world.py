@@ -19,12 +19,11 @@ from homeserver.protocol.dialects import SHINDIG, Dialect
 from homeserver.protocol.oauth1 import Credentials, Verified, verify
 from homeserver.protocol.opensocial import Call
 from homeserver.protocol.trusted_signers import TrustedSigner
-from homeserver.sandbox.saml import IdentityProviderStandIn
-from homeserver.sandbox.tokens import Tokens
 from homeserver.web import keys as app_keys
 from homeserver.web.bodies import as_it_travelled
 from tests.interop.shindig import Shindig
 from tests.interop.society import APP_ID, CONSUMER_KEY, CONTAINER_KEY, JANE, KEY_NAME, Keys
+from tests.saml_kit import metadata_file
 
 UNPARSEABLE: Final = "throw 1; < don't be evil' >"
 """Stands before every answer of makeRequest, lest another site load it as a script."""
@@ -216,15 +215,6 @@ def true_now_ms() -> int:
 
 def settings(folder: Path, home_url: str, shindig: Shindig, keys: Keys) -> config.Settings:
     """Our server's, joined to Shindig as an operator would join it."""
-    metadata = folder / "sign-in.xml"
-    provider = IdentityProviderStandIn(
-        "http://127.0.0.1:9",
-        Tokens(key=b"k", now_ms=true_now_ms, lifetime_ms=1),
-        key=None,
-        secret=b"s",
-        now_ms=true_now_ms,
-    )
-    metadata.write_bytes(provider.metadata())
     public_key = folder / "container.pem"
     public_key.write_text(keys.public_pem)
     signer = {"container": "shindig", "consumer_key": CONTAINER_KEY, "key_name": KEY_NAME, "certificate": public_key}
@@ -257,7 +247,7 @@ def settings(folder: Path, home_url: str, shindig: Shindig, keys: Keys) -> confi
             "allow_http_loopback": True,
             "spool_dir": folder / "spool",
         },
-        sign_in={"metadata": metadata},
+        sign_in={"metadata": metadata_file(folder)},
         boards=({"id": "letters", "title": "Letters written", "field": "letters"},),
     )
 
