@@ -215,9 +215,6 @@ class MesDonnees(Section):
     )
     service_id: str = Field(min_length=1, description="SERVICE_ID of the key.", examples=["YOURSERVIC1234567890"])
     service_password: SecretStr = Field(min_length=1, description="SERVICE PWD.", examples=["its password"])
-    sign_in_url: WebAddress = Field(
-        description="Where people sign in to their storage.", examples=["https://auth.example.org/sign-in"]
-    )
     basic_auth: bool = Field(True, description="Send the access key with HTTP Basic in step one.")
     upload_hosts: tuple[HostName, ...] = Field(
         description="Hosts that may appear in an upload URL.", examples=[[".orange.fr"]]
@@ -236,13 +233,40 @@ class MesDonnees(Section):
     def _is_encrypted(self) -> Self:
         if self.allow_http_loopback and not is_loopback(urlsplit(self.base_url).hostname or ""):
             raise ValueError("allow_http_loopback is for a base_url on this machine only")
-        # The password goes to both.
-        for name, address in (("base_url", self.base_url), ("sign_in_url", self.sign_in_url)):
-            parts = urlsplit(address)
-            here = self.allow_http_loopback and is_loopback(parts.hostname or "")
-            if parts.scheme != "https" and not here:
-                raise ValueError(f"{name} should begin with https")
+        if urlsplit(self.base_url).scheme != "https" and not self.allow_http_loopback:
+            raise ValueError("base_url should begin with https: the password goes there")
         return self
+
+
+class SignIn(Section):
+    """Where people sign in to their storage: the Authentication API (SAML 2.0 Web SSO)."""
+
+    metadata: Path = Field(
+        description="The identity provider's metadata, a file of the subscription's mail.",
+        examples=["orange-metadata.xml"],
+    )
+    certificates: tuple[Path, ...] = Field(
+        (),
+        description="PEM files to trust instead of the metadata's certificates; several while keys are changed.",
+        examples=[["new.pem", "old.pem"]],
+    )
+    identity_provider: str | None = Field(
+        None,
+        description="Which one, where the metadata describes several.",
+        examples=["http://auth.orange.fr"],
+    )
+    entity_id: str | None = Field(
+        None,
+        description="What the identity provider knows this site by, where that is not its /sign-in/metadata.",
+        examples=["https://your-server.example/sign-in/metadata"],
+    )
+    parameters: dict[str, str] = Field(
+        {}, description="Sent with each request; one asks for the token (the subscription's mail names it)."
+    )
+    token_attribute: str = Field("OrangeAPIToken", min_length=1, description="The attribute that holds the token.")
+    name_attribute: str = Field("displayName", description="The attribute that holds a name to show, if any does.")
+    allow_sha1: bool = Field(False, description="Believe signatures made with SHA-1 too: the service is of 2008.")
+    skew_s: int = Field(120, ge=0, le=600, description="How far its clock and ours may differ.")
 
 
 class Admin(Section):
@@ -284,6 +308,7 @@ class Settings(BaseSettings):
     container: Container
     gadget: Gadget = Gadget()
     mesdonnees: MesDonnees
+    sign_in: SignIn
     admin: Admin = Admin()
     boards: Annotated[tuple[Board, ...], BeforeValidator(_boards)] = ()
 

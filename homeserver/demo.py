@@ -17,6 +17,7 @@ from typing import Final
 from homeserver import config
 from homeserver.model import Role
 from homeserver.sandbox import Sandbox, SandboxSettings
+from homeserver.sandbox.saml import API_PARAMETER
 from homeserver.sandbox.settings import load_or_create_signing_key
 from homeserver.services.operators import Operators
 from homeserver.serving import Say, listen, serving, stop_signal
@@ -29,6 +30,7 @@ SANDBOX_HOST: Final = "localhost"
 """Another *site* than the home server on purpose: frames, cookies and CORS then behave as in life."""
 
 OPERATOR: Final = "demo"
+METADATA: Final = "sandbox-sign-in.xml"
 BOARDS: Final = (
     {
         "id": "letters",
@@ -103,11 +105,14 @@ certificate = "{certificate}"
 base_url = "{url}/mesdonnees/PersonalContent/V1"
 service_id = "{sandbox.service_id}"
 service_password = "{sandbox.service_password}"
-sign_in_url = "{url}/mesdonnees/sign-in"
 upload_hosts = ["localhost"]
 portal_hosts = ["localhost"]
 portal_url = "{url}/mesdonnees/portal"
 allow_http_loopback = true
+
+[sign_in]
+metadata = "{metadata}"
+parameters = {{ {parameter} = "true" }}
 
 Ctrl-C stops.
 """
@@ -157,17 +162,22 @@ def make_private(folder: Path) -> None:
 
 
 def prepare_sandbox(folder: Path, home_url: str, port: int, seed: int = 1) -> tuple[Sandbox, Path]:
-    """The sandbox, with a key that stays the same as long as the folder does, and its certificate's file."""
+    """The sandbox, with keys that stay the same as long as the folder does, and its certificate's file.
+
+    Beside it lies the metadata of its sign-in (`METADATA`).
+    """
     sandbox = Sandbox(
         SandboxSettings(
             public_url=f"http://{SANDBOX_HOST}:{port}",
             gadget_url=f"{home_url}/gadget.xml",
             signing_key=load_or_create_signing_key(folder / "sandbox-key.pem"),
+            saml_key=load_or_create_signing_key(folder / "sandbox-sign-in-key.pem"),
             seed=seed,
         )
     )
     certificate = folder / "sandbox-certificate.pem"
     certificate.write_text(sandbox.certificate_pem)
+    (folder / METADATA).write_bytes(sandbox.storage.identity_provider.metadata())
     return sandbox, certificate
 
 
@@ -215,13 +225,13 @@ def demo_settings(folder: Path, home_url: str, sandbox: SandboxSettings, certifi
             "base_url": f"{storage}/PersonalContent/V1",
             "service_id": sandbox.service_id,
             "service_password": sandbox.service_password,
-            "sign_in_url": f"{storage}/sign-in",
             "upload_hosts": [SANDBOX_HOST],
             "portal_hosts": [SANDBOX_HOST],
             "portal_url": f"{storage}/portal",
             "allow_http_loopback": True,
             "spool_dir": folder / "spool",
         },
+        sign_in={"metadata": folder / METADATA, "parameters": {API_PARAMETER: "true"}},
         boards=BOARDS,
     )
 
@@ -263,5 +273,14 @@ async def serve_sandbox(folder: Path, home_url: str, port: int, seed: int, say: 
     sandbox, certificate = prepare_sandbox(folder, home_url, listener.getsockname()[1], seed)
     async with stop_signal() as stop, serving(sandbox.app, listener):
         url = sandbox.settings.public_url
-        say(_SANDBOX_BANNER.format(url=url, home=home_url, sandbox=sandbox.settings, certificate=certificate))
+        say(
+            _SANDBOX_BANNER.format(
+                url=url,
+                home=home_url,
+                sandbox=sandbox.settings,
+                certificate=certificate,
+                metadata=folder / METADATA,
+                parameter=API_PARAMETER,
+            )
+        )
         await stop.wait()

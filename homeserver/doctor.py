@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Final
+from datetime import UTC, datetime
+from typing import Final, cast
 
 from aiohttp import ClientSession
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from homeserver import config
 from homeserver.clients.container import ContainerClient
@@ -22,7 +24,7 @@ from homeserver.errors import (
 from homeserver.protocol.mesdonnees import parse_upload_url
 from homeserver.serving import Say
 from homeserver.storage.database import open_database, ping
-from homeserver.wiring import container_client, storage_client, trusted_signers, wall_clock_ms
+from homeserver.wiring import container_client, identity_provider, storage_client, trusted_signers, wall_clock_ms
 
 WORRYING_SKEW_S: Final = 60.0
 """Containers refuse a signature that is older than a few minutes."""
@@ -73,6 +75,7 @@ async def examine(settings: config.Settings, player: str | None, say: Say) -> bo
             ("signed call", signed_call),
             ("clock", clock),
             ("dialect", dialect),
+            ("sign-in", lambda: _sign_in(settings)),
             ("storage", storage),
         )
         results = [await _check(name, check, say) for name, check in checks]
@@ -151,6 +154,25 @@ def _clock(client: ContainerClient, *, answered: bool) -> str:
             "calls that it signs for the gadget may be refused as stale. Set this machine's clock (chrony, ntpd)."
         )
     return f"the container's is {skew_s:+.0f} s from ours"
+
+
+async def _sign_in(settings: config.Settings) -> str:
+    """Whom the sign-in believes. An ended certificate is no trouble: its key is what is trusted."""
+    provider = identity_provider(settings.sign_in)
+    now = datetime.fromtimestamp(wall_clock_ms() / 1000, UTC)
+    keys = []
+    for certificate in provider.certificates:
+        ends, begins = certificate.not_valid_after_utc, certificate.not_valid_before_utc
+        size_bits = cast("RSAPublicKey", certificate.public_key()).key_size
+        if begins > now:
+            dates = f"its certificate begins only on {begins:%Y-%m-%d}"
+        elif ends < now:
+            dates = f"its certificate ended on {ends:%Y-%m-%d}, which does not matter here"
+        else:
+            dates = f"its certificate ends on {ends:%Y-%m-%d}"
+        keys.append(f"RSA of {size_bits} bits, {dates}")
+    asks = ", ".join(settings.sign_in.parameters) or "nothing: without the parameter that asks for it no token comes"
+    return f"{provider.entity_id} at {provider.sso_url}; {'; '.join(keys)}; each request also carries {asks}"
 
 
 async def _storage(settings: config.Settings, session: ClientSession) -> str:

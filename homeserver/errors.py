@@ -71,6 +71,17 @@ class NotSignedIn(HomeServerError):
     code = "not_signed_in"
 
 
+class SignInRefused(NotSignedIn):
+    """What a browser brought back from the storage's sign-in is not believed. `check` and `detail` are for the log."""
+
+    code = "sign_in_refused"
+
+    def __init__(self, check: str, detail: str) -> None:
+        super().__init__("The sign-in did not work. Begin again; if it happens again, tell the operator of this site.")
+        self.check = check
+        self.detail = detail
+
+
 class SignatureRefused(HomeServerError):
     """A call signed by a container did not verify. `step` is for the log only; the caller learns nothing but 401."""
 

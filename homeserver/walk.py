@@ -12,10 +12,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 from urllib.parse import unquote, urlencode
 
 from aiohttp import ClientSession, ClientTimeout, CookieJar, FormData
+from lxml import html
 
 from homeserver.demo import Demo, prepare, running
 from homeserver.sandbox.gadgets import UNPARSEABLE_PREFIX
@@ -154,9 +155,10 @@ class Walk:
         headers = {"Origin": self.demo.home_url, "Sec-Fetch-Site": "same-origin"}
         async with self.browser.post(f"{self.demo.home_url}/sign-in", data={}, headers=headers) as response:
             page = response.url
-            expect(response.status == 200 and "/mesdonnees/sign-in" in page.path, "no way to the storage's sign-in")
-        form = {"user": user, "return": page.query["return"], "state": page.query["state"]}
-        async with self.browser.post(page.with_query(None), data=form) as response:
+            expect(response.status == 200 and page.path == "/mesdonnees/sso", "no way to the storage's sign-in")
+        async with self.browser.post(page.with_query(None), data={**page.query, "user": user}) as response:
+            form = _form(await response.text())
+        async with self.browser.post(form.action, data=form.fields) as response:
             expect(response.url.path == "/files", f"signing in ended at {response.url.path}")
 
     @asynccontextmanager
@@ -171,6 +173,18 @@ class Walk:
         ) as response:
             upload = await response.json() if response.status == 201 else {}
             yield response.status, response.headers.get("Location", ""), upload
+
+
+class _Form(NamedTuple):
+    action: str
+    fields: dict[str, str]
+
+
+def _form(page: str) -> _Form:
+    """The one form of a page, as a browser would post it."""
+    (form,) = html.fromstring(page).iter("form")
+    hidden = {field.get("name", ""): field.get("value", "") for field in form.iter("input")}
+    return _Form(form.get("action", ""), hidden)
 
 
 def expect(condition: bool, otherwise: str) -> None:

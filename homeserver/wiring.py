@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 from urllib.parse import urlsplit
 
 import structlog
@@ -17,13 +17,14 @@ from homeserver import config
 from homeserver import web as web_layer
 from homeserver.clients.container import ContainerClient
 from homeserver.clients.mesdonnees import MesDonneesClient
-from homeserver.clients.sign_in import SandboxSignIn
 from homeserver.clients.transport import open_session
 from homeserver.errors import BadSettings
 from homeserver.model import NowMs
 from homeserver.protocol.dialects import DIALECTS
 from homeserver.protocol.gadget_spec import GadgetSpec
 from homeserver.protocol.oauth1 import Credentials
+from homeserver.protocol.saml import Rules
+from homeserver.protocol.saml_metadata import IdentityProvider, ServiceProvider, read_certificates, read_metadata
 from homeserver.protocol.trusted_signers import TrustedSigner
 from homeserver.services.appdata import AppDataWriter
 from homeserver.services.board_views import BoardViews
@@ -36,6 +37,7 @@ from homeserver.services.page_sessions import PageSessions
 from homeserver.services.players import Players
 from homeserver.services.score_writes import ScoreWrites
 from homeserver.services.secret_box import SecretBox, derive
+from homeserver.services.sign_in import SamlSignIn, Wanted
 from homeserver.services.sync import Sync
 from homeserver.services.upkeep import Upkeep
 from homeserver.services.upload_verdicts import PortalRule
@@ -43,6 +45,10 @@ from homeserver.services.uploads import Uploads
 from homeserver.storage.database import Database, open_database
 from homeserver.storage.spool import Spool
 from homeserver.web import keys
+from homeserver.web.account import METADATA_PATH
+from homeserver.web.security import ANSWER_PATH
+
+T = TypeVar("T")
 
 log: Final = structlog.get_logger(__name__)
 
@@ -63,12 +69,13 @@ def make_app(settings: config.Settings, *, now_ms: NowMs = wall_clock_ms, jobs: 
         BadSettings: A file that the settings name cannot be read.
     """
     app = web.Application()
-    app[keys.SITE] = site_of(settings)
+    provider = identity_provider(settings.sign_in)
+    app[keys.SITE] = site_of(settings, provider)
     signers = trusted_signers(settings)
 
     async def opened(app: web.Application) -> AsyncIterator[None]:
         async with contextlib.AsyncExitStack() as stack:
-            await _open(app, settings, signers, now_ms, stack, jobs=jobs)
+            await _open(app, settings, signers, provider, stack, now_ms=now_ms, jobs=jobs)
             yield
 
     app.cleanup_ctx.append(opened)
@@ -119,9 +126,10 @@ async def _open(
     app: web.Application,
     settings: config.Settings,
     signers: Sequence[TrustedSigner],
-    now_ms: NowMs,
+    provider: IdentityProvider,
     stack: contextlib.AsyncExitStack,
     *,
+    now_ms: NowMs,
     jobs: bool,
 ) -> None:
     """Make the services and start the jobs; the stack closes everything in reverse order."""
@@ -143,9 +151,17 @@ async def _open(
     app[keys.SYNC] = core.sync
     app[keys.UPLOADS] = uploads
     app[keys.OPERATORS] = Operators(core.database, now_ms, session_s=settings.admin.session_hours * 3600)
-    app[keys.PAGE_SESSIONS] = PageSessions(
-        core.database, secret_box(settings, "page sessions"), sandbox_sign_in(settings, core.session), now_ms=now_ms
+    sign_in = SamlSignIn(
+        core.database,
+        provider,
+        service_provider(settings),
+        Wanted(settings.sign_in.parameters, settings.sign_in.token_attribute, settings.sign_in.name_attribute),
+        rules=Rules(settings.sign_in.skew_s * 1000, settings.sign_in.allow_sha1),
+        secret_box=secret_box(settings, "sign-in"),
+        now_ms=now_ms,
     )
+    app[keys.SIGN_IN] = sign_in
+    app[keys.PAGE_SESSIONS] = PageSessions(core.database, secret_box(settings, "page sessions"), sign_in, now_ms=now_ms)
     app[keys.GADGET_SESSIONS] = GadgetSessions(
         core.database,
         signers,
@@ -167,7 +183,7 @@ async def _open(
 # --- parts ------------------------------------------------------------------------------------------------------------
 
 
-def site_of(settings: config.Settings) -> keys.Site:
+def site_of(settings: config.Settings, provider: IdentityProvider) -> keys.Site:
     """What the pages know about the site."""
     storage, gadget = settings.mesdonnees, settings.gadget
     return keys.Site(
@@ -175,7 +191,7 @@ def site_of(settings: config.Settings) -> keys.Site:
         title=gadget.title,
         allowed_origins=frozenset(gadget.allowed_origins),
         picture_sources=settings.container.picture_hosts,
-        form_targets=form_targets(storage),
+        form_targets=form_targets(storage, provider),
         boards_for_everyone=settings.server.boards_visible_to is config.Visibility.EVERYONE,
         max_upload_bytes=storage.max_file_bytes,
         gadget=GadgetSpec(
@@ -187,9 +203,9 @@ def site_of(settings: config.Settings) -> keys.Site:
     )
 
 
-def form_targets(storage: config.MesDonnees) -> tuple[str, ...]:
+def form_targets(storage: config.MesDonnees, provider: IdentityProvider) -> tuple[str, ...]:
     """Where an answer to one of our forms may send a browser: the sign-in, and the portal's and consent's hosts."""
-    sign_in = urlsplit(storage.sign_in_url)
+    sign_in = urlsplit(provider.sso_url)
     targets = {f"{sign_in.scheme}://{sign_in.netloc}"}
     for host in storage.portal_hosts:
         named = f"*{host}" if host.startswith(".") else host
@@ -283,7 +299,29 @@ def portal_rule(settings: config.Settings) -> PortalRule:
     return PortalRule(storage.portal_hosts, storage.portal_url, http_loopback=storage.allow_http_loopback)
 
 
-def sandbox_sign_in(settings: config.Settings, session: ClientSession) -> SandboxSignIn:
-    """The storage's sign-in."""
-    storage = settings.mesdonnees
-    return SandboxSignIn(session, storage.sign_in_url, storage.service_id, storage.service_password.get_secret_value())
+def identity_provider(settings: config.SignIn) -> IdentityProvider:
+    """Who vouches for the storage's people.
+
+    Raises:
+        BadSettings: A file is missing or is not what it should be; the message names it.
+    """
+    provider = _read(settings.metadata, lambda content: read_metadata(content, settings.identity_provider))
+    if not settings.certificates:
+        return provider
+    pinned = tuple(each for path in settings.certificates for each in _read(path, read_certificates))
+    return IdentityProvider(provider.entity_id, provider.sso_url, pinned)
+
+
+def _read(path: Path, reader: Callable[[bytes], T]) -> T:
+    try:
+        return reader(path.read_bytes())
+    except OSError as error:
+        raise BadSettings(f"sign_in: {path} cannot be read: {error}") from error
+    except BadSettings as error:
+        raise BadSettings(f"sign_in: {path}: {error}") from error
+
+
+def service_provider(settings: config.Settings) -> ServiceProvider:
+    """This site, as the identity provider knows it."""
+    public_url = settings.server.public_url
+    return ServiceProvider(settings.sign_in.entity_id or f"{public_url}{METADATA_PATH}", f"{public_url}{ANSWER_PATH}")

@@ -28,10 +28,6 @@ class StorageService:
     def base_url(self) -> str:
         return f"{self.url}/mesdonnees/PersonalContent/V1"
 
-    @property
-    def sign_in_url(self) -> str:
-        return f"{self.url}/mesdonnees/sign-in"
-
 
 async def start_storage(now_ms: NowMs, *, quota_bytes: int = 1 << 30) -> tuple[StorageService, TestServer]:
     """Start one on a free port; the caller closes the server."""

@@ -20,6 +20,7 @@ import pytest
 
 from homeserver import __version__, config, logs
 from homeserver.cli import main
+from tests.saml_kit import metadata_file
 
 PATIENCE_S: Final = 30.0
 
@@ -37,6 +38,7 @@ def settings_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path.write_text(config.example())
     monkeypatch.setenv("HOMESERVER_DATABASE__URL", f"sqlite:///{tmp_path / 'homeserver.db'}")
     monkeypatch.setenv("HOMESERVER_MESDONNEES__SPOOL_DIR", str(tmp_path / "spool"))
+    monkeypatch.setenv("HOMESERVER_SIGN_IN__METADATA", str(metadata_file(tmp_path)))
     monkeypatch.setenv("HOMESERVER_SERVER__PORT", str(free_port()))
     monkeypatch.setenv("HOMESERVER_SERVER__BOARDS_VISIBLE_TO", "everyone")
     return path

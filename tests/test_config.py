@@ -158,12 +158,9 @@ def test_an_address_that_cannot_be_called_is_refused(file: Path, monkeypatch: py
         config.load(file)
 
 
-@pytest.mark.parametrize("name", ["base_url", "sign_in_url"])
-def test_the_storages_password_never_travels_in_the_clear(
-    file: Path, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
-    monkeypatch.setenv(f"HOMESERVER_MESDONNEES__{name}".upper(), "http://auth.example.org/x")
-    with pytest.raises(BadSettings, match=f"{name} should begin with https"):
+def test_the_storages_password_never_travels_in_the_clear(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOMESERVER_MESDONNEES__BASE_URL", "http://api.example.org/x")
+    with pytest.raises(BadSettings, match="base_url should begin with https"):
         config.load(file)
 
 

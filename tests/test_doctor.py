@@ -36,12 +36,25 @@ def changed(settings: Settings, section: str, **values: object) -> Settings:
     return settings.model_copy(update={section: part})
 
 
+async def test_the_sign_ins_metadata_is_looked_at(demo: Demo, tmp_path: Path) -> None:
+    _, words = await words_of(changed(demo.settings, "sign_in", metadata=tmp_path / "none.xml"))
+    assert words["sign-in"].startswith(f"TROUBLE sign_in: {tmp_path / 'none.xml'} cannot be read")
+    broken = tmp_path / "broken.xml"
+    broken.write_text("<a/>")
+    _, words = await words_of(changed(demo.settings, "sign_in", metadata=broken))
+    assert "describes 0 identity providers" in words["sign-in"]
+    _, words = await words_of(changed(demo.settings, "sign_in", parameters={}))
+    assert "without the parameter that asks for it no token comes" in words["sign-in"]
+
+
 async def test_a_right_set_up_is_well(demo: Demo) -> None:
     well, words = await words_of(demo.settings)
     assert well, words
     assert words["database"] == "ok      sqlite answers, its tables are up to date"
     assert words["signed call"] == f"ok      accepted; {PLAYER} is Elizabeth Bennet"
     assert words["clock"].startswith("ok      the container's is ")
+    assert "RSA of 2048 bits, its certificate ended on 2018-02-18, which does not matter here" in words["sign-in"]
+    assert words["sign-in"].endswith("each request also carries personalApi")
     assert words["trusted signers"] == "ok      sandbox.example by RSA-SHA1, sandbox.example:623061448914 by HMAC-SHA1"
     assert "refuses a made-up token, as it should" in words["storage"]
 

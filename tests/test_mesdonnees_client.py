@@ -16,12 +16,9 @@ from aiohttp.base_protocol import BaseProtocol
 from aiohttp.http import StreamWriter
 
 from homeserver.clients.mesdonnees import MesDonneesClient, _FileBody
-from homeserver.clients.sign_in import SandboxSignIn
 from homeserver.clients.transport import open_session
 from homeserver.errors import (
-    BadInput,
     BadSettings,
-    NotSignedIn,
     RemoteGarbage,
     RemoteUnauthorized,
     RemoteUnavailable,
@@ -521,62 +518,3 @@ async def test_no_secret_reaches_a_log(
     printed = "".join(ours) + repr(caught.value) + repr(caught.getrepr(chain=True, style="native")) + repr(ticket)
     for secret in (token, ticket.url, ticket.cookie.partition("=")[2], SERVICE_PASSWORD):
         assert secret not in printed
-
-
-# --- signing in -----------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def sign_in(service: StorageService, session: ClientSession) -> SandboxSignIn:
-    return SandboxSignIn(session, service.sign_in_url, SERVICE_ID, SERVICE_PASSWORD)
-
-
-async def test_signing_in_gives_a_token_that_is_good(
-    sign_in: SandboxSignIn, service: StorageService, client: MesDonneesClient
-) -> None:
-    address = urlsplit(sign_in.start("http://127.0.0.1:8080/sign-in/return?a=b&c", "st-ate"))
-    assert f"{address.scheme}://{address.netloc}{address.path}" == service.sign_in_url
-    assert parse_qs(address.query) == {"return": ["http://127.0.0.1:8080/sign-in/return?a=b&c"], "state": ["st-ate"]}
-    code = service.storage.codes.issue("marie")
-    identity = await sign_in.finish({"code": code, "state": "st-ate"}, "st-ate")
-    assert (identity.user, identity.name) == ("marie", "Marie Dupont")
-    assert identity.token not in repr(identity)
-    await client.ask(identity.token, NAME, 1)
-    with pytest.raises(NotSignedIn):
-        await sign_in.finish({"code": code, "state": "st-ate"}, "st-ate")
-
-
-@pytest.mark.parametrize("answer", [{}, {"state": "other", "code": "c"}, {"code": "c"}, {"state": "é", "code": "c"}])
-async def test_an_answer_that_belongs_to_nothing(sign_in: SandboxSignIn, answer: dict[str, str]) -> None:
-    with pytest.raises(BadInput):
-        await sign_in.finish(answer, "st-ate")
-    with pytest.raises(BadInput):
-        await sign_in.finish({"state": "", "code": "c"}, "")
-
-
-async def test_a_person_who_did_not_sign_in(sign_in: SandboxSignIn) -> None:
-    for code in ("", "x" * 5000, "wrong"):
-        with pytest.raises(NotSignedIn):
-            await sign_in.finish({"state": "s", "code": code}, "s")
-
-
-@pytest.mark.parametrize(
-    ("reply", "error"),
-    [
-        (CannedReply(401), RemoteUnauthorized),
-        (CannedReply(503), RemoteUnavailable),
-        (CannedReply(302), RemoteGarbage),
-        (CannedReply(200, b"<html>"), RemoteGarbage),
-        (CannedReply(200, b"[]"), RemoteGarbage),
-        (CannedReply(200, b'{"user": "a", "name": "b"}'), RemoteGarbage),
-        (CannedReply(200, b'{"user": "a", "name": "b", "token": ""}'), RemoteGarbage),
-        (CannedReply(200, b'{"user": 1, "name": "b", "token": "c"}'), RemoteGarbage),
-        (CannedReply(200, b'{"user": "a\\n", "name": "b", "token": "c"}'), RemoteGarbage),
-    ],
-)
-async def test_a_sign_in_service_that_fails(
-    sign_in: SandboxSignIn, service: StorageService, reply: CannedReply, error: type[Exception]
-) -> None:
-    service.faults.add(Fault("POST /mesdonnees/sign-in/redeem", reply=reply))
-    with pytest.raises(error):
-        await sign_in.finish({"state": "s", "code": "c"}, "s")

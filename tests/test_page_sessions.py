@@ -19,7 +19,6 @@ from homeserver.storage.sessions import secret_hash
 from tests.clock import Clock
 
 TOKEN = "B64Zm9vYmFy/+==|sau=3|ted=1795381200|0123456789012345678901234567"
-RETURN_URL = "https://games.example.org/sign-in/return"
 OLD_KEY, NEW_KEY = derive("the old secret", "page sessions"), derive("the new secret", "page sessions")
 
 
@@ -31,8 +30,8 @@ class SignInHere:
     fails: Exception | None = None
     finished: list[Mapping[str, str]] = field(default_factory=list)
 
-    def start(self, return_url: str, state: str) -> str:
-        return f"https://sign-in.example.org/?return={return_url}&state={state}"
+    def start(self, state: str) -> str:
+        return f"https://sign-in.example.org/?state={state}"
 
     async def finish(self, answer: Mapping[str, str], state: str) -> StorageIdentity:
         self.finished.append(answer)
@@ -71,7 +70,7 @@ def state_in(url: str) -> str:
 
 async def signed_in(pages: PageSessions, cookie: str | None = None, back: str = "/files") -> str:
     """A cookie of a session that holds the storage user."""
-    cookie, url = await pages.start_sign_in(cookie, back, RETURN_URL)
+    cookie, url = await pages.start_sign_in(cookie, back)
     cookie, _ = await pages.finish_sign_in(cookie, {"state": state_in(url), "code": "C"})
     return cookie
 
@@ -159,7 +158,7 @@ async def test_another_players_link_takes_the_place_of_the_first(
 
 
 async def test_signing_in_at_the_storage(pages: PageSessions, sign_in: SignInHere, clock: Clock) -> None:
-    cookie, url = await pages.start_sign_in(None, "/files?sort=name", RETURN_URL)
+    cookie, url = await pages.start_sign_in(None, "/files?sort=name")
     before = await session_of(pages, cookie)
     assert (before.player, before.storage_user) == (None, None)
     assert before.expires_ms == clock.now_ms() + SIGN_IN_MS
@@ -174,8 +173,8 @@ async def test_signing_in_at_the_storage(pages: PageSessions, sign_in: SignInHer
 
 async def test_a_sign_in_that_another_browser_began_is_refused(pages: PageSessions, sign_in: SignInHere) -> None:
     """Else somebody could sign a victim's browser in as themselves, and see what it stores."""
-    _, url = await pages.start_sign_in(None, "/", RETURN_URL)
-    victim, _ = await pages.start_sign_in(None, "/", RETURN_URL)
+    _, url = await pages.start_sign_in(None, "/")
+    victim, _ = await pages.start_sign_in(None, "/")
     for cookie in (None, "", "x"):
         with pytest.raises(BadInput):
             await pages.finish_sign_in(cookie, {"state": state_in(url), "code": "C"})
@@ -186,7 +185,7 @@ async def test_a_sign_in_that_another_browser_began_is_refused(pages: PageSessio
 
 
 async def test_a_sign_in_is_finished_once(pages: PageSessions, sign_in: SignInHere) -> None:
-    cookie, url = await pages.start_sign_in(None, "/", RETURN_URL)
+    cookie, url = await pages.start_sign_in(None, "/")
     answer = {"state": state_in(url), "code": "C"}
     results = await asyncio.gather(*(pages.finish_sign_in(cookie, answer) for _ in range(4)), return_exceptions=True)
     assert sorted(type(result).__name__ for result in results) == ["BadInput"] * 3 + ["tuple"]
@@ -194,7 +193,7 @@ async def test_a_sign_in_is_finished_once(pages: PageSessions, sign_in: SignInHe
 
 
 async def test_a_failed_attempt_uses_its_state_up(pages: PageSessions, sign_in: SignInHere) -> None:
-    cookie, url = await pages.start_sign_in(None, "/", RETURN_URL)
+    cookie, url = await pages.start_sign_in(None, "/")
     sign_in.fails = RemoteUnavailable("no answer", service="sign-in")
     with pytest.raises(RemoteUnavailable):
         await pages.finish_sign_in(cookie, {"state": state_in(url), "code": "C"})
@@ -205,8 +204,8 @@ async def test_a_failed_attempt_uses_its_state_up(pages: PageSessions, sign_in: 
 
 
 async def test_only_the_last_sign_in_that_was_begun_counts(pages: PageSessions) -> None:
-    cookie, first = await pages.start_sign_in(None, "/", RETURN_URL)
-    again, second = await pages.start_sign_in(cookie, "/files", RETURN_URL)
+    cookie, first = await pages.start_sign_in(None, "/")
+    again, second = await pages.start_sign_in(cookie, "/files")
     assert again == cookie
     assert state_in(first) != state_in(second)
     with pytest.raises(BadInput):
@@ -214,7 +213,7 @@ async def test_only_the_last_sign_in_that_was_begun_counts(pages: PageSessions) 
 
 
 async def test_a_session_that_holds_nobody_ends_soon(pages: PageSessions, clock: Clock) -> None:
-    cookie, url = await pages.start_sign_in(None, "/", RETURN_URL)
+    cookie, url = await pages.start_sign_in(None, "/")
     clock.advance(ms=SIGN_IN_MS)
     assert await pages.find(cookie) is None
     with pytest.raises(BadInput):
@@ -222,9 +221,9 @@ async def test_a_session_that_holds_nobody_ends_soon(pages: PageSessions, clock:
 
 
 async def test_whoever_begins_to_sign_in_again_has_the_whole_time_again(pages: PageSessions, clock: Clock) -> None:
-    cookie, _ = await pages.start_sign_in(None, "/", RETURN_URL)
+    cookie, _ = await pages.start_sign_in(None, "/")
     clock.advance(ms=SIGN_IN_MS - 1)
-    cookie, url = await pages.start_sign_in(cookie, "/", RETURN_URL)
+    cookie, url = await pages.start_sign_in(cookie, "/")
     clock.advance(ms=SIGN_IN_MS - 1)
     await pages.finish_sign_in(cookie, {"state": state_in(url), "code": "C"})
 
@@ -232,7 +231,7 @@ async def test_whoever_begins_to_sign_in_again_has_the_whole_time_again(pages: P
 async def test_beginning_to_sign_in_prolongs_nobodys_session(pages: PageSessions, player: int, clock: Clock) -> None:
     cookie = await pages.redeem_link(await pages.create_link(player), None)
     clock.advance(ms=LIFETIME_MS - 1)
-    await pages.start_sign_in(cookie, "/", RETURN_URL)
+    await pages.start_sign_in(cookie, "/")
     clock.advance(ms=1)
     assert await pages.find(cookie) is None
 
@@ -270,7 +269,7 @@ def test_paths_that_may_lead_elsewhere(back: str) -> None:
 
 
 async def test_back_never_leads_to_another_site(pages: PageSessions) -> None:
-    cookie, url = await pages.start_sign_in(None, "//evil.example", RETURN_URL)
+    cookie, url = await pages.start_sign_in(None, "//evil.example")
     assert (await pages.finish_sign_in(cookie, {"state": state_in(url)}))[1] == "/"
 
 
@@ -279,7 +278,7 @@ async def test_back_never_leads_to_another_site(pages: PageSessions) -> None:
 
 async def test_whatever_a_session_gains_it_gains_under_a_new_cookie(pages: PageSessions, player: int) -> None:
     """A cookie that somebody planted in the browser beforehand is worth nothing afterwards."""
-    planted, _ = await pages.start_sign_in(None, "/", RETURN_URL)
+    planted, _ = await pages.start_sign_in(None, "/")
     with_user = await signed_in(pages, planted)
     assert await pages.find(planted) is None
     with_both = await pages.redeem_link(await pages.create_link(player), with_user)
@@ -287,7 +286,7 @@ async def test_whatever_a_session_gains_it_gains_under_a_new_cookie(pages: PageS
     assert len({planted, with_user, with_both}) == 3
     invented = "made-up-by-somebody-else"
     assert invented not in {
-        (await pages.start_sign_in(invented, "/", RETURN_URL))[0],
+        (await pages.start_sign_in(invented, "/"))[0],
         await pages.redeem_link(await pages.create_link(player), invented),
     }
 

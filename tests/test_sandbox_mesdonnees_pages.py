@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import re
+from base64 import b64decode, b64encode
 from collections.abc import Awaitable, Callable
-from urllib.parse import parse_qs, quote, urlencode, urlsplit
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
+from zlib import compress
 
 import pytest
-from aiohttp import ClientResponse, encode_basic_auth, web
+from aiohttp import web
 from aiohttp.test_utils import TestClient
+from lxml import html
 
+from homeserver.protocol.saml import Rules, read_answer, request_url
+from homeserver.protocol.saml_metadata import IdentityProvider, ServiceProvider, read_metadata
 from homeserver.sandbox.mesdonnees_pages import readable_size
 from homeserver.sandbox.mesdonnees_space import Consent
 from tests.clock import Clock
-from tests.storage_site import HOME, PASSWORD, SERVICE_ID, Site, envelope, storage_app
+from tests.saml_kit import key
+from tests.storage_site import HOME, SERVICE_ID, Site, envelope, storage_app
 
+CERTIFICATE = key(0).certificate
 AiohttpClient = Callable[[web.Application], Awaitable[TestClient[web.Request, web.Application]]]
 
 
@@ -35,48 +42,49 @@ async def test_expired_tokens_are_refused_and_new_ones_are_not(site: Site) -> No
     assert (await site.ask())[0] == 200
 
 
-async def sign_in(site: Site, target: str = f"{HOME}/sign-in/return", state: str = "s t&") -> ClientResponse:
-    status, page = await site.get("/mesdonnees/sign-in?" + urlencode({"return": target, "state": state}))
+def request_of(site: Site, target: str, **changes: str) -> dict[str, str]:
+    """What a site's address carries to the sign-in."""
+    provider = IdentityProvider("x", f"{site.storage.public_url}/mesdonnees/sso", (CERTIFICATE,))
+    service = ServiceProvider("https://home.example/metadata", target)
+    url = request_url(provider, service, request_id="_r1", now_ms=0, extra={"personalApi": "true"})
+    return {**dict(parse_qsl(urlsplit(url).query)), "RelayState": "s t&", **changes}
+
+
+async def test_signing_in_is_told_to_the_site_that_asked(site: Site, clock: Clock) -> None:
+    given = request_of(site, f"{HOME}/back?x=1")
+    status, page = await site.get("/mesdonnees/sso?" + urlencode(given))
     assert status == 200
     assert "Marie Dupont" in page
-    return await site.post("/mesdonnees/sign-in", **{"return": target, "state": state, "user": "chloe"})
+    async with await site.post("/mesdonnees/sso", **given, user="chloe") as reply:
+        (form,) = html.fromstring(await reply.text()).iter("form")
+    assert form.get("action") == f"{HOME}/back?x=1"
+    fields = {field.get("name", ""): field.get("value", "") for field in form.iter("input")}
+    assert fields["RelayState"] == "s t&"
+    provider = read_metadata(site.storage.identity_provider.metadata())
+    service = ServiceProvider("https://home.example/metadata", f"{HOME}/back?x=1")
+    said = read_answer(fields, provider, service, now_ms=clock.now_ms(), rules=Rules())
+    assert said.request_id == "_r1"
+    assert said.attributes["displayName"] == ("Chloé Bernard",)
+    assert site.storage.tokens.user_of(said.attributes["OrangeAPIToken"][0]) == "chloe"
 
 
-async def redeem(site: Site, code: str, password: str = PASSWORD) -> ClientResponse:
-    headers = {"Authorization": encode_basic_auth(SERVICE_ID, password)}
-    return await site.client.post("/mesdonnees/sign-in/redeem", data={"code": code}, headers=headers)
+async def test_the_identifier_is_the_same_each_time_and_another_for_each_site(site: Site) -> None:
+    provider, marie = site.storage.identity_provider, site.storage.users["marie"]
+    assert provider.name_id(marie, "https://a.example") == provider.name_id(marie, "https://a.example")
+    assert provider.name_id(marie, "https://a.example") != provider.name_id(marie, "https://b.example")
+    assert provider.name_id(marie, "https://a.example") != provider.name_id(
+        site.storage.users["paul"], "https://a.example"
+    )
 
 
-async def test_signing_in(site: Site) -> None:
-    reply = await sign_in(site, target=f"{HOME}/back?x=1")
-    assert reply.status == 303
-    location = urlsplit(reply.headers["Location"])
-    assert location.geturl().startswith(f"{HOME}/back?x=1&code=")
-    query = parse_qs(location.query)
-    assert query["state"] == ["s t&"]
-    [code] = query["code"]
-
-    assert (await redeem(site, code, password="wrong")).status == 401  # and the code is still good
-    answer = await redeem(site, code)
-    assert answer.status == 200
-    values = await answer.json()
-    assert values.keys() == {"user", "name", "token"}
-    assert (values["user"], values["name"]) == ("chloe", "Chloé Bernard")
-    assert site.storage.tokens.user_of(values["token"]) == "chloe"
-    again = await redeem(site, code)
-    assert (again.status, await again.json()) == (400, {"error": "invalid_code"})
-
-
-@pytest.mark.parametrize(("after_ms", "status"), [(59_999, 200), (60_000, 400)])
-async def test_a_code_is_good_for_a_minute(site: Site, clock: Clock, after_ms: int, status: int) -> None:
-    location = (await sign_in(site)).headers["Location"]
-    clock.advance(ms=after_ms)
-    assert (await redeem(site, parse_qs(urlsplit(location).query)["code"][0])).status == status
-
-
-async def test_codes_that_nobody_issued(site: Site) -> None:
-    assert (await redeem(site, "x")).status == 400
-    assert (await redeem(site, "")).status == 400
+async def test_a_token_comes_only_where_it_is_asked_for(site: Site) -> None:
+    given = request_of(site, f"{HOME}/back")
+    del given["personalApi"]
+    async with await site.post("/mesdonnees/sso", **given, user="chloe") as reply:
+        (form,) = html.fromstring(await reply.text()).iter("form")
+    answer = b64decode(next(iter(form.iter("input"))).get("value", "")).decode()
+    assert "displayName" in answer
+    assert "OrangeAPIToken" not in answer
 
 
 @pytest.mark.parametrize(
@@ -102,9 +110,10 @@ async def test_codes_that_nobody_issued(site: Site) -> None:
     ],
 )
 async def test_people_are_sent_nowhere_else(site: Site, target: str) -> None:
-    assert (await site.get("/mesdonnees/sign-in?" + urlencode({"return": target, "state": "s"})))[0] == 400
-    reply = await site.post("/mesdonnees/sign-in", **{"return": target, "state": "s", "user": "marie"})
-    assert reply.status == 400
+    if target.isprintable():  # anything else cannot stand in a request at all
+        given = request_of(site, target)
+        assert (await site.get("/mesdonnees/sso?" + urlencode(given)))[0] == 400
+        assert (await site.post("/mesdonnees/sso", **given, user="marie")).status == 400
     consent = {"user": "chloe", "serviceId": SERVICE_ID, "urlRetour": target}
     if target:
         assert (await site.get("/mesdonnees/consent?" + urlencode(consent)))[0] == 400
@@ -114,14 +123,33 @@ async def test_people_are_sent_nowhere_else(site: Site, target: str) -> None:
 
 async def test_other_origins_can_be_allowed(site: Site) -> None:
     site.storage.return_origins.add("https://[::1]")
-    assert (await sign_in(site, target="https://[::1]:443/x")).status == 303
+    given = request_of(site, "https://[::1]:443/x")
+    assert (await site.post("/mesdonnees/sso", **given, user="marie")).status == 200
 
 
-async def test_a_sign_in_that_makes_no_sense(site: Site) -> None:
-    good = {"return": f"{HOME}/x", "state": "s"}
-    assert (await site.post("/mesdonnees/sign-in", **good, user="nobody")).status == 400
-    assert (await site.post("/mesdonnees/sign-in", **good)).status == 400
-    assert (await site.post("/mesdonnees/sign-in", **{**good, "state": "x" * 513}, user="marie")).status == 400
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"user": "nobody"},
+        {"user": ""},
+        {"RelayState": "x" * 513},
+        {"SAMLRequest": ""},
+        {"SAMLRequest": "junk!"},
+        {"SAMLRequest": "AAAA"},
+        {"SAMLRequest": b64encode(compress(b"<a/>", wbits=-15)).decode()},
+        {"SAMLRequest": b64encode(compress(b"x" * 20_000, wbits=-15)).decode()},
+    ],
+)
+async def test_a_sign_in_that_makes_no_sense(site: Site, changes: dict[str, str]) -> None:
+    given = {**request_of(site, f"{HOME}/x"), "user": "marie", **changes}
+    assert (await site.post("/mesdonnees/sso", **given)).status == 400
+
+
+async def test_a_request_for_somebody_else(site: Site) -> None:
+    elsewhere = IdentityProvider("x", "https://elsewhere.example/sso", (CERTIFICATE,))
+    url = request_url(elsewhere, ServiceProvider("y", f"{HOME}/x"), request_id="_r", now_ms=0)
+    given = dict(parse_qsl(urlsplit(url).query))
+    assert (await site.post("/mesdonnees/sso", **given, user="marie")).status == 400
 
 
 # --- pages ------------------------------------------------------------------------------------------------------------
@@ -209,7 +237,7 @@ async def test_what_arrived_is_shown_and_escaped(site: Site) -> None:
 async def test_pages_escape_what_an_address_brings(site: Site) -> None:
     target = f"{HOME}/x?'y"
     for path in (
-        "/mesdonnees/sign-in?" + urlencode({"return": target, "state": '"><script>'}),
+        "/mesdonnees/sso?" + urlencode(request_of(site, target, RelayState='"><script>', other="x?'y")),
         f"{await consent_url(site)}&urlRetour={quote(target, safe='')}",
     ):
         status, page = await site.get(path)

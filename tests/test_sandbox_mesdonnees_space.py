@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from homeserver.sandbox import mesdonnees_space
-from homeserver.sandbox.mesdonnees_space import SignInCodes, StorageSpace
+from homeserver.sandbox.mesdonnees_space import StorageSpace
 from tests.clock import Clock
 
 
@@ -46,12 +46,6 @@ def test_tickets_past_their_time_make_room(space: StorageSpace, clock: Clock) ->
     clock.advance(ms=1000)
     space.issue(space.users["marie"], "new", 1)
     assert space.peek_name(old.id) == ""
-
-
-def test_the_newest_codes_are_kept(clock: Clock) -> None:
-    codes = SignInCodes(now_ms=clock.now_ms, at_most=2)
-    issued = [codes.issue(user) for user in ("a", "b", "c")]
-    assert [codes.redeem(code) for code in issued] == [None, "b", "c"]
 
 
 def test_a_repr_shows_no_secret(space: StorageSpace) -> None:

@@ -21,6 +21,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from homeserver import __version__
+from tests.saml_kit import metadata_file
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 STARTS_WITHIN_S: Final = 60
@@ -182,6 +183,7 @@ def test_the_installed_server_migrates_starts_and_serves_pages(installed: Path, 
         "HOMESERVER_DATABASE__URL": f"sqlite:///{elsewhere / 'homeserver.db'}",
         # The container of the example is a real one; the server of a test calls nobody.
         "HOMESERVER_CONTAINER__BASE_URL": "http://127.0.0.1:9/social/rest",
+        "HOMESERVER_SIGN_IN__METADATA": str(metadata_file(elsewhere)),
     }
     run(program, "migrate", folder=elsewhere, **variables)
     assert (elsewhere / "homeserver.db").is_file()

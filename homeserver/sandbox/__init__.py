@@ -56,6 +56,7 @@ class Sandbox:
             token_key=settings.derive_key("storage tokens"),
             now_ms=settings.now_ms,
             faults=self.faults,
+            saml_key=settings.saml_key,
             url_lifetime_ms=settings.upload_url_lifetime_ms,
             token_lifetime_ms=settings.token_lifetime_ms,
             quota_bytes=settings.quota_bytes,

@@ -17,6 +17,7 @@ from typing import Final
 from urllib.parse import parse_qsl, urlencode
 
 from aiohttp import ClientPayloadError, web
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from homeserver.model import NowMs
 from homeserver.sandbox import mesdonnees_xml as xml
@@ -24,7 +25,6 @@ from homeserver.sandbox.faults import Fault, Faults, effect_of
 from homeserver.sandbox.mesdonnees_pages import StoragePages
 from homeserver.sandbox.mesdonnees_space import (
     Consent,
-    SignInCodes,
     Standing,
     StorageSpace,
     StorageUser,
@@ -33,6 +33,7 @@ from homeserver.sandbox.mesdonnees_space import (
 )
 from homeserver.sandbox.mesdonnees_upload import ReceivedFile, UploadBody, UploadRefused
 from homeserver.sandbox.multipart import boundary_of
+from homeserver.sandbox.saml import IdentityProviderStandIn
 from homeserver.sandbox.tokens import Tokens
 
 ACTION: Final = "getContentUploadURL"
@@ -59,10 +60,11 @@ class StorageStandIn:
 
     Args:
         public_url: Where browsers and clients reach the application that serves `routes()`, without a slash at the end.
-        service_id, service_password: The pair that step one and the redeeming of sign-in codes ask for.
+        service_id, service_password: The pair that step one asks for.
         home_url: The site that people come from: the only origin that they are sent back to, unless more are added to
             `return_origins`.
-        token_key: Tokens of an earlier run with the same key stay good.
+        token_key: Tokens of an earlier run with the same key stay good, and people keep their identifiers.
+        saml_key: Signs what sites are told of people; made at the first use where it is None.
         quota_bytes: How much each person may keep.
         faults: Where the scripts below are put; `fault_middleware` of the application makes them happen.
 
@@ -81,6 +83,7 @@ class StorageStandIn:
         token_key: bytes,
         now_ms: NowMs,
         faults: Faults,
+        saml_key: RSAPrivateKey | None = None,
         url_lifetime_ms: int = 300_000,
         token_lifetime_ms: int = 8 * 3_600_000,
         quota_bytes: int = 1 << 30,
@@ -88,10 +91,12 @@ class StorageStandIn:
         self.public_url = public_url
         self.space = StorageSpace(now_ms=now_ms, quota_bytes=quota_bytes, url_lifetime_ms=url_lifetime_ms)
         self.tokens = Tokens(key=token_key, now_ms=now_ms, lifetime_ms=token_lifetime_ms)
-        self.codes = SignInCodes(now_ms=now_ms)
+        self.identity_provider = IdentityProviderStandIn(
+            public_url, self.tokens, key=saml_key, secret=token_key, now_ms=now_ms
+        )
         self.md804_url_inside = False
         self._service = (service_id, service_password)
-        self._pages = StoragePages(self.space, self.codes, home_url=home_url, service_id=service_id)
+        self._pages = StoragePages(self.space, self.identity_provider, home_url=home_url, service_id=service_id)
         self._faults = faults
 
     def routes(self) -> list[web.RouteDef]:
@@ -99,7 +104,6 @@ class StorageStandIn:
         return [
             web.route("*", "/mesdonnees/PersonalContent/V1", self._step_one),
             web.route("*", "/mesdonnees/upload/{ticket}", self._step_two),
-            web.post("/mesdonnees/sign-in/redeem", self._redeem),
             *self._pages.routes(),
         ]
 
@@ -134,7 +138,7 @@ class StorageStandIn:
         self.users[user].consent = consent
 
     def token_for(self, user: str) -> str:
-        """What signing in and redeeming the code gives."""
+        """What signing in gives a site that asks for it."""
         return self.tokens.issue(self.users[user].id)
 
     def expire_tokens(self, user: str) -> None:
@@ -263,20 +267,6 @@ class StorageStandIn:
             body_bytes += len(chunk)
             upload.feed(chunk)
         return upload.finish(ticket.size_bytes)
-
-    # --- sign-in ------------------------------------------------------------------------------------------------------
-
-    async def _redeem(self, request: web.Request) -> web.Response:
-        if not self._is_the_service(request):
-            return _unauthorized()
-        form = await request.post()
-        code = form.get("code")
-        user_id = self.codes.redeem(code) if isinstance(code, str) else None
-        if user_id is None:
-            return web.json_response({"error": "invalid_code"}, status=400)
-        user = self.users[user_id]
-        answer = {"user": user.id, "name": user.name, "token": self.tokens.issue(user.id)}
-        return web.json_response(answer, headers={"Cache-Control": "no-store"})
 
     def _is_the_service(self, request: web.Request) -> bool:
         scheme, _, encoded = request.headers.get("Authorization", "").partition(" ")

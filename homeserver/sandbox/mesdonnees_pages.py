@@ -7,19 +7,23 @@ sent back only to an allowed origin.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlsplit
 
 import jinja2
 from aiohttp import web
 from multidict import MultiMapping
 
-from homeserver.sandbox.mesdonnees_space import Consent, SignInCodes, Standing, StorageSpace, StorageUser
+from homeserver.sandbox.faults import effect_of
+from homeserver.sandbox.mesdonnees_space import Consent, Standing, StorageSpace, StorageUser
+from homeserver.sandbox.saml import PATH, BadRequest, IdentityProviderStandIn, SignInRequest
 
 MAX_ADDRESS_CHARACTERS: Final = 2048
 MAX_STATE_CHARACTERS: Final = 512
+"""Of a RelayState, which SAML bounds by 80 bytes."""
 
 _TEMPLATES: Final = Path(__file__).parent / "templates"
 _CHOICES: Final = {"once": Consent.ONCE, "always": Consent.ALWAYS, "refuse": Consent.REFUSED}
@@ -32,9 +36,11 @@ class StoragePages:
         return_origins: Where browsers may be sent, such as `http://127.0.0.1:8080`. Tests add to it.
     """
 
-    def __init__(self, space: StorageSpace, codes: SignInCodes, *, home_url: str, service_id: str) -> None:
+    def __init__(
+        self, space: StorageSpace, provider: IdentityProviderStandIn, *, home_url: str, service_id: str
+    ) -> None:
         self._space = space
-        self._codes = codes
+        self._provider = provider
         self._home_url = home_url
         self._service_id = service_id
         self.return_origins = {origin} if (origin := _origin_of(home_url)) else set()
@@ -53,8 +59,10 @@ class StoragePages:
         return [
             web.get("/mesdonnees/", self._arrived),
             web.get("/mesdonnees/style.css", self._style_sheet),
-            web.get("/mesdonnees/sign-in", self._sign_in),
-            web.post("/mesdonnees/sign-in", self._signed_in),
+            web.get("/mesdonnees/post.js", self._script),
+            web.get("/mesdonnees/metadata", self._metadata),
+            web.get(PATH, self._sign_in),
+            web.post(PATH, self._signed_in),
             web.get("/mesdonnees/portal", self._portal),
             web.post("/mesdonnees/portal", self._activated),
             web.get("/mesdonnees/consent", self._consent),
@@ -73,22 +81,43 @@ class StoragePages:
 
     # --- sign-in ------------------------------------------------------------------------------------------------------
 
+    async def _script(self, _request: web.Request) -> web.Response:
+        return web.Response(text="document.forms[0].submit();\n", content_type="text/javascript", charset="utf-8")
+
+    async def _metadata(self, _request: web.Request) -> web.Response:
+        return web.Response(body=self._provider.metadata(), content_type="application/samlmetadata+xml")
+
     async def _sign_in(self, request: web.Request) -> web.Response:
-        target, state = _one(request.query, "return"), _one(request.query, "state")
-        if not self._is_allowed(target) or len(state) > MAX_STATE_CHARACTERS:
-            return self._refused("This sign-in link does not lead back to a site that we know.")
+        given = {name: request.query[name] for name in request.query}
+        asked = self._asked(given)
+        if isinstance(asked, web.Response):
+            return asked
         return self._page(
-            "sign_in", title="Sign in", target=target, state=state, site=_host_of(target), users=self._space.users
+            "sign_in", title="Sign in", given=given, site=_host_of(asked.acs_url), users=self._space.users
         )
 
     async def _signed_in(self, request: web.Request) -> web.Response:
         form = await request.post()
-        target, state, user_id = _one(form, "return"), _one(form, "state"), _one(form, "user")
-        if not self._is_allowed(target) or len(state) > MAX_STATE_CHARACTERS:
-            return self._refused("This sign-in link does not lead back to a site that we know.")
-        if user_id not in self._space.users:
+        given = {name: value for name in form if isinstance(value := form[name], str)}
+        asked = self._asked(given)
+        if isinstance(asked, web.Response):
+            return asked
+        user = self._space.users.get(given.get("user", ""))
+        if user is None:
             return self._refused("Nobody here has that name.")
-        return _see_other(_with_query(target, {"code": self._codes.issue(user_id), "state": state}))
+        wrong = effect_of(request).removeprefix("saml=")
+        fields = self._provider.answer(asked, user, given.get("RelayState"), wrong)
+        return self._page("answer", title="Signed in", target=asked.acs_url, fields=fields, user=user)
+
+    def _asked(self, given: Mapping[str, str]) -> SignInRequest | web.Response:
+        """What a site asks for; or what is wrong with it, as a page."""
+        try:
+            asked = self._provider.read(given)
+        except BadRequest as error:
+            return self._refused(f"A site has sent you here with a request that does not work: {error}.")
+        if not self._is_allowed(asked.acs_url) or len(given.get("RelayState", "")) > MAX_STATE_CHARACTERS:
+            return self._refused("This sign-in does not lead back to a site that we know.")
+        return asked
 
     # --- activation ---------------------------------------------------------------------------------------------------
 
@@ -159,7 +188,8 @@ class StoragePages:
             headers={
                 "Cache-Control": "no-store",
                 "Content-Security-Policy": (
-                    f"default-src 'none'; style-src 'self'; img-src data:; form-action {form_action}; "
+                    "default-src 'none'; style-src 'self'; script-src 'self'; img-src data:; "
+                    f"form-action {form_action}; "
                     "base-uri 'none'; frame-ancestors 'none'"
                 ),
                 # Not no-referrer: browsers then send `Origin: null` with a form, which the sandbox refuses.
@@ -206,12 +236,6 @@ def _origin_of(address: str) -> str:
 
 def _host_of(address: str) -> str:
     return urlsplit(address).netloc
-
-
-def _with_query(address: str, more: dict[str, str]) -> str:
-    parts = urlsplit(address)
-    query = "&".join(filter(None, (parts.query, urlencode(more))))
-    return parts._replace(query=query).geturl()
 
 
 def _see_other(address: str) -> web.Response:

@@ -196,35 +196,6 @@ class StorageSpace:
         return file
 
 
-@dataclass(frozen=True, slots=True)
-class _Code:
-    user: str
-    expires_ms: int
-
-
-class SignInCodes:
-    """One-time codes between the sign-in page and the site that redeems them."""
-
-    def __init__(self, *, now_ms: NowMs, lifetime_ms: int = 60_000, at_most: int = 1000) -> None:
-        self._now_ms = now_ms
-        self._lifetime_ms = lifetime_ms
-        self._at_most = at_most
-        self._codes: dict[str, _Code] = {}
-
-    def issue(self, user: str) -> str:
-        """A new code for `user`. Beyond `at_most` the oldest are forgotten."""
-        while len(self._codes) >= self._at_most:
-            del self._codes[next(iter(self._codes))]
-        code = secrets.token_urlsafe(24)
-        self._codes[code] = _Code(user, self._now_ms() + self._lifetime_ms)
-        return code
-
-    def redeem(self, code: str) -> str | None:
-        """Whose code it is, once and in time; else None."""
-        known = self._codes.pop(code, None)
-        return known.user if known is not None and self._now_ms() < known.expires_ms else None
-
-
 def _is_name(name: str) -> bool:
     """1 to 255 characters, none of them a slash, a control character, or one that XML cannot carry."""
     return (

@@ -91,6 +91,8 @@ class SandboxSettings:
     service_id: str = "sandbox-service"
     service_password: str = field(default="sandbox-service-password", repr=False)
     upload_url_lifetime_ms: int = 10 * 60 * 1000
+    saml_key: rsa.RSAPrivateKey | None = field(default=None, repr=False)
+    """Signs the sign-in's answers; made at the first use where it is None."""
     token_lifetime_ms: int = 8 * 60 * 60 * 1000
     quota_bytes: int = 1 << 30
     """How much one storage user may keep."""

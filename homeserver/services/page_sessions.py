@@ -13,11 +13,11 @@ from typing import Final
 
 import structlog
 
-from homeserver.clients.sign_in import SignIn
 from homeserver.errors import BadInput, Conflict, NotFound, NotSignedIn, SealBroken
 from homeserver.model import NowMs, PageSession, PlayerCard
 from homeserver.services.limits import PAGE_LINKS, Limits
 from homeserver.services.secret_box import SecretBox
+from homeserver.services.sign_in import SignIn
 from homeserver.storage import people, sessions
 from homeserver.storage.database import Database, Reader, Transaction
 from homeserver.storage.sessions import PageRow, new_secret, secret_hash
@@ -113,12 +113,11 @@ class PageSessions:
 
     # --- the storage's sign-in ----------------------------------------------------------------------------------------
 
-    async def start_sign_in(self, cookie: str | None, back: str, return_url: str) -> tuple[str, str]:
+    async def start_sign_in(self, cookie: str | None, back: str) -> tuple[str, str]:
         """Begin to sign in at the storage.
 
         Args:
             back: The path of ours to show afterwards; anything else becomes "/".
-            return_url: Where the sign-in sends the browser back to.
 
         Returns:
             The cookie to set, and the address to send the browser to.
@@ -136,7 +135,7 @@ class PageSessions:
             return used
 
         used = await self._database.write(work)
-        return used, self._sign_in.start(return_url, state)
+        return used, self._sign_in.start(state)
 
     async def finish_sign_in(self, cookie: str | None, query: Mapping[str, str]) -> tuple[str, str]:
         """Take in what the browser brought back from the sign-in.
@@ -147,7 +146,6 @@ class PageSessions:
         Raises:
             BadInput: This browser did not begin this sign-in, or finished it already.
             NotSignedIn: The person did not sign in, or took too long.
-            RemoteError: The sign-in service failed.
         """
         now_ms = self._now_ms()
         begun = None

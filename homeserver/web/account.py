@@ -8,13 +8,17 @@ from aiohttp import hdrs, web
 
 from homeserver.errors import NotSignedIn
 from homeserver.model import PageSession
+from homeserver.protocol.saml import MAX_ANSWER_CHARS
 from homeserver.web.bodies import read_form
-from homeserver.web.keys import PAGE_SESSIONS, SITE
+from homeserver.web.keys import PAGE_SESSIONS, SIGN_IN, SITE
 from homeserver.web.rendering import render
 from homeserver.web.security import PAGE_COOKIE, cookie, drop_cookie, local_path, set_cookie
 from homeserver.web.visitors import visitor
 
 RETURN_PATH: Final = "/sign-in/return"
+METADATA_PATH: Final = "/sign-in/metadata"
+MAX_ANSWER_BYTES: Final = 2 * MAX_ANSWER_CHARS
+"""Of the form: base64 in a form may have each third character percent-encoded."""
 
 
 # --- from the gadget to the pages -----------------------------------------------------------------------------------
@@ -47,13 +51,23 @@ async def show_sign_in(request: web.Request) -> web.Response:
 async def start_sign_in(request: web.Request) -> web.Response:
     """`POST /sign-in`: off to the storage's sign-in, with a state that only this browser's session knows."""
     back = local_path((await read_form(request)).get("back"), "/files")
-    return_url = f"{request.app[SITE].public_url}{RETURN_PATH}"
-    value, url = await request.app[PAGE_SESSIONS].start_sign_in(cookie(request, PAGE_COOKIE), back, return_url)
+    value, url = await request.app[PAGE_SESSIONS].start_sign_in(cookie(request, PAGE_COOKIE), back)
     return _see_other(request, url, value)
 
 
+async def take_answer(request: web.Request) -> web.Response:
+    """`POST /sign-in/answer`: the storage's sign-in has browsers bring its answer here, without any cookie of ours."""
+    ticket = await request.app[SIGN_IN].receive(await read_form(request, MAX_ANSWER_BYTES))
+    return _see_other(request, f"{RETURN_PATH}?ticket={ticket}")
+
+
+async def sign_in_metadata(request: web.Request) -> web.Response:
+    """`GET /sign-in/metadata`: what those who run the storage's sign-in have to know about this site."""
+    return web.Response(body=request.app[SIGN_IN].metadata, content_type="application/samlmetadata+xml")
+
+
 async def finish_sign_in(request: web.Request) -> web.Response:
-    """`GET /sign-in/return`: the storage's sign-in sends people here."""
+    """`GET /sign-in/return`: with a ticket for what the answer said, and now with our cookie."""
     query = {name: request.query.getall(name)[-1] for name in request.query}
     value, back = await request.app[PAGE_SESSIONS].finish_sign_in(cookie(request, PAGE_COOKIE), query)
     return _see_other(request, local_path(back, "/files"), value)

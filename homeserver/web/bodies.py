@@ -37,15 +37,15 @@ async def read_body(request: web.Request, limit_bytes: int) -> bytes:
     return bytes(body)
 
 
-async def read_form(request: web.Request) -> Mapping[str, str]:
-    """The fields of a small form; of a repeated one the last.
+async def read_form(request: web.Request, limit_bytes: int = MAX_FORM_BYTES) -> Mapping[str, str]:
+    """The fields of a form; of a repeated one the last.
 
     Raises:
-        BadInput: Not a form. TooLarge: More than 16 KiB.
+        BadInput: Not a form. TooLarge: More than `limit_bytes`.
     """
     if request.content_type != "application/x-www-form-urlencoded":
         raise BadInput("This address takes a form.")
-    body = await read_body(request, MAX_FORM_BYTES)
+    body = await read_body(request, limit_bytes)
     try:
         return dict(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=20, strict_parsing=bool(body)))
     except ValueError:

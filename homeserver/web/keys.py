@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from homeserver.services.operators import Operators
     from homeserver.services.page_sessions import PageSessions
     from homeserver.services.players import Players
+    from homeserver.services.sign_in import SamlSignIn
     from homeserver.services.sync import Sync
     from homeserver.services.uploads import Uploads
 
@@ -69,6 +70,7 @@ PLAYERS: Final[web.AppKey[Players]] = web.AppKey("PLAYERS")
 SYNC: Final[web.AppKey[Sync]] = web.AppKey("SYNC")
 GADGET_SESSIONS: Final[web.AppKey[GadgetSessions]] = web.AppKey("GADGET_SESSIONS")
 PAGE_SESSIONS: Final[web.AppKey[PageSessions]] = web.AppKey("PAGE_SESSIONS")
+SIGN_IN: Final[web.AppKey[SamlSignIn]] = web.AppKey("SIGN_IN")
 OPERATORS: Final[web.AppKey[Operators]] = web.AppKey("OPERATORS")
 UPLOADS: Final[web.AppKey[Uploads]] = web.AppKey("UPLOADS")
 HEALTH: Final[web.AppKey[Health]] = web.AppKey("HEALTH")

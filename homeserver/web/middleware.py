@@ -54,6 +54,8 @@ def _note(request: web.Request, error: errors.HomeServerError) -> None:
     match error:
         case errors.RemoteError(service=service):
             _log.warning("remote service failed", service=service, code=error.code, message=str(error))
+        case errors.SignInRefused(check=check, detail=detail):
+            _log.warning("sign_in_refused", check=check, detail=detail)
         case _ if problems.of_error(error).status >= 500:
             _log.error("request failed", code=error.code, message=str(error), route=_route(request))
 
@@ -95,7 +97,8 @@ def _answer(request: web.Request, problem: Problem) -> web.Response:
 async def check_requests(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Answer OPTIONS for every address, and refuse unsafe requests that another site made a browser send.
 
-    Calls under /gadget/ are let through: they carry a signature or a bearer token, never a cookie.
+    Calls under /gadget/ and the sign-in's answer are let through: they carry a signature or a bearer token, never a
+    cookie.
     """
     if request.method == hdrs.METH_OPTIONS:
         refusal = request.match_info.http_exception
@@ -103,7 +106,8 @@ async def check_requests(request: web.Request, handler: Handler) -> web.StreamRe
             return web.Response(
                 status=204, headers={hdrs.ALLOW: ", ".join(sorted({*refusal.allowed_methods, "OPTIONS"}))}
             )
-    if request.method not in security.SAFE_METHODS and not request.path.startswith(GADGET_PREFIX):
+    signed = request.path.startswith(GADGET_PREFIX) or request.path == security.ANSWER_PATH
+    if request.method not in security.SAFE_METHODS and not signed:
         security.check_same_site(request, request.app[SITE])
     return await handler(request)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from homeserver.web import account, admin, boards, files, gadget, health
+from homeserver.web.security import ANSWER_PATH
 
 
 def routes() -> list[web.AbstractRouteDef]:
@@ -20,7 +21,9 @@ def routes() -> list[web.AbstractRouteDef]:
         web.post("/files/{upload}/cancel", files.cancel),
         web.get("/sign-in", account.show_sign_in),
         web.post("/sign-in", account.start_sign_in),
+        web.post(ANSWER_PATH, account.take_answer),
         web.get(account.RETURN_PATH, account.finish_sign_in),
+        web.get(account.METADATA_PATH, account.sign_in_metadata),
         web.post("/sign-out", account.sign_out),
         web.get("/privacy", account.privacy),
         web.post("/privacy/link", account.link),

@@ -14,6 +14,8 @@ from homeserver.web.keys import SITE, Site
 PAGE_COOKIE: Final = "hs"
 ADMIN_COOKIE: Final = "hs_admin"
 ADMIN_PATH: Final = "/admin"
+ANSWER_PATH: Final = "/sign-in/answer"
+"""Where the storage's sign-in posts to: from its own page, with a signature, without a cookie."""
 SAFE_METHODS: Final = frozenset({hdrs.METH_GET, hdrs.METH_HEAD, hdrs.METH_OPTIONS})
 
 # What our services make: URL-safe base64. Anything else was not set by us.

@@ -200,6 +200,17 @@ CREATE TABLE page_sessions (
 
 CREATE INDEX page_sessions_player ON page_sessions (player) WHERE player IS NOT NULL;
 
+CREATE TABLE sign_in_answers (
+    answer_hash TEXT PRIMARY KEY,
+    expires_ms BIGINT NOT NULL
+);
+
+CREATE TABLE sign_in_tickets (
+    token_hash TEXT PRIMARY KEY,
+    sealed TEXT NOT NULL,
+    expires_ms BIGINT NOT NULL
+);
+
 CREATE TABLE page_links (
     token_hash TEXT PRIMARY KEY,
     player BIGINT NOT NULL,

@@ -23,6 +23,7 @@ from homeserver.web import keys as app_keys
 from homeserver.web.bodies import as_it_travelled
 from tests.interop.shindig import Shindig
 from tests.interop.society import APP_ID, CONSUMER_KEY, CONTAINER_KEY, JANE, KEY_NAME, Keys
+from tests.saml_kit import metadata_file
 
 UNPARSEABLE: Final = "throw 1; < don't be evil' >"
 """Stands before every answer of makeRequest, lest another site load it as a script."""
@@ -241,12 +242,12 @@ def settings(folder: Path, home_url: str, shindig: Shindig, keys: Keys) -> confi
             "base_url": "http://127.0.0.1:9",
             "service_id": "none",
             "service_password": "none",
-            "sign_in_url": "http://127.0.0.1:9/sign-in",
             "upload_hosts": ["localhost"],
             "portal_hosts": ["localhost"],
             "allow_http_loopback": True,
             "spool_dir": folder / "spool",
         },
+        sign_in={"metadata": metadata_file(folder)},
         boards=({"id": "letters", "title": "Letters written", "field": "letters"},),
     )
 

@@ -16,6 +16,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 import pytest
 from aiohttp import ClientResponse, ClientSession, DummyCookieJar
 from argon2 import PasswordHasher
+from lxml import html
 from oauthlib import oauth1
 from yarl import URL
 
@@ -59,6 +60,15 @@ async def _read(response: ClientResponse) -> Reply:
     return Reply(response.status, response.headers.copy(), await response.read())
 
 
+@dataclass(frozen=True, slots=True)
+class StorageAnswer:
+    """A form on a page of the storage's sign-in, which posts to us."""
+
+    path: str
+    fields: dict[str, str]
+    origin: str
+
+
 @dataclass(slots=True)
 class Browser:
     """Keeps our cookies, says where its forms come from, and follows no redirect by itself."""
@@ -90,14 +100,24 @@ class Browser:
     async def sign_in_to_storage(self, user: str) -> None:
         """Go through the storage's sign-in as one of its people."""
         started = await self.post("/sign-in", {"back": "/files"})
-        given = dict(parse_qsl(urlsplit(started.location).query))
-        origin = "{0.scheme}://{0.netloc}".format(urlsplit(started.location))
-        form = {"return": given["return"], "state": given["state"], "user": user}
-        page = f"{origin}/mesdonnees/sign-in"
-        async with self.http.post(page, data=form, headers={"Origin": origin}, allow_redirects=False) as chosen:
-            back = chosen.headers["Location"]
-        finished = await self.get(back)
+        ticket = await self.bring_answer(await self.choose_at_storage(started.location, user))
+        finished = await self.get(ticket.location)
         assert (finished.status, finished.location) == (303, "/files")
+
+    async def choose_at_storage(self, address: str, user: str) -> StorageAnswer:
+        """On the storage's sign-in page, be this person: the form by which its answer comes back."""
+        origin = "{0.scheme}://{0.netloc}".format(urlsplit(address))
+        form = {**dict(parse_qsl(urlsplit(address).query)), "user": user}
+        page = URL(address, encoded=True).with_query(None)
+        async with self.http.post(page, data=form, headers={"Origin": origin}) as chosen:
+            (answer,) = html.fromstring(await chosen.text()).iter("form")
+        fields = {field.get("name", ""): field.get("value", "") for field in answer.iter("input")}
+        return StorageAnswer(urlsplit(answer.get("action", "")).path, fields, origin)
+
+    async def bring_answer(self, answer: StorageAnswer) -> Reply:
+        """As a browser does from another site's page: without our cookie, which is SameSite=Lax."""
+        sent = {"Origin": answer.origin, "Sec-Fetch-Site": "cross-site"}
+        return await Browser(self.http, self.home_url).request("POST", answer.path, sent, answer.fields)
 
     async def sign_in_as_operator(self, name: str) -> Reply:
         return await self.post("/admin/sign-in", {"name": name, "password": PASSWORD})

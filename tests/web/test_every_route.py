@@ -29,6 +29,8 @@ TABLE: Final[dict[tuple[str, str], tuple[str, str, str, str]]] = {
     ("POST", "/files/{upload}/cancel"): (SIGN_IN, "404", "303 /files", SIGN_IN),
     ("GET", "/sign-in"): ("200", "200", "200", "200"),
     ("GET", "/sign-in/return"): ("400", "400", "400", "400"),
+    ("POST", "/sign-in/answer"): ("401", "401", "401", "401"),
+    ("GET", "/sign-in/metadata"): ("200", "200", "200", "200"),
     ("GET", "/privacy"): ("200", "200", "200", "200"),
     ("POST", "/privacy/link"): ("401", "401", "303 /privacy", "401"),
     ("POST", "/privacy/unlink"): ("401", "303 /privacy", "303 /privacy", "401"),

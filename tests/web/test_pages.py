@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 
 import pytest
 from aiohttp import web
@@ -265,15 +265,6 @@ async def test_files_lead_to_the_sign_in_and_back(stack: Stack) -> None:
     await browser.sign_in_to_storage("marie")
     assert "Marie Dupont" in (await browser.get("/files")).text
     assert (await browser.get("/boards/letters")).status == 401  # a storage user is no player
-
-
-async def test_a_sign_in_belongs_to_the_browser_that_began_it(stack: Stack) -> None:
-    victim, attacker = stack.browser(), stack.browser()
-    started = await attacker.post("/sign-in", {"back": "/files"})
-    state = parse_qs(urlsplit(started.location).query)["state"][0]
-    planted = await victim.get(f"/sign-in/return?code=whatever&state={state}")
-    assert planted.status == 400
-    assert (await victim.get("/files")).status == 303
 
 
 @pytest.mark.parametrize(
