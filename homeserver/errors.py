@@ -43,6 +43,12 @@ class BadInput(HomeServerError):
         self.field = field
 
 
+class BadChecksum(BadInput):
+    """Bytes that are not those whose checksum came along; none of them is kept."""
+
+    code = "bad_checksum"
+
+
 class BadCursor(BadInput):
     """A cursor that we did not make, made for something else, or made before the board's settings changed."""
 
@@ -93,6 +99,22 @@ class Conflict(HomeServerError):
     code = "conflict"
 
 
+class Locked(Conflict):
+    """Somebody else is at work on the thing right now: the same may be asked again in a moment."""
+
+    code = "locked"
+
+
+class WrongOffset(Conflict):
+    """Bytes were offered for another place than where the file ends; `offset_bytes` is where that is."""
+
+    code = "wrong_offset"
+
+    def __init__(self, message: str, *, offset_bytes: int) -> None:
+        super().__init__(message)
+        self.offset_bytes = offset_bytes
+
+
 class TooMany(HomeServerError):
     """Asked too often. `wait_s` is when to come back."""
 
@@ -116,6 +138,12 @@ class SpoolBroken(HomeServerError):
     """A file kept here is gone, or is not as long as it was when it was received."""
 
     code = "spool_broken"
+
+
+class WrongNode(HomeServerError):
+    """The file lies on another of the machines that share the database: the balancer should have asked that one."""
+
+    code = "wrong_node"
 
 
 class SealBroken(HomeServerError):

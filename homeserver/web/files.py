@@ -35,7 +35,7 @@ async def files_page(request: web.Request) -> web.Response:
     uploads = await request.app[UPLOADS].history(user)
     if wants_json(request):
         return json_answer(orjson.dumps({"uploads": [_members(upload) for upload in uploads]}))
-    ended = {StorageLeg.STORED, StorageLeg.CANCELLED, StorageLeg.REFUSED}
+    ended = {StorageLeg.STORED, StorageLeg.CANCELLED, StorageLeg.EXPIRED, StorageLeg.REFUSED}
     return render(
         request,
         "files.html",

@@ -31,9 +31,11 @@ STATUS_OF: Final[Mapping[type[errors.HomeServerError], int]] = MappingProxyType(
         errors.Forbidden: 403,
         errors.NotFound: 404,
         errors.Conflict: 409,
+        errors.Locked: 423,
         errors.TooMany: 429,
         errors.SpoolFull: 507,
         errors.SpoolBroken: 410,
+        errors.WrongNode: 503,
         errors.RemoteError: 502,
         errors.RemoteUnavailable: 503,
         # What the storage says of this user's file or account: neither a broken gateway nor a conflict, which upload
