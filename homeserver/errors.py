@@ -59,6 +59,24 @@ class TooLarge(BadInput):
         self.limit_bytes = limit_bytes
 
 
+class UnsupportedMedia(BadInput):
+    """The body is of a kind that this address does not take."""
+
+    code = "unsupported_media"
+
+
+class VersionRefused(BadInput):
+    """The caller speaks another version of a protocol than we do."""
+
+    code = "version_refused"
+
+
+class ChecksumMismatch(BadInput):
+    """The bytes that came are not those that were sent."""
+
+    code = "checksum_mismatch"
+
+
 class NotSignedIn(HomeServerError):
     """Nobody is signed in, or the session or token has ended."""
 

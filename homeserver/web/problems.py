@@ -19,6 +19,9 @@ PROBLEM_TYPE: Final = "application/problem+json"
 
 _RETRY_AFTER_S: Final = 30.0
 
+CHECKSUM_MISMATCH: Final = 460
+"""The tus protocol's own status, which no list of HTTP's has."""
+
 # The most specific class in this table counts. An error of ours that stands in no line is a fault of this server.
 STATUS_OF: Final[Mapping[type[errors.HomeServerError], int]] = MappingProxyType(
     {
@@ -26,6 +29,9 @@ STATUS_OF: Final[Mapping[type[errors.HomeServerError], int]] = MappingProxyType(
         errors.OutdatedSchema: 503,
         errors.BadInput: 400,
         errors.TooLarge: 413,
+        errors.UnsupportedMedia: 415,
+        errors.VersionRefused: 412,
+        errors.ChecksumMismatch: CHECKSUM_MISMATCH,
         errors.NotSignedIn: 401,
         errors.SignatureRefused: 401,
         errors.Forbidden: 403,
@@ -57,7 +63,7 @@ class Problem:
     @property
     def title(self) -> str:
         """The status in words."""
-        return HTTPStatus(self.status).phrase
+        return "Checksum Mismatch" if self.status == CHECKSUM_MISMATCH else HTTPStatus(self.status).phrase
 
     def dump(self) -> bytes:
         """The document of RFC 9457. Its type is about:blank: the title says what the status says, `code` says more."""
