@@ -43,6 +43,12 @@ class BadInput(HomeServerError):
         self.field = field
 
 
+class BadChecksum(BadInput):
+    """Bytes that are not those whose checksum came along; none of them is kept."""
+
+    code = "bad_checksum"
+
+
 class BadCursor(BadInput):
     """A cursor that we did not make, made for something else, or made before the board's settings changed."""
 
@@ -69,12 +75,6 @@ class VersionRefused(BadInput):
     """The caller speaks another version of a protocol than we do."""
 
     code = "version_refused"
-
-
-class ChecksumMismatch(BadInput):
-    """The bytes that came are not those that were sent."""
-
-    code = "checksum_mismatch"
 
 
 class NotSignedIn(HomeServerError):

@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Final
 
-from homeserver.errors import BadInput, ChecksumMismatch, TooLarge, UnsupportedMedia, VersionRefused
+from homeserver.errors import BadInput, BadChecksum, TooLarge, UnsupportedMedia, VersionRefused
 
 VERSION: Final = "1.0.0"
 EXTENSIONS: Final = ("creation", "creation-with-upload", "expiration", "termination", "checksum")
@@ -81,10 +81,10 @@ class Checksum:
     def check(self, content: bytes) -> None:
         """
         Raises:
-            ChecksumMismatch: The content is another one.
+            BadChecksum: The content is another one.
         """
         if hashlib.new(self.algorithm, content, usedforsecurity=False).digest() != self.digest:
-            raise ChecksumMismatch("These bytes are not those that were sent. None of them were kept.")
+            raise BadChecksum("These bytes are not those that were sent. None of them were kept.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,7 @@ STATUS_OF: Final[Mapping[type[errors.HomeServerError], int]] = MappingProxyType(
         errors.TooLarge: 413,
         errors.UnsupportedMedia: 415,
         errors.VersionRefused: 412,
-        errors.ChecksumMismatch: CHECKSUM_MISMATCH,
+        errors.BadChecksum: CHECKSUM_MISMATCH,
         errors.NotSignedIn: 401,
         errors.SignatureRefused: 401,
         errors.Forbidden: 403,
