@@ -111,6 +111,22 @@ class Conflict(HomeServerError):
     code = "conflict"
 
 
+class Locked(Conflict):
+    """Somebody else is at work on the thing right now: the same may be asked again in a moment."""
+
+    code = "locked"
+
+
+class WrongOffset(Conflict):
+    """Bytes were offered for another place than where the file ends; `offset_bytes` is where that is."""
+
+    code = "wrong_offset"
+
+    def __init__(self, message: str, *, offset_bytes: int) -> None:
+        super().__init__(message)
+        self.offset_bytes = offset_bytes
+
+
 class TooMany(HomeServerError):
     """Asked too often. `wait_s` is when to come back."""
 
@@ -134,6 +150,12 @@ class SpoolBroken(HomeServerError):
     """A file kept here is gone, or is not as long as it was when it was received."""
 
     code = "spool_broken"
+
+
+class WrongNode(HomeServerError):
+    """The file lies on another of the machines that share the database: the balancer should have asked that one."""
+
+    code = "wrong_node"
 
 
 class SealBroken(HomeServerError):
@@ -235,6 +257,14 @@ class StorageRefused(RemoteError):
         self.detail = detail
         self.url = url
         self.may_retry = retryable
+
+
+class FileRefused(StorageRefused):
+    """Mes Données will not have a file that was declared. `portal_url` has been checked: a browser may go there."""
+
+    def __init__(self, storage_code: str | None, detail: str, *, portal_url: str | None) -> None:
+        super().__init__(storage_code, detail)
+        self.portal_url = portal_url
 
 
 class TokenRefused(RemoteUnauthorized):

@@ -24,7 +24,7 @@ class Refusal:
 
 
 _STEP_ONE: Final = (
-    Refusal("PA003", StorageLeg.REFUSED, 0),  # the name
+    Refusal("PA003", StorageLeg.NEEDS_NAME, 0),
     Refusal("PA004", StorageLeg.REFUSED, 0),  # the size
     Refusal("PA900", StorageLeg.FAILED, 2),  # an internal error
     Refusal("MD113", StorageLeg.REFUSED, 0),  # the account is deactivated

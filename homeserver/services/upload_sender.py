@@ -11,7 +11,7 @@ import asyncio
 import random
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final
 
@@ -19,7 +19,7 @@ import structlog
 
 from homeserver.clients.mesdonnees import MesDonneesClient
 from homeserver.errors import Conflict, HomeServerError, SealBroken, SpoolBroken, TokenRefused, UploadUncertain
-from homeserver.model import NowMs, StorageLeg, Upload
+from homeserver.model import BrowserLeg, NowMs, StorageLeg, Upload
 from homeserver.protocol.mesdonnees import SERVICE, Receipt, Ticket
 from homeserver.services.secret_box import SecretBox
 from homeserver.services.upload_verdicts import Budget, PortalRule, Verdict, judge
@@ -38,6 +38,8 @@ LEFTOVER_S: Final = 3600.0
 
 LAST_ANSWER_S: Final = 10.0
 """How long a stopping process waits for the answers to files that are out whole."""
+
+_NEEDS_THE_FILE: Final = frozenset({StorageLeg.OUT_OF_SPACE, StorageLeg.NEEDS_NAME})
 
 Sleep = Callable[[float], Awaitable[object]]
 
@@ -83,7 +85,7 @@ class Sender:
         self._box = secret_box
         self._portal = portal
         self._now_ms = now_ms
-        self._prefix = f"{node}-" if node else ""
+        self._node = node
         self._max_sending = max_sending
         self._sleep = sleep
         self._jitter = jitter
@@ -98,7 +100,7 @@ class Sender:
     async def ask(self, upload: Upload, token: str) -> None:
         """Step one of a first attempt: the upload is then with the sender, or settled. It is `asking` now.
 
-        Whatever else happens, a cancelled request included, the sender goes on with it.
+        Whatever else happens, a cancelled request included, the sender goes on with it, once it is whole.
         """
         begun = _Begun()
         done = False
@@ -107,6 +109,7 @@ class Sender:
                 await asyncio.wait({ending})  # its row is settled, else nobody would ask: it only has to leave
             async with self._spool.claimed(upload.id):
                 done = await self._ask(upload, token, begun)
+                upload = await self._under_way(upload.id) or upload
         except Conflict:
             _log.info("upload_left_to_another", upload=upload.id)
         except _Withdrawn:
@@ -114,7 +117,8 @@ class Sender:
         finally:
             if not done:
                 self._begun[upload.id] = begun
-                self._queue.put_nowait(upload.id)
+                if upload.browser is BrowserLeg.RECEIVED:
+                    self.notice(upload.id)
 
     async def _ask(self, upload: Upload, token: str, begun: _Begun) -> bool:
         """Whether that was all: the upload is settled."""
@@ -128,6 +132,10 @@ class Sender:
                 return True
         await self._wait(upload.id, begun.failed)
         return False
+
+    def notice(self, id_: str) -> None:
+        """Have an upload sent that has come whole."""
+        self._queue.put_nowait(id_)
 
     # --- the background -----------------------------------------------------------------------------------------------
 
@@ -157,7 +165,7 @@ class Sender:
 
     async def _recover(self) -> None:
         async def work(reader: Reader) -> list[str]:
-            return await uploads.under_way(reader, self._prefix)
+            return await uploads.under_way(reader, self._node)
 
         for id_ in await self._database.read(work):
             self._queue.put_nowait(id_)
@@ -223,6 +231,9 @@ class Sender:
         upload = await self._under_way(id_)
         if upload is None:
             return
+        if upload.browser is not BrowserLeg.RECEIVED:
+            await self._wait(id_, None)
+            return
         if upload.storage is StorageLeg.CLOSING:
             dead = UploadUncertain("The server stopped while it waited for the storage's answer.", service=SERVICE)
             await self._settle(id_, judge(dead))
@@ -259,13 +270,14 @@ class Sender:
                 self._database.write(lambda tx: uploads.begin_attempt(tx, id_, self._now_ms(), counted=counted))
             )
             ticket = await self._client.ask(token, upload.name, upload.size_bytes)
+        cuts = await self._database.look(lambda reader: uploads.cuts(reader, id_))
         await self._must(self._database.write(lambda tx: uploads.send(tx, id_, self._now_ms())))
         self._sent_bytes[id_] = 0
 
         async def before_close() -> None:
             self._closing.add(id_)  # first: who stops us between the commit and the boundary should wait for the answer
             try:
-                await self._must(self._database.write(lambda tx: uploads.close(tx, id_, self._now_ms())))
+                await self._must(self._database.write(lambda tx: uploads.close(tx, id_, self._now_ms(), cuts=cuts)))
             except BaseException:
                 self._closing.discard(id_)
                 raise
@@ -314,6 +326,8 @@ class Sender:
         await self._must(self._database.write(lambda tx: uploads.wait(tx, id_, code, detail, self._now_ms())))
 
     async def _settle(self, id_: str, verdict: Verdict) -> None:
+        if verdict.leg in _NEEDS_THE_FILE and await self._is_declared(id_):
+            verdict = replace(verdict, leg=StorageLeg.REFUSED)  # nothing is kept yet that could be sent later
         _log.warning("upload_settled", upload=id_, leg=verdict.leg.value, code=verdict.code)
         await self._must(
             self._database.write(
@@ -330,6 +344,10 @@ class Sender:
         )
         if verdict.leg not in uploads.KEPT:
             await self._spool.delete(id_)
+
+    async def _is_declared(self, id_: str) -> bool:
+        upload = await self._under_way(id_)
+        return upload is not None and upload.browser is BrowserLeg.DECLARED
 
     async def _store(self, id_: str, receipt: Receipt) -> None:
         await self._must(

@@ -12,7 +12,16 @@ from dataclasses import replace
 from typing import Final
 
 from homeserver.clients.mesdonnees import MesDonneesClient
-from homeserver.errors import BadInput, Conflict, NotFound, SpoolBroken
+from homeserver.errors import (
+    BadInput,
+    Conflict,
+    FileRefused,
+    NotFound,
+    SpoolBroken,
+    TooLarge,
+    WrongNode,
+    WrongOffset,
+)
 from homeserver.model import BrowserLeg, NowMs, StorageLeg, Upload
 from homeserver.protocol.mesdonnees import check_name, clean_media_type
 from homeserver.services.secret_box import SecretBox
@@ -93,34 +102,14 @@ class Uploads:
             TooLarge: More than one file may have.
             SpoolFull: No room for it here.
         """
-        check_name(name)
-        if len(name) > MAX_NAME_CHARS:
-            raise BadInput(f"The file's name is longer than {MAX_NAME_CHARS} characters.", field="content_name")
+        _check_name(name)
         id_ = new_id(self._node)
         try:
             # The row is there before the writer lets go of the file: a file without a row and a writer is a leftover.
             async with self._spool.appending(id_) as appender:
                 size_bytes = await _take_in(appender, chunks)
-                now_ms = self._now_ms()
-                upload = Upload(
-                    id=id_,
-                    storage_user=storage_user,
-                    name=name,
-                    media_type=clean_media_type(media_type),
-                    size_bytes=size_bytes,
-                    received_bytes=size_bytes,
-                    sent_bytes=0,
-                    browser=BrowserLeg.RECEIVED,
-                    storage=StorageLeg.ASKING,
-                    attempts=1,
-                    code=None,
-                    detail=None,
-                    portal_url=None,
-                    content_id=None,
-                    folder_id=None,
-                    created_ms=now_ms,
-                    updated_ms=now_ms,
-                )
+                upload = self._new(id_, storage_user, name, media_type, size_bytes)
+                upload = replace(upload, received_bytes=size_bytes, browser=BrowserLeg.RECEIVED)
                 sealed = self._box.seal(token, bound_to=id_)
                 await self._database.write(lambda tx: uploads.add(tx, upload, sealed))
         except BaseException:
@@ -128,6 +117,130 @@ class Uploads:
             raise
         await self._sender.ask(upload, token)
         return await self.find(id_, storage_user)
+
+    def _new(self, id_: str, storage_user: str, name: str, media_type: str, size_bytes: int) -> Upload:
+        now_ms = self._now_ms()
+        return Upload(
+            id=id_,
+            storage_user=storage_user,
+            name=name,
+            media_type=clean_media_type(media_type),
+            size_bytes=size_bytes,
+            received_bytes=0,
+            sent_bytes=0,
+            browser=BrowserLeg.DECLARED,
+            storage=StorageLeg.ASKING,
+            attempts=1,
+            code=None,
+            detail=None,
+            portal_url=None,
+            content_id=None,
+            folder_id=None,
+            created_ms=now_ms,
+            updated_ms=now_ms,
+        )
+
+    # --- piece by piece -----------------------------------------------------------------------------------------------
+
+    async def declare(self, storage_user: str, token: str, name: str, media_type: str, size_bytes: int) -> Upload:
+        """Announce a file: step one is asked before a byte of it travels. `receive_part` takes the bytes.
+
+        Args:
+            token: The storage's token of this user; kept, sealed, while the upload is under way.
+            name, media_type: As the browser gave them.
+            size_bytes: Of the whole file.
+
+        Returns:
+            The upload: `waiting` when it will be sent; or, accepted all the same, `needs_activation`, `needs_consent`
+            or `needs_sign_in`, with the storage's code and words, and the portal's address where there is one.
+
+        Raises:
+            BadInput: An empty file, or a name that cannot be sent.
+            TooLarge: More than one file may have.
+            FileRefused: The storage will not have this file: no room, not this name or size, not from this user.
+        """
+        _check_name(name)
+        _check_size(size_bytes, self._spool.file_limit_bytes)
+        id_ = new_id(self._node)
+        upload = self._new(id_, storage_user, name, media_type, size_bytes)
+        sealed = self._box.seal(token, bound_to=id_)
+        await self._database.write(lambda tx: uploads.add(tx, upload, sealed))
+        await self._sender.ask(upload, token)
+        asked = await self.find(id_, storage_user)
+        if asked.storage is StorageLeg.REFUSED:
+            raise FileRefused(asked.code, asked.detail or "", portal_url=asked.portal_url)
+        return asked
+
+    async def offset(self, id_: str, storage_user: str) -> int:
+        """How many bytes of a file are here for good: where the next part begins.
+
+        Raises:
+            NotFound: As `find`.
+            WrongNode: It lies on another machine.
+            SpoolBroken: The upload is over, and nothing more of it is taken.
+        """
+        return (await self._open(id_, storage_user)).received_bytes
+
+    async def receive_part(self, id_: str, storage_user: str, offset_bytes: int, chunks: AsyncIterator[bytes]) -> int:
+        """Take the next bytes of a declared file. What has come is kept even where `chunks` raises.
+
+        Args:
+            offset_bytes: Where they begin; it must be where the file ends.
+            chunks: The bytes. What it raises is raised here.
+
+        Returns:
+            The new offset, which is on the disk. With the last byte the file is whole.
+
+        Raises:
+            NotFound, WrongNode, SpoolBroken: As `offset`.
+            Locked: Somebody else is sending bytes of this file.
+            WrongOffset: The file does not end there.
+            TooLarge: More bytes than were declared.
+            SpoolFull: No room for it here.
+        """
+        upload = await self._open(id_, storage_user)
+        if upload.browser is BrowserLeg.RECEIVED and offset_bytes == upload.size_bytes:
+            return offset_bytes
+        async with self._spool.appending(id_) as appender:
+            upload = await self._open(id_, storage_user)
+            await self._settle_size(upload, appender)
+            if offset_bytes != upload.received_bytes:
+                raise WrongOffset(
+                    f"The file has {upload.received_bytes} bytes here.", offset_bytes=upload.received_bytes
+                )
+            try:
+                async for chunk in chunks:
+                    if appender.size_bytes + len(chunk) > upload.size_bytes:
+                        raise TooLarge(
+                            "These are more bytes than were declared.", limit_bytes=upload.size_bytes, field="file"
+                        )
+                    await appender.append(chunk)
+            finally:
+                received_bytes = await appender.finish()
+                if not await self._database.write(lambda tx: uploads.receive(tx, id_, received_bytes, self._now_ms())):
+                    raise SpoolBroken("This upload is over.")
+        if received_bytes == upload.size_bytes:
+            self._sender.notice(id_)
+        return received_bytes
+
+    async def _open(self, id_: str, storage_user: str) -> Upload:
+        """An upload of this user whose bytes are taken here."""
+        upload = await self.find(id_, storage_user)
+        if id_[: -uploads.RANDOM_CHARS] != uploads.node_prefix(self._node):
+            raise WrongNode("This file lies on another machine.")
+        if upload.storage not in uploads.KEPT and upload.storage is not StorageLeg.STORED:
+            raise SpoolBroken("This upload is over.")
+        return upload
+
+    async def _settle_size(self, upload: Upload, appender: Appender) -> None:
+        """Take away what a dead process has written and nobody was told of."""
+        if appender.size_bytes < upload.received_bytes:
+            raise SpoolBroken("The file that was kept here is gone, or not whole. Choose it again.")
+        if appender.size_bytes > upload.received_bytes:
+            await self._database.write(lambda tx: uploads.cut(tx, upload.id, self._now_ms()))
+            await appender.cut(upload.received_bytes)
+
+    # --- what became of them ------------------------------------------------------------------------------------------
 
     async def history(self, storage_user: str, limit: int = HISTORY) -> list[Upload]:
         """A user's uploads, the newest first."""
@@ -161,13 +274,28 @@ class Uploads:
             Conflict: It is under way, or over.
             SpoolBroken: The file is not kept here any more.
         """
+        return await self._again(id_, storage_user, token, None)
+
+    async def rename_and_send(self, id_: str, storage_user: str, token: str, name: str) -> Upload:
+        """Give a file another name, and send it from the spool: for one whose name the storage refused.
+
+        Returns, Raises:
+            As `send_again`. BadInput: A name that cannot be sent.
+        """
+        _check_name(name)
+        return await self._again(id_, storage_user, token, name)
+
+    async def _again(self, id_: str, storage_user: str, token: str, name: str | None) -> Upload:
         upload = await self.find(id_, storage_user)
-        if upload.storage in uploads.REPEATABLE and await self._spool.size_bytes(id_) != upload.size_bytes:
+        is_whole = upload.browser is BrowserLeg.RECEIVED
+        if upload.storage in uploads.REPEATABLE and is_whole and await self._spool.size_bytes(id_) != upload.size_bytes:
             raise SpoolBroken("The file is not kept here any more. Choose it again.")
         sealed = self._box.seal(token, bound_to=id_)
-        if not await self._database.write(lambda tx: uploads.repeat(tx, id_, storage_user, sealed, self._now_ms())):
+        if not await self._database.write(
+            lambda tx: uploads.repeat(tx, id_, storage_user, sealed, self._now_ms(), name=name)
+        ):
             raise Conflict("This file is on its way, or needs nothing more.")
-        await self._sender.ask(upload, token)
+        await self._sender.ask(await self.find(id_, storage_user), token)
         return await self.find(id_, storage_user)
 
     async def cancel(self, id_: str, storage_user: str) -> Upload:
@@ -189,6 +317,23 @@ class Uploads:
         if sent_bytes is None or upload.storage is not StorageLeg.SENDING:
             return upload
         return replace(upload, sent_bytes=sent_bytes)
+
+
+def _check_name(name: str) -> None:
+    check_name(name)
+    if len(name) > MAX_NAME_CHARS:
+        raise BadInput(f"The file's name is longer than {MAX_NAME_CHARS} characters.", field="content_name")
+
+
+def _check_size(size_bytes: int, limit_bytes: int) -> None:
+    if size_bytes < 1:
+        raise BadInput("The file is empty: there is nothing to store.", field="file")
+    if size_bytes > limit_bytes:
+        raise TooLarge(
+            f"The file is larger than the {limit_bytes} bytes that are taken here.",
+            limit_bytes=limit_bytes,
+            field="file",
+        )
 
 
 async def _take_in(appender: Appender, chunks: AsyncIterator[bytes]) -> int:

@@ -23,7 +23,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final, Self, TypeVar
 
-from homeserver.errors import Conflict, NotFound, SpoolBroken, SpoolFull, TooLarge
+from homeserver.errors import Locked, NotFound, SpoolBroken, SpoolFull, TooLarge
 
 CHUNK_BYTES: Final = 256 * 1024
 """How much is written or read in one step: what one `recv` of asyncio's gives at most, too."""
@@ -114,7 +114,7 @@ class Spool:
         """Open a file for its one writer, creating it when there is none. What was not flushed at the end is lost.
 
         Raises:
-            Conflict: Somebody else writes to it.
+            Locked: Somebody else writes to it.
         """
         path = self._path(id_)
         descriptor, size_bytes = await _in_thread(
@@ -132,7 +132,7 @@ class Spool:
         It stands beside the writer's own lock, because a file may be sent while it is still received.
 
         Raises:
-            Conflict: Somebody else sends it.
+            Locked: Somebody else sends it.
         """
         path = self._path(id_)
         claim = path.with_name(path.name + _CLAIM_SUFFIX)
@@ -246,6 +246,12 @@ class Appender:
         if self.size_bytes - self.flushed_bytes >= CHUNK_BYTES:
             await self.flush()
 
+    async def cut(self, size_bytes: int) -> None:
+        """Take away what stands behind `size_bytes`."""
+        self._waiting.clear()
+        await _in_thread(lambda: os.ftruncate(self._descriptor, size_bytes))
+        self.size_bytes = self.flushed_bytes = size_bytes
+
     async def flush(self) -> Self:
         """Write what waits, so that readers see it."""
         data = b"".join(self._waiting)
@@ -280,7 +286,7 @@ def _open_to_append(path: Path) -> tuple[int, int]:
         return descriptor, os.fstat(descriptor).st_size
     except BlockingIOError:
         os.close(descriptor)
-        raise Conflict("Somebody else is at work on this file.") from None
+        raise Locked("Somebody else is at work on this file.") from None
     except BaseException:
         os.close(descriptor)
         raise

@@ -1,6 +1,10 @@
 """The rows of uploads. Each step of the storage leg names the legs it may be taken from, so that of two who act at once
 (a sender and a person who cancels, say) only one succeeds; the other is told by `False`.
 
+Beside what an `Upload` shows, a row holds what its senders agree on: `failures`, how many attempts the storage has
+failed since the owner's last word; `whole_first`, that the file is not to be sent before it is whole; and `cuts`, how
+often bytes were taken away from the file again, so that a sender who has read those cannot close its request.
+
 A token lies in a row, sealed, only while the upload is under way: every step that ends or pauses it removes the token.
 """
 
@@ -22,6 +26,7 @@ REPEATABLE: Final = frozenset(
         StorageLeg.NEEDS_ACTIVATION,
         StorageLeg.NEEDS_SIGN_IN,
         StorageLeg.OUT_OF_SPACE,
+        StorageLeg.NEEDS_NAME,
         StorageLeg.FAILED,
         StorageLeg.UNKNOWN,
     }
@@ -33,6 +38,18 @@ CANCELLABLE: Final = (UNDER_WAY | REPEATABLE) - {StorageLeg.CLOSING}
 
 KEPT: Final = UNDER_WAY | REPEATABLE
 """Legs in which the file is still needed."""
+
+# As the index `uploads_open` has it, to the letter: SQLite compares the texts.
+_OPEN: Final = "storage NOT IN ('cancelled', 'expired', 'refused', 'stored')"
+
+RANDOM_CHARS: Final = 22
+"""How many characters of an id are random; before them stands the node's name, where it has one."""
+
+
+def node_prefix(node: str) -> str:
+    """What the ids of a node's uploads begin with."""
+    return f"{node}-" if node else ""
+
 
 _COLUMNS: Final = (
     "upload, storage_user, name, media_type, size_bytes, received_bytes, sent_bytes, browser, storage, attempts, "
@@ -106,6 +123,11 @@ async def sealed_token(reader: Reader, id_: str) -> str | None:
     return cast("str | None", await reader.fetch_value("SELECT sealed_token FROM uploads WHERE upload = $1", id_))
 
 
+async def cuts(reader: Reader, id_: str) -> int:
+    """How often bytes were taken away from the file."""
+    return cast("int", await reader.fetch_value("SELECT cuts FROM uploads WHERE upload = $1", id_))
+
+
 async def of_user(reader: Reader, storage_user: str, limit: int) -> list[Upload]:
     """A user's uploads, the newest first."""
     rows = await reader.fetch(
@@ -126,17 +148,70 @@ async def recent(reader: Reader, limit: int) -> list[Upload]:
     return [_upload(row) for row in rows]
 
 
-async def under_way(reader: Reader, prefix: str) -> list[str]:
-    """The ids, of those that begin with `prefix`, that have come whole and that a sender should be at work on."""
+async def under_way(reader: Reader, node: str) -> list[str]:
+    """The ids, of this node's, that a sender should be at work on: come whole, or last seen with a sender."""
+    prefix = node_prefix(node)
     rows = await reader.fetch(
-        "SELECT upload FROM uploads WHERE browser = $1 AND storage IN (SELECT w.value FROM each_text($2) AS w) "
-        "AND substr(upload, 1, $3) = $4 ORDER BY created_ms, upload",
-        BrowserLeg.RECEIVED.value,
-        _values(UNDER_WAY),
+        f"SELECT upload FROM uploads WHERE {_OPEN} AND length(upload) = $1 AND substr(upload, 1, $2) = $3 "  # noqa: S608
+        "AND (storage IN ('asking', 'closing', 'sending') OR (storage = 'waiting' AND browser = 'received')) "
+        "ORDER BY created_ms, upload",
+        len(prefix) + RANDOM_CHARS,
         len(prefix),
         prefix,
     )
     return [row[0] for row in rows]
+
+
+async def kept_bytes(reader: Reader, storage_user: str) -> int:
+    """What all files of a user that are kept, or still to come, take when they are whole."""
+    return cast(
+        "int",
+        await reader.fetch_value(
+            f"SELECT CAST(COALESCE(SUM(size_bytes), 0) AS BIGINT) FROM uploads WHERE storage_user = $1 AND {_OPEN}",  # noqa: S608
+            storable(storage_user),
+        ),
+    )
+
+
+async def kept_bytes_on(reader: Reader, node: str) -> int:
+    """The same of everybody, on one node."""
+    prefix = node_prefix(node)
+    return cast(
+        "int",
+        await reader.fetch_value(
+            f"SELECT CAST(COALESCE(SUM(size_bytes), 0) AS BIGINT) FROM uploads WHERE {_OPEN} "  # noqa: S608
+            "AND length(upload) = $1 AND substr(upload, 1, $2) = $3",
+            len(prefix) + RANDOM_CHARS,
+            len(prefix),
+            prefix,
+        ),
+    )
+
+
+# --- the steps of the browser leg -----------------------------------------------------------------------------------
+
+
+async def receive(tx: Transaction, id_: str, received_bytes: int, now_ms: int) -> bool:
+    """So many bytes are on the disk for good; all of them, it may be. False where the file is not wanted any more."""
+    return await _step(
+        tx,
+        "UPDATE uploads SET received_bytes = $1, updated_ms = $2, "  # noqa: S608 - a constant
+        "browser = CASE WHEN size_bytes = $1 THEN 'received' ELSE 'receiving' END "
+        f"WHERE upload = $3 AND browser <> 'received' AND {_OPEN}",
+        received_bytes,
+        now_ms,
+        id_,
+    )
+
+
+async def cut(tx: Transaction, id_: str, now_ms: int) -> bool:
+    """The file is about to lose what stands behind its `received_bytes`, so nobody who has read more may go on."""
+    return await _step(
+        tx,
+        f"UPDATE uploads SET cuts = cuts + 1, updated_ms = $1 WHERE upload = $2 AND browser <> 'received' AND {_OPEN}",  # noqa: S608 - a constant
+        now_ms,
+        id_,
+    )
 
 
 # --- the steps of the storage leg -----------------------------------------------------------------------------------
@@ -191,14 +266,18 @@ async def note_progress(tx: Transaction, id_: str, sent_bytes: int, now_ms: int)
     )
 
 
-async def close(tx: Transaction, id_: str, now_ms: int) -> bool:
-    """Every byte is out, and the closing boundary may follow once this is committed."""
+async def close(tx: Transaction, id_: str, now_ms: int, *, cuts: int) -> bool:
+    """Every byte is out, and the closing boundary may follow once this is committed.
+
+    Not while bytes are still received, nor where some were taken away again since `cuts` was read.
+    """
     return await _step(
         tx,
         "UPDATE uploads SET storage = 'closing', sent_bytes = size_bytes, updated_ms = $1 "
-        "WHERE upload = $2 AND storage = 'sending'",
+        "WHERE upload = $2 AND storage = 'sending' AND browser = 'received' AND cuts = $3",
         now_ms,
         id_,
+        cuts,
     )
 
 
@@ -243,15 +322,18 @@ async def settle(
 # --- by the owner's word --------------------------------------------------------------------------------------------
 
 
-async def repeat(tx: Transaction, id_: str, storage_user: str, sealed: str, now_ms: int) -> bool:
-    """Ask again for an upload that waits for its owner's word; as `begin_attempt`, with a new token."""
+async def repeat(
+    tx: Transaction, id_: str, storage_user: str, sealed: str, now_ms: int, *, name: str | None = None
+) -> bool:
+    """Ask again for an upload that waits for its owner's word; with a new token, and perhaps another name."""
     return await _step(
         tx,
-        "UPDATE uploads SET storage = 'asking', attempts = attempts + 1, sent_bytes = 0, portal_url = NULL, "
-        "sealed_token = $1, updated_ms = $2 WHERE upload = $3 AND storage_user = $4 AND browser = 'received' "
-        "AND storage IN (SELECT w.value FROM each_text($5) AS w)",
+        "UPDATE uploads SET storage = 'asking', attempts = attempts + 1, failures = 0, sent_bytes = 0, "
+        "portal_url = NULL, sealed_token = $1, updated_ms = $2, name = COALESCE($3, name) "
+        "WHERE upload = $4 AND storage_user = $5 AND storage IN (SELECT w.value FROM each_text($6) AS w)",
         sealed,
         now_ms,
+        _kept(name),
         id_,
         storage_user,
         _values(REPEATABLE),

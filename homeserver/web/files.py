@@ -13,7 +13,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from homeserver.errors import BadInput, TooLarge
 from homeserver.model import StorageLeg, Upload
 from homeserver.protocol.gadget import iso
-from homeserver.web.bodies import json_answer, wants_json
+from homeserver.web.bodies import json_answer, read_form, wants_json
 from homeserver.web.keys import PAGE_SESSIONS, SITE, UPLOADS
 from homeserver.web.rendering import render
 from homeserver.web.visitors import storage_session
@@ -34,8 +34,8 @@ async def files_page(request: web.Request) -> web.Response:
     _, user = await storage_session(request)
     uploads = await request.app[UPLOADS].history(user)
     if wants_json(request):
-        return json_answer(orjson.dumps({"uploads": [_members(upload) for upload in uploads]}))
-    ended = {StorageLeg.STORED, StorageLeg.CANCELLED, StorageLeg.REFUSED}
+        return json_answer(orjson.dumps({"uploads": [members(upload) for upload in uploads]}))
+    ended = {StorageLeg.STORED, StorageLeg.CANCELLED, StorageLeg.EXPIRED, StorageLeg.REFUSED}
     return render(
         request,
         "files.html",
@@ -59,7 +59,7 @@ async def receive_file(request: web.Request) -> web.Response:
     name, media_type, pieces = await _file_part(request, limit)
     upload = await request.app[UPLOADS].receive(user, token, name, media_type, pieces)
     if wants_json(request):
-        answer = json_answer(orjson.dumps(_members(upload)), status=201)
+        answer = json_answer(orjson.dumps(members(upload)), status=201)
         answer.headers[hdrs.LOCATION] = f"/files/{upload.id}"
         return answer
     portal = upload.portal_url if upload.code == ACTIVATE else None
@@ -126,7 +126,7 @@ def _too_large(limit: int) -> TooLarge:
 async def show_upload(request: web.Request) -> web.Response:
     """`GET /files/{upload}`: one upload, for a script."""
     _, user = await storage_session(request)
-    return json_answer(orjson.dumps(_members(await request.app[UPLOADS].find(request.match_info["upload"], user))))
+    return json_answer(orjson.dumps(members(await request.app[UPLOADS].find(request.match_info["upload"], user))))
 
 
 async def send_again(request: web.Request) -> web.Response:
@@ -137,6 +137,15 @@ async def send_again(request: web.Request) -> web.Response:
     return _changed(request, upload)
 
 
+async def rename(request: web.Request) -> web.Response:
+    """`POST /files/{upload}/rename`: another name (the form's `name`) for a file whose name the storage refused."""
+    session, user = await storage_session(request)
+    name = (await read_form(request)).get("name", "")
+    token = await request.app[PAGE_SESSIONS].storage_token(session)
+    upload = await request.app[UPLOADS].rename_and_send(request.match_info["upload"], user, token, name)
+    return _changed(request, upload)
+
+
 async def cancel(request: web.Request) -> web.Response:
     """`POST /files/{upload}/cancel`: stop, and keep nothing."""
     _, user = await storage_session(request)
@@ -144,14 +153,14 @@ async def cancel(request: web.Request) -> web.Response:
 
 
 def _changed(request: web.Request, upload: Upload) -> web.Response:
-    return json_answer(orjson.dumps(_members(upload))) if wants_json(request) else _see_other("/files")
+    return json_answer(orjson.dumps(members(upload))) if wants_json(request) else _see_other("/files")
 
 
 def _see_other(place: str) -> web.Response:
     return web.Response(status=303, headers={hdrs.LOCATION: place})
 
 
-def _members(upload: Upload) -> dict[str, object]:
+def members(upload: Upload) -> dict[str, object]:
     """An upload as a script sees it. Whose it is stays here: it is theirs."""
     words = upload_words(upload)
     return {

@@ -37,9 +37,11 @@ STATUS_OF: Final[Mapping[type[errors.HomeServerError], int]] = MappingProxyType(
         errors.Forbidden: 403,
         errors.NotFound: 404,
         errors.Conflict: 409,
+        errors.Locked: 423,
         errors.TooMany: 429,
         errors.SpoolFull: 507,
         errors.SpoolBroken: 410,
+        errors.WrongNode: 503,
         errors.RemoteError: 502,
         errors.RemoteUnavailable: 503,
         # What the storage says of this user's file or account: neither a broken gateway nor a conflict, which upload
@@ -98,6 +100,8 @@ def of_error(error: errors.HomeServerError) -> Problem:
         case errors.StorageRefused(storage_code=storage_code):
             words = storage_words(storage_code)
             more["storage_code"] = storage_code
+            if isinstance(error, errors.FileRefused):
+                more["portal_url"] = error.portal_url
             detail = f"{words.title} {words.advice}"
         case errors.SignatureRefused():
             headers[hdrs.WWW_AUTHENTICATE] = "OAuth"

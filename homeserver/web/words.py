@@ -27,7 +27,7 @@ _OPERATOR: Final = "Nothing you can do about it: tell the operator of this site.
 
 STORAGE_WORDS: Final[Mapping[str, Words]] = MappingProxyType(
     {
-        "PA003": Words("Mes Données does not accept this file's name.", "Rename the file and choose it again."),
+        "PA003": Words("Mes Données does not accept this file's name.", "Give it another name and send it again."),
         "PA004": Words("Mes Données does not accept this file's size.", "An empty file cannot be stored."),
         "PA900": Words("Mes Données had a problem of its own.", _LATER),
         "MD113": Words(
@@ -92,6 +92,12 @@ _UNCERTAIN: Final = (
 )
 
 
+_GONE: Final = {
+    StorageLeg.CANCELLED: "You cancelled it; no copy is kept here.",
+    StorageLeg.EXPIRED: "It waited too long; no copy is kept here any more.",
+}
+
+
 def upload_words(upload: Upload) -> UploadWords:
     """What is said of an upload, and what may be done with it."""
     words = storage_words(upload.code) if upload.code else None
@@ -100,8 +106,8 @@ def upload_words(upload: Upload) -> UploadWords:
         case StorageLeg.STORED:
             where = f"content {upload.content_id}" if upload.content_id else "stored"
             return UploadWords("stored", "good", f"{where} in folder {upload.folder_id}" if upload.folder_id else where)
-        case StorageLeg.CANCELLED:
-            return UploadWords("cancelled", "", "You cancelled it; no copy is kept here.")
+        case StorageLeg.CANCELLED | StorageLeg.EXPIRED:
+            return UploadWords(upload.storage.value, "", _GONE[upload.storage])
         case StorageLeg.UNKNOWN:
             return UploadWords("uncertain", "warn", _UNCERTAIN, send="Send again", cancel=True)
         case StorageLeg.NEEDS_ACTIVATION:
@@ -127,6 +133,8 @@ def upload_words(upload: Upload) -> UploadWords:
             return UploadWords("waiting for your sign-in", "warn", said, send="Send now", cancel=True)
         case StorageLeg.OUT_OF_SPACE:
             return UploadWords("no space", "bad", line or _line("MD327"), send="Send again", cancel=True)
+        case StorageLeg.NEEDS_NAME:
+            return UploadWords("waiting for another name", "bad", line or _line("PA003"), cancel=True)
         case StorageLeg.REFUSED:
             return UploadWords("refused", "bad", line or _line(None), cancel=False)
         case StorageLeg.FAILED:
@@ -156,6 +164,7 @@ HEADINGS: Final[Mapping[int, str]] = MappingProxyType(
         412: "That is another version",
         413: "That is too large",
         415: "That is not taken here",
+        423: "Somebody is at work on it",
         422: "Mes Données said no",
         429: "A little slower, please",
         460: "That was damaged on its way",
