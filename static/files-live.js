@@ -29,6 +29,7 @@ export class LiveList {
     // Coming back by the browser's "back" is when something may have changed.
     window.addEventListener("pageshow", (event) => event.persisted && this.look());
     window.addEventListener("pagehide", () => this.close());
+    document.addEventListener("submit", (event) => this.press(event));
     this.open();
   }
 
@@ -98,6 +99,38 @@ export class LiveList {
     bar.max = size;
     bar.value = Math.min(bytes, size);
     row.querySelector(`.${leg} .amount`).textContent = `${Math.floor((100 * bar.value) / size)} %`;
+  }
+
+  // --- what the owner says ------------------------------------------------------------------------------------------
+
+  // Leaving the page for an answer would cut off what it sends.
+  async press(event) {
+    const form = event.target;
+    if (form.closest("#uploads") === null) return;
+    event.preventDefault();
+    const field = form.querySelector(":focus");
+    field?.blur();
+    let trouble;
+    try {
+      const answer = await fetch(form.action, {
+        method: "POST",
+        headers: { Accept: "application/json" },
+        body: new URLSearchParams(new FormData(form)),
+      });
+      if (answer.status === 401) {
+        this.signedOut();
+        return;
+      }
+      const said = await answer.json();
+      trouble = answer.ok ? (said.still ?? "") : said.detail;
+    } catch {
+      trouble = "The line to this site is broken. Try again when you are online.";
+    }
+    const place = document.getElementById("trouble");
+    place.textContent = trouble;
+    place.hidden = trouble === "";
+    if (trouble) this.say(trouble);
+    this.refresh();
   }
 
   // --- the list ----------------------------------------------------------------------------------------------------

@@ -10,6 +10,8 @@ const PART_BYTES = 32 * 1024 * 1024;
 const AT_ONCE = 2;
 const RETRY_MS = [0, 1000, 3000, 5000, 10000, 20000, 30000];
 const LONGEST_NAME = 255;
+const EMPTY_PX = 230;
+const FULL_PX = 420;
 
 const form = document.getElementById("upload");
 const maxBytes = Number(form.dataset.maxBytes);
@@ -59,7 +61,7 @@ async function start({ Uppy, Dashboard, GoldenRetriever, Tus }) {
       inline: true,
       target: "#uploader",
       width: "100%",
-      height: "auto",
+      height: EMPTY_PX,
       theme: "auto",
       note: `Up to ${amount(maxBytes)} each. A file that was cut off goes on where it stopped.`,
       proudlyDisplayPoweredByUppy: false,
@@ -89,6 +91,7 @@ async function start({ Uppy, Dashboard, GoldenRetriever, Tus }) {
       removeFingerprintOnSuccess: true,
       allowedMetaFields: ["name", "type"],
       urlStorage: rememberUploads(tab),
+      storeFingerprintForResuming: true,
       // Uppy shows the message of an error; ours are in words.
       onError: (error) => {
         const problem = problemOf(error.originalResponse ?? error.cause?.originalResponse);
@@ -130,8 +133,13 @@ async function start({ Uppy, Dashboard, GoldenRetriever, Tus }) {
     }
   });
 
+  const fit = () => uppy.getPlugin("Dashboard").setOptions({ height: uppy.getFiles().length === 0 ? EMPTY_PX : FULL_PX });
+  uppy.on("files-added", fit);
+  uppy.on("restored", fit);
+
   uppy.on("file-removed", (file) => {
     problems.delete(file.id);
+    fit();
     list.refresh();
   });
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from homeserver.errors import BadInput, BadChecksum, HomeServerError, TooLarge, UnsupportedMedia, VersionRefused
+from homeserver.errors import BadChecksum, BadInput, HomeServerError, TooLarge, UnsupportedMedia, VersionRefused
 from homeserver.protocol import tus
 from homeserver.protocol.tus import Creation, Part
 

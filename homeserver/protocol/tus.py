@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Final
 
-from homeserver.errors import BadInput, BadChecksum, TooLarge, UnsupportedMedia, VersionRefused
+from homeserver.errors import BadChecksum, BadInput, TooLarge, UnsupportedMedia, VersionRefused
 
 VERSION: Final = "1.0.0"
 EXTENSIONS: Final = ("creation", "creation-with-upload", "expiration", "termination", "checksum")

@@ -326,6 +326,7 @@ class Sender:
         await self._must(self._database.write(lambda tx: uploads.wait(tx, id_, code, detail, self._now_ms())))
 
     async def _settle(self, id_: str, verdict: Verdict) -> None:
+        portal_url = self._portal.address_for(verdict)
         if verdict.leg in _NEEDS_THE_FILE and await self._is_declared(id_):
             verdict = replace(verdict, leg=StorageLeg.REFUSED)  # nothing is kept yet that could be sent later
         _log.warning("upload_settled", upload=id_, leg=verdict.leg.value, code=verdict.code)
@@ -337,7 +338,7 @@ class Sender:
                     verdict.leg,
                     code=verdict.code,
                     detail=verdict.detail,
-                    portal_url=self._portal.address_for(verdict),
+                    portal_url=portal_url,
                     now_ms=self._now_ms(),
                 )
             )

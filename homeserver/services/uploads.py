@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import Final
 
@@ -285,7 +286,33 @@ class Uploads:
         _check_name(name)
         return await self._again(id_, storage_user, token, name)
 
+    async def send_waiting(self, storage_user: str, token: str, leg: StorageLeg) -> bool:
+        """Send all that wait for one and the same thing, which is done now: activation, consent, signing in.
+
+        The first is asked for at once. If it waits for the same again, so would the others, and they are left alone;
+        otherwise they follow in the background.
+
+        Returns:
+            Whether it is still what the storage wants.
+        """
+        waiting = [upload for upload in await self.history(storage_user) if upload.storage is leg]
+        for number, upload in enumerate(reversed(waiting)):
+            with suppress(Conflict, NotFound, SpoolBroken):
+                if number == 0:
+                    first = await self._again(upload.id, storage_user, token, None)
+                    if first.storage is leg:
+                        return True
+                else:
+                    await self._repeat(upload.id, storage_user, token, None)
+                    self._sender.notice(upload.id)
+        return False
+
     async def _again(self, id_: str, storage_user: str, token: str, name: str | None) -> Upload:
+        await self._repeat(id_, storage_user, token, name)
+        await self._sender.ask(await self.find(id_, storage_user), token)
+        return await self.find(id_, storage_user)
+
+    async def _repeat(self, id_: str, storage_user: str, token: str, name: str | None) -> None:
         upload = await self.find(id_, storage_user)
         is_whole = upload.browser is BrowserLeg.RECEIVED
         if upload.storage in uploads.REPEATABLE and is_whole and await self._spool.size_bytes(id_) != upload.size_bytes:
@@ -295,8 +322,6 @@ class Uploads:
             lambda tx: uploads.repeat(tx, id_, storage_user, sealed, self._now_ms(), name=name)
         ):
             raise Conflict("This file is on its way, or needs nothing more.")
-        await self._sender.ask(await self.find(id_, storage_user), token)
-        return await self.find(id_, storage_user)
 
     async def cancel(self, id_: str, storage_user: str) -> Upload:
         """Give an upload up and delete the file here.

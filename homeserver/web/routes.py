@@ -21,6 +21,8 @@ def routes() -> list[web.AbstractRouteDef]:
         web.patch(f"{tus.PATH}{{upload}}", tus.append),
         web.delete(f"{tus.PATH}{{upload}}", tus.terminate),
         web.post(f"{tus.PATH}{{upload}}", tus.override),
+        web.get(files.ANSWERED_PATH, files.answered),
+        web.post("/files/send", files.send_waiting),
         web.get("/files/{upload}", files.show_upload),
         web.post("/files/{upload}/send", files.send_again),
         web.post("/files/{upload}/rename", files.rename),

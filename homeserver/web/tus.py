@@ -14,7 +14,7 @@ import orjson
 from aiohttp import hdrs, web
 
 from homeserver.errors import BadInput, Conflict, Forbidden, HomeServerError, TooLarge
-from homeserver.model import BrowserLeg, Upload
+from homeserver.model import Upload
 from homeserver.protocol import tus
 from homeserver.web.bodies import json_answer, read_body
 from homeserver.web.files import members
@@ -160,8 +160,7 @@ async def _checked(request: web.Request, checksum: tus.Checksum) -> AsyncIterato
 
 def _progress(upload: Upload) -> dict[str, str]:
     """How far an upload is, and until when the rest is waited for."""
-    is_whole = upload.browser is BrowserLeg.RECEIVED
-    return tus.progress(upload.received_bytes, None if is_whole else None)
+    return tus.progress(upload.received_bytes, None)
 
 
 def _headers(request: web.Request) -> dict[str, str]:
