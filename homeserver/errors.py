@@ -65,6 +65,18 @@ class TooLarge(BadInput):
         self.limit_bytes = limit_bytes
 
 
+class UnsupportedMedia(BadInput):
+    """The body is of a kind that this address does not take."""
+
+    code = "unsupported_media"
+
+
+class VersionRefused(BadInput):
+    """The caller speaks another version of a protocol than we do."""
+
+    code = "version_refused"
+
+
 class NotSignedIn(HomeServerError):
     """Nobody is signed in, or the session or token has ended."""
 
@@ -259,6 +271,14 @@ class StoragePaused(RemoteError):
         super().__init__("Mes Données refuses this site at the moment.", service="mesdonnees")
         self.storage_code = storage_code
         self.detail = detail
+
+
+class FileRefused(StorageRefused):
+    """Mes Données will not have a file that was declared. `portal_url` has been checked: a browser may go there."""
+
+    def __init__(self, storage_code: str | None, detail: str, *, portal_url: str | None) -> None:
+        super().__init__(storage_code, detail)
+        self.portal_url = portal_url
 
 
 class TokenRefused(RemoteUnauthorized):

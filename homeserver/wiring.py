@@ -44,6 +44,7 @@ from homeserver.services.uploads import Uploads
 from homeserver.storage.database import Database, open_database
 from homeserver.storage.spool import Spool
 from homeserver.web import keys
+from homeserver.web.files import ANSWERED_PATH
 
 log: Final = structlog.get_logger(__name__)
 
@@ -288,7 +289,12 @@ def uploads_of(
 def portal_rule(settings: config.Settings) -> PortalRule:
     """Where the storage's word may send a browser."""
     storage = settings.mesdonnees
-    return PortalRule(storage.portal_hosts, storage.portal_url, http_loopback=storage.allow_http_loopback)
+    return PortalRule(
+        storage.portal_hosts,
+        storage.portal_url,
+        http_loopback=storage.allow_http_loopback,
+        return_url=f"{settings.server.public_url}{ANSWERED_PATH}",
+    )
 
 
 def sandbox_sign_in(settings: config.Settings, session: ClientSession) -> SandboxSignIn:

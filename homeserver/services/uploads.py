@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import random
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import Final
 
 from homeserver.errors import (
     BadInput,
     Conflict,
+    FileRefused,
     NotFound,
     SpoolBroken,
-    StorageRefused,
     TooLarge,
     WrongNode,
 )
@@ -140,7 +141,7 @@ class Uploads:
         Raises:
             BadInput: An empty file, or a name that cannot be sent.
             TooLarge: More than one file may have.
-            StorageRefused: The storage will not have this file: no room, not this name or size, not from this user.
+            FileRefused: The storage will not have this file: no room, not this name or size, not from this user.
         """
         _check_name(name)
         _check_size(size_bytes, self._spool.file_limit_bytes)
@@ -150,7 +151,7 @@ class Uploads:
         await self._sender.ask(upload, token, before=lambda tx: uploads.add(tx, upload, sealed))
         asked = await self.find(id_, storage_user)
         if asked.storage is StorageLeg.REFUSED:
-            raise StorageRefused(asked.code, asked.detail or "")
+            raise FileRefused(asked.code, asked.detail or "", portal_url=asked.portal_url)
         return asked
 
     async def offset(self, id_: str, storage_user: str) -> int:
@@ -240,7 +241,33 @@ class Uploads:
         _check_name(name)
         return await self._again(id_, storage_user, token, name)
 
+    async def send_waiting(self, storage_user: str, token: str, leg: StorageLeg) -> bool:
+        """Send all that wait for one and the same thing, which is done now: activation, consent, signing in.
+
+        The first is asked for at once. If it waits for the same again, so would the others, and they are left alone;
+        otherwise they follow in the background.
+
+        Returns:
+            Whether it is still what the storage wants.
+        """
+        waiting = [upload for upload in await self.history(storage_user) if upload.storage is leg]
+        for number, upload in enumerate(reversed(waiting)):
+            with suppress(Conflict, NotFound, SpoolBroken):
+                if number == 0:
+                    first = await self._again(upload.id, storage_user, token, None)
+                    if first.storage is leg:
+                        return True
+                else:
+                    await self._repeat(upload.id, storage_user, token, None)
+                    self._sender.notice(upload.id)
+        return False
+
     async def _again(self, id_: str, storage_user: str, token: str, name: str | None) -> Upload:
+        await self._repeat(id_, storage_user, token, name)
+        await self._sender.ask(await self.find(id_, storage_user), token)
+        return await self.find(id_, storage_user)
+
+    async def _repeat(self, id_: str, storage_user: str, token: str, name: str | None) -> None:
         upload = await self.find(id_, storage_user)
         is_whole = upload.browser is BrowserLeg.RECEIVED
         if upload.storage in uploads.REPEATABLE and is_whole and await self._spool.size_bytes(id_) != upload.size_bytes:
@@ -250,8 +277,6 @@ class Uploads:
             lambda tx: uploads.repeat(tx, id_, storage_user, sealed, self._now_ms(), name=name)
         ):
             raise Conflict("This file is on its way, or needs nothing more.")
-        await self._sender.ask(await self.find(id_, storage_user), token)
-        return await self.find(id_, storage_user)
 
     async def cancel(self, id_: str, storage_user: str) -> Upload:
         """Give an upload up and delete the file here.

@@ -7,9 +7,9 @@ from typing import Final
 from aiohttp import hdrs, web
 
 from homeserver.errors import NotSignedIn
-from homeserver.model import PageSession
+from homeserver.model import PageSession, StorageLeg
 from homeserver.web.bodies import read_form
-from homeserver.web.keys import PAGE_SESSIONS, SITE
+from homeserver.web.keys import PAGE_SESSIONS, SITE, UPLOADS
 from homeserver.web.rendering import render
 from homeserver.web.security import PAGE_COOKIE, cookie, drop_cookie, local_path, set_cookie
 from homeserver.web.visitors import visitor
@@ -53,9 +53,14 @@ async def start_sign_in(request: web.Request) -> web.Response:
 
 
 async def finish_sign_in(request: web.Request) -> web.Response:
-    """`GET /sign-in/return`: the storage's sign-in sends people here."""
+    """`GET /sign-in/return`: the storage's sign-in sends people here. Files that waited for it go on."""
     query = {name: request.query.getall(name)[-1] for name in request.query}
-    value, back = await request.app[PAGE_SESSIONS].finish_sign_in(cookie(request, PAGE_COOKIE), query)
+    sessions = request.app[PAGE_SESSIONS]
+    value, back = await sessions.finish_sign_in(cookie(request, PAGE_COOKIE), query)
+    session = await sessions.find(value)
+    if session is not None and session.storage_user is not None:
+        token = await sessions.storage_token(session)
+        await request.app[UPLOADS].send_waiting(session.storage_user, token, StorageLeg.NEEDS_SIGN_IN)
     return _see_other(request, local_path(back, "/files"), value)
 
 

@@ -14,7 +14,7 @@ from homeserver.model import HttpRequest
 MAX_FORM_BYTES: Final = 16 * 1024
 JSON: Final = "application/json"
 
-_MACHINE_PATHS: Final = ("/gadget/", "/healthz", "/readyz", "/openapi.json")
+_MACHINE_PATHS: Final = ("/gadget/", "/files/tus/", "/healthz", "/readyz", "/openapi.json")
 
 
 async def read_body(request: web.Request, limit_bytes: int) -> bytes:

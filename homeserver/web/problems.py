@@ -19,6 +19,9 @@ PROBLEM_TYPE: Final = "application/problem+json"
 
 _RETRY_AFTER_S: Final = 30.0
 
+CHECKSUM_MISMATCH: Final = 460
+"""The tus protocol's own status, which no list of HTTP's has."""
+
 # The most specific class in this table counts. An error of ours that stands in no line is a fault of this server.
 STATUS_OF: Final[Mapping[type[errors.HomeServerError], int]] = MappingProxyType(
     {
@@ -26,6 +29,9 @@ STATUS_OF: Final[Mapping[type[errors.HomeServerError], int]] = MappingProxyType(
         errors.OutdatedSchema: 503,
         errors.BadInput: 400,
         errors.TooLarge: 413,
+        errors.UnsupportedMedia: 415,
+        errors.VersionRefused: 412,
+        errors.BadChecksum: CHECKSUM_MISMATCH,
         errors.NotSignedIn: 401,
         errors.SignatureRefused: 401,
         errors.Forbidden: 403,
@@ -59,7 +65,7 @@ class Problem:
     @property
     def title(self) -> str:
         """The status in words."""
-        return HTTPStatus(self.status).phrase
+        return "Checksum Mismatch" if self.status == CHECKSUM_MISMATCH else HTTPStatus(self.status).phrase
 
     def dump(self) -> bytes:
         """The document of RFC 9457. Its type is about:blank: the title says what the status says, `code` says more."""
@@ -94,6 +100,8 @@ def of_error(error: errors.HomeServerError) -> Problem:
         case errors.StorageRefused(storage_code=storage_code):
             words = storage_words(storage_code)
             more["storage_code"] = storage_code
+            if isinstance(error, errors.FileRefused):
+                more["portal_url"] = error.portal_url
             detail = f"{words.title} {words.advice}"
         case errors.SignatureRefused():
             headers[hdrs.WWW_AUTHENTICATE] = "OAuth"

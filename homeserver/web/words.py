@@ -132,7 +132,14 @@ def upload_words(upload: Upload) -> UploadWords:
             said = "Your sign-in at Orange has ended. Sign in again, then send it; we keep the file for you."
             return UploadWords("waiting for your sign-in", "warn", said, send="Send now", cancel=True)
         case StorageLeg.OUT_OF_SPACE:
-            return UploadWords("no space", "bad", line or _line("MD327"), send="Send again", cancel=True)
+            return UploadWords(
+                "no space",
+                "bad",
+                line or _line("MD327"),
+                send="I have made room, send now",
+                portal="Make room at Orange",
+                cancel=True,
+            )
         case StorageLeg.NEEDS_NAME:
             return UploadWords("waiting for another name", "bad", line or _line("PA003"), cancel=True)
         case StorageLeg.REFUSED:
@@ -152,6 +159,44 @@ def _line(code: str | None) -> str:
     return f"{words.title} {words.advice}"
 
 
+@dataclass(frozen=True, slots=True)
+class WaitingWords:
+    """What is said once of all files that wait for the same. `still`: of what has not been done yet, after all."""
+
+    title: str
+    advice: str
+    portal: str
+    send: str
+    still: str
+
+
+WAITING_WORDS: Final[Mapping[StorageLeg, WaitingWords]] = MappingProxyType(
+    {
+        StorageLeg.NEEDS_ACTIVATION: WaitingWords(
+            STORAGE_WORDS["MD804"].title,
+            "Orange asks you to activate it once, on its portal. We keep your files meanwhile.",
+            "Activate at Orange",
+            "I have activated it, send now",
+            "Orange says that it is not switched on yet.",
+        ),
+        StorageLeg.NEEDS_CONSENT: WaitingWords(
+            STORAGE_WORDS["-3"].title,
+            "Answer there, then come back. We keep your files meanwhile.",
+            "Answer at Orange",
+            "I have answered, send now",
+            "Orange says that you have not allowed it.",
+        ),
+        StorageLeg.NEEDS_SIGN_IN: WaitingWords(
+            "Your sign-in at Orange has ended.",
+            "Sign in again, and your files go on. We keep them meanwhile.",
+            "Sign in at Orange",
+            "I have signed in, send now",
+            "Orange does not accept your sign-in yet.",
+        ),
+    }
+)
+
+
 HEADINGS: Final[Mapping[int, str]] = MappingProxyType(
     {
         400: "That could not be understood",
@@ -161,10 +206,13 @@ HEADINGS: Final[Mapping[int, str]] = MappingProxyType(
         405: "That is not possible here",
         409: "Not in this state",
         410: "That is gone",
+        412: "That is another version",
         413: "That is too large",
+        415: "That is not taken here",
         423: "Somebody is at work on it",
         422: "Mes Données said no",
         429: "A little slower, please",
+        460: "That was damaged on its way",
         502: "A service we depend on gave a wrong answer",
         503: "A service we depend on does not answer",
         507: "No room left here",
