@@ -267,6 +267,20 @@ class FileRefused(StorageRefused):
         self.portal_url = portal_url
 
 
+class StoragePaused(RemoteError):
+    """Mes Données refuses everybody, so it is our pair or the service: nothing is asked of it until a trial succeeds.
+
+    `storage_code`, `detail`: its own words.
+    """
+
+    code = "storage_paused"
+
+    def __init__(self, storage_code: str | None, detail: str) -> None:
+        super().__init__("Mes Données refuses this site at the moment.", service="mesdonnees")
+        self.storage_code = storage_code
+        self.detail = detail
+
+
 class TokenRefused(RemoteUnauthorized):
     """Mes Données does not accept this person's token, or our pair. `storage_code`, `detail`: its own words."""
 

@@ -35,8 +35,10 @@ from homeserver.services.operators import Operators
 from homeserver.services.page_sessions import PageSessions
 from homeserver.services.players import Players
 from homeserver.services.secret_box import SecretBox, derive
+from homeserver.services.step_one import StepOne
 from homeserver.services.sync import Sync
 from homeserver.services.upkeep import Upkeep
+from homeserver.services.upload_run import Kit
 from homeserver.services.upload_verdicts import PortalRule
 from homeserver.services.uploads import Uploads
 from homeserver.storage.database import Database, open_database
@@ -122,14 +124,10 @@ async def _open(
     core = await stack.enter_async_context(open_core(settings, now_ms))
     spool = spool_of(settings)
     await spool.prepare()
-    uploads = Uploads(
-        core.database,
-        spool,
-        storage_client(settings, core.session),
-        secret_box(settings, "uploads"),
-        portal_rule(settings),
-        now_ms=now_ms,
+    page_sessions = PageSessions(
+        core.database, secret_box(settings, "page sessions"), sandbox_sign_in(settings, core.session), now_ms=now_ms
     )
+    uploads = uploads_of(settings, core, spool, page_sessions, now_ms)
     running = Jobs()
     app[keys.LEADERBOARDS] = core.boards
     app[keys.BOARD_VIEWS] = BoardViews(core.database, now_ms)
@@ -137,9 +135,7 @@ async def _open(
     app[keys.SYNC] = core.sync
     app[keys.UPLOADS] = uploads
     app[keys.OPERATORS] = Operators(core.database, now_ms, session_s=settings.admin.session_hours * 3600)
-    app[keys.PAGE_SESSIONS] = PageSessions(
-        core.database, secret_box(settings, "page sessions"), sandbox_sign_in(settings, core.session), now_ms=now_ms
-    )
+    app[keys.PAGE_SESSIONS] = page_sessions
     app[keys.GADGET_SESSIONS] = GadgetSessions(
         core.database,
         signers,
@@ -269,6 +265,25 @@ def spool_of(settings: config.Settings) -> Spool:
         file_limit_bytes=storage.max_file_bytes,
         free_floor_bytes=storage.free_floor_bytes,
     )
+
+
+def uploads_of(
+    settings: config.Settings, core: Core, spool: Spool, page_sessions: PageSessions, now_ms: NowMs
+) -> Uploads:
+    """The uploads of this machine."""
+    storage = storage_client(settings, core.session)
+    kit = Kit(
+        core.database,
+        spool,
+        storage,
+        StepOne(core.database, storage, now_ms, page_sessions.forget_token),
+        secret_box(settings, "uploads"),
+        now_ms,
+        node=settings.server.node,
+        user_sending=settings.mesdonnees.max_sending_per_user,
+        max_send_ms=settings.mesdonnees.max_send_s * 1000,
+    )
+    return Uploads(kit, portal_rule(settings), max_sending=settings.mesdonnees.max_sending)
 
 
 def portal_rule(settings: config.Settings) -> PortalRule:

@@ -64,6 +64,11 @@ def refusal_of(code: str | None) -> Refusal:
     return REFUSALS.get(code or UNKNOWN.code, UNKNOWN)
 
 
+def is_documented(code: str | None) -> bool:
+    """Whether it is one of the service's own codes."""
+    return code in {refusal.code for refusal in _STEP_ONE}
+
+
 def classify_message(text: str) -> Refusal:
     """Which documented upload error a text of step two is; `unknown` for any other."""
     folded = " ".join(text.split()).casefold()

@@ -62,10 +62,13 @@ def judge(error: HomeServerError) -> Verdict:
 
 
 class Budget:
-    """The failures of one run of attempts. A new word of the owner, or a restart of ours, begins a new one."""
+    """The failures since the owner's last word.
 
-    def __init__(self) -> None:
-        self._seen: Counter[str] = Counter()
+    Those that another process saw count as such; which they were is not known any more.
+    """
+
+    def __init__(self, earlier: int = 0) -> None:
+        self._seen: Counter[str] = Counter({"": earlier})
 
     def allows_retry(self, verdict: Verdict) -> bool:
         """Count a failure; whether another attempt may follow it."""

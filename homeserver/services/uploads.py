@@ -5,14 +5,12 @@ While it can still be sent, nobody is asked for the file again.
 
 from __future__ import annotations
 
-import asyncio
 import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from dataclasses import replace
 from typing import Final
 
-from homeserver.clients.mesdonnees import MesDonneesClient
 from homeserver.errors import (
     BadInput,
     Conflict,
@@ -21,16 +19,15 @@ from homeserver.errors import (
     SpoolBroken,
     TooLarge,
     WrongNode,
-    WrongOffset,
 )
-from homeserver.model import BrowserLeg, NowMs, StorageLeg, Upload
+from homeserver.model import BrowserLeg, StorageLeg, Upload
 from homeserver.protocol.mesdonnees import check_name, clean_media_type
-from homeserver.services.secret_box import SecretBox
-from homeserver.services.upload_sender import Sender, Sleep
+from homeserver.services.upload_receiver import SILENCE_S, Receiver
+from homeserver.services.upload_run import Kit
+from homeserver.services.upload_sender import RESCAN_S, Sender
 from homeserver.services.upload_verdicts import PortalRule
 from homeserver.storage import uploads
-from homeserver.storage.database import Database
-from homeserver.storage.spool import Appender, Spool, new_id
+from homeserver.storage.spool import Appender, new_id
 
 MAX_NAME_CHARS: Final = 255
 HISTORY: Final = 50
@@ -41,43 +38,28 @@ class Uploads:
 
     def __init__(
         self,
-        database: Database,
-        spool: Spool,
-        client: MesDonneesClient,
-        secret_box: SecretBox,
+        kit: Kit,
         portal: PortalRule,
         *,
-        now_ms: NowMs,
-        node: str = "",
-        max_sending: int = 16,
-        sleep: Sleep = asyncio.sleep,
+        max_sending: int = 32,
+        rescan_s: float = RESCAN_S,
+        silence_s: float = SILENCE_S,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         """
         Args:
-            spool: Prepared. It belongs to this machine.
-            secret_box: Seals the tokens of uploads under way.
+            kit: Its spool is prepared, and belongs to this machine, which is `node` where several share the database.
             portal: Where users may be sent by the storage's word.
-            node: This machine's name (letters, digits, -), where several share the database.
             max_sending: How many files this process sends at once; the others wait.
+            rescan_s: See `RESCAN_S`. silence_s: See `SILENCE_S`.
         """
-        self._database = database
-        self._spool = spool
-        self._box = secret_box
-        self._now_ms = now_ms
-        self._node = node
-        self._sender = Sender(
-            database,
-            spool,
-            client,
-            secret_box,
-            portal,
-            now_ms=now_ms,
-            node=node,
-            max_sending=max_sending,
-            sleep=sleep,
-            jitter=jitter,
-        )
+        self._database = kit.database
+        self._spool = kit.spool
+        self._box = kit.secret_box
+        self._now_ms = kit.now_ms
+        self._node = kit.node
+        self._sender = Sender(kit, portal, max_sending=max_sending, rescan_s=rescan_s, jitter=jitter)
+        self._receiver = Receiver(kit.database, kit.spool, kit.now_ms, self._sender.on_bytes, silence_s=silence_s)
 
     async def run(self) -> None:
         """The background job: endless, to be cancelled at the end. See `Sender.run`."""
@@ -104,7 +86,7 @@ class Uploads:
             SpoolFull: No room for it here.
         """
         _check_name(name)
-        id_ = new_id(self._node)
+        id_, is_kept = new_id(self._node), False
         try:
             # The row is there before the writer lets go of the file: a file without a row and a writer is a leftover.
             async with self._spool.appending(id_) as appender:
@@ -112,11 +94,12 @@ class Uploads:
                 upload = self._new(id_, storage_user, name, media_type, size_bytes)
                 upload = replace(upload, received_bytes=size_bytes, browser=BrowserLeg.RECEIVED)
                 sealed = self._box.seal(token, bound_to=id_)
-                await self._database.write(lambda tx: uploads.add(tx, upload, sealed))
+                is_kept = True
+                await self._sender.ask(upload, token, before=lambda tx: uploads.add(tx, upload, sealed))
         except BaseException:
-            await self._spool.delete(id_)
+            if not is_kept or await self._database.look(lambda reader: uploads.find(reader, id_)) is None:
+                await self._spool.delete(id_)
             raise
-        await self._sender.ask(upload, token)
         return await self.find(id_, storage_user)
 
     def _new(self, id_: str, storage_user: str, name: str, media_type: str, size_bytes: int) -> Upload:
@@ -165,8 +148,7 @@ class Uploads:
         id_ = new_id(self._node)
         upload = self._new(id_, storage_user, name, media_type, size_bytes)
         sealed = self._box.seal(token, bound_to=id_)
-        await self._database.write(lambda tx: uploads.add(tx, upload, sealed))
-        await self._sender.ask(upload, token)
+        await self._sender.ask(upload, token, before=lambda tx: uploads.add(tx, upload, sealed))
         asked = await self.find(id_, storage_user)
         if asked.storage is StorageLeg.REFUSED:
             raise FileRefused(asked.code, asked.detail or "", portal_url=asked.portal_url)
@@ -197,32 +179,13 @@ class Uploads:
             Locked: Somebody else is sending bytes of this file.
             WrongOffset: The file does not end there.
             TooLarge: More bytes than were declared.
+            Conflict: Nothing came for a minute. Clients of tus try that again; what is no conflict they do not.
             SpoolFull: No room for it here.
         """
         upload = await self._open(id_, storage_user)
         if upload.browser is BrowserLeg.RECEIVED and offset_bytes == upload.size_bytes:
             return offset_bytes
-        async with self._spool.appending(id_) as appender:
-            upload = await self._open(id_, storage_user)
-            await self._settle_size(upload, appender)
-            if offset_bytes != upload.received_bytes:
-                raise WrongOffset(
-                    f"The file has {upload.received_bytes} bytes here.", offset_bytes=upload.received_bytes
-                )
-            try:
-                async for chunk in chunks:
-                    if appender.size_bytes + len(chunk) > upload.size_bytes:
-                        raise TooLarge(
-                            "These are more bytes than were declared.", limit_bytes=upload.size_bytes, field="file"
-                        )
-                    await appender.append(chunk)
-            finally:
-                received_bytes = await appender.finish()
-                if not await self._database.write(lambda tx: uploads.receive(tx, id_, received_bytes, self._now_ms())):
-                    raise SpoolBroken("This upload is over.")
-        if received_bytes == upload.size_bytes:
-            self._sender.notice(id_)
-        return received_bytes
+        return await self._receiver.take(id_, offset_bytes, chunks)
 
     async def _open(self, id_: str, storage_user: str) -> Upload:
         """An upload of this user whose bytes are taken here."""
@@ -232,14 +195,6 @@ class Uploads:
         if upload.storage not in uploads.KEPT and upload.storage is not StorageLeg.STORED:
             raise SpoolBroken("This upload is over.")
         return upload
-
-    async def _settle_size(self, upload: Upload, appender: Appender) -> None:
-        """Take away what a dead process has written and nobody was told of."""
-        if appender.size_bytes < upload.received_bytes:
-            raise SpoolBroken("The file that was kept here is gone, or not whole. Choose it again.")
-        if appender.size_bytes > upload.received_bytes:
-            await self._database.write(lambda tx: uploads.cut(tx, upload.id, self._now_ms()))
-            await appender.cut(upload.received_bytes)
 
     # --- what became of them ------------------------------------------------------------------------------------------
 

@@ -17,18 +17,30 @@ import re
 import secrets
 import shutil
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
+from contextlib import aclosing, asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Final, Self, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 from homeserver.errors import Locked, NotFound, SpoolBroken, SpoolFull, TooLarge
 
 CHUNK_BYTES: Final = 256 * 1024
 """How much is written or read in one step: what one `recv` of asyncio's gives at most, too."""
 
+WAITING_BYTES: Final = 1024 * 1024
+"""How much of one file may wait in memory to be written."""
+
 RECOUNT_BYTES: Final = 64 * 1024 * 1024
+
+TICK_S: Final = 0.25
+"""How long a follower waits for more before it gives its reader a word; it looks itself where nobody tells it."""
+
+_LOOK_S: Final = 0.02
+"""How often a follower looks at a file that another process writes."""
+
+_MOST_PIECES: Final = 1000
+_NO_WAIT: Final[int | None] = getattr(os, "RWF_NOWAIT", None)
 
 _ID: Final = re.compile(r"[A-Za-z0-9_-]{16,80}")
 _CLAIM_SUFFIX: Final = ".sending"
@@ -60,6 +72,8 @@ class Spool:
         self._room_bytes = 0
         self._counted_bytes = RECOUNT_BYTES  # nothing is known yet: count before the first byte
         self._counting = asyncio.Lock()
+        self._appending: set[str] = set()
+        self._followers: dict[str, set[asyncio.Future[None]]] = {}
 
     @property
     def file_limit_bytes(self) -> int:
@@ -110,19 +124,31 @@ class Spool:
         return await _in_thread(look)
 
     @asynccontextmanager
-    async def appending(self, id_: str) -> AsyncIterator[Appender]:
-        """Open a file for its one writer, creating it when there is none. What was not flushed at the end is lost.
+    async def appending(self, id_: str, *, create: bool = True) -> AsyncIterator[Appender]:
+        """Open a file for its one writer. What was not flushed at the end is lost.
+
+        Args:
+            create: Make the file where there is none.
 
         Raises:
             Locked: Somebody else writes to it.
+            SpoolBroken: There is none, and none is to be made.
         """
         path = self._path(id_)
-        descriptor, size_bytes = await _in_thread(
-            partial(_open_to_append, path), undo=lambda opened: os.close(opened[0])
-        )
         try:
-            yield Appender(self, path, descriptor, size_bytes)
+            descriptor, size_bytes = await _in_thread(
+                partial(_open_to_append, path, create=create), undo=lambda opened: os.close(opened[0])
+            )
+        except FileNotFoundError:
+            raise SpoolBroken("The file that was kept here is gone.") from None
+        appender = Appender(self, id_, path, descriptor, size_bytes)
+        self._appending.add(id_)
+        try:
+            yield appender
         finally:
+            self._appending.discard(id_)
+            self._tell(id_)
+            await _to_the_end(appender.rest())
             os.close(descriptor)  # also lets go of the lock
 
     @asynccontextmanager
@@ -136,17 +162,38 @@ class Spool:
         """
         path = self._path(id_)
         claim = path.with_name(path.name + _CLAIM_SUFFIX)
-        descriptor, _ = await _in_thread(partial(_open_to_append, claim), undo=lambda opened: os.close(opened[0]))
+        descriptor, _ = await _in_thread(
+            partial(_open_to_append, claim, create=True), undo=lambda opened: os.close(opened[0])
+        )
         try:
             yield
         finally:
             os.close(descriptor)
 
-    async def chunks(self, id_: str, *, size_bytes: int, offset_bytes: int = 0) -> AsyncGenerator[bytes, None]:
+    async def chunks(
+        self, id_: str, *, size_bytes: int, offset_bytes: int = 0
+    ) -> AsyncGenerator[bytes | bytearray, None]:
         """The bytes of a file from `offset_bytes` up to `size_bytes`, in pieces of `CHUNK_BYTES`.
 
         Raises:
             SpoolBroken: The file is gone, ends before `size_bytes`, or cannot be read.
+        """
+        async with aclosing(self.follow(id_, size_bytes=size_bytes, offset_bytes=offset_bytes)) as pieces:
+            async for piece in pieces:
+                if piece is None:
+                    raise SpoolBroken("The file that was kept here is shorter than it was.")
+                yield piece
+
+    async def follow(
+        self, id_: str, *, size_bytes: int, offset_bytes: int = 0
+    ) -> AsyncGenerator[bytes | bytearray | None, None]:
+        """The bytes of a file that may still grow up to `size_bytes`, as soon as they are there, whoever writes them.
+
+        Gives None where the file ends for now: the first time at once, then each time that nothing came for `TICK_S`.
+        What lies in memory is read on the event loop, by a call that never waits for the disk; the rest in a thread.
+
+        Raises:
+            SpoolBroken: The file is gone or cannot be read.
         """
         path = self._path(id_)
         try:
@@ -156,18 +203,47 @@ class Spool:
         except FileNotFoundError:
             raise SpoolBroken("The file that was kept here is gone.") from None
         try:
+            is_waiting = False
             while offset_bytes < size_bytes:
                 wanted = min(CHUNK_BYTES, size_bytes - offset_bytes)
-                try:
-                    chunk = await _in_thread(partial(os.pread, descriptor, wanted, offset_bytes))
-                except OSError as error:
-                    raise SpoolBroken("The file that was kept here cannot be read any more.") from error
-                if not chunk:
-                    raise SpoolBroken("The file that was kept here is shorter than it was.")
-                yield chunk
-                offset_bytes += len(chunk)
+                piece = _read_at_once(descriptor, wanted, offset_bytes)
+                if piece is None:
+                    piece = await _in_thread(partial(_read, descriptor, wanted, offset_bytes))
+                if piece:
+                    is_waiting = False
+                    offset_bytes += len(piece)
+                    yield piece
+                elif not is_waiting:
+                    is_waiting = True
+                    yield None
+                elif not await self._grows(id_, descriptor, offset_bytes):
+                    yield None
         finally:
             os.close(descriptor)
+
+    async def _grows(self, id_: str, descriptor: int, offset_bytes: int) -> bool:
+        """Wait until a file is longer than that: False when it is not for `TICK_S`."""
+        left_s = TICK_S
+        while left_s > 0:
+            pause_s = TICK_S if id_ in self._appending else _LOOK_S
+            told = asyncio.get_running_loop().create_future()
+            followers = self._followers.setdefault(id_, set())
+            followers.add(told)
+            try:
+                if os.fstat(descriptor).st_size > offset_bytes:
+                    return True
+                await asyncio.wait({told}, timeout=pause_s)
+            finally:
+                followers.discard(told)
+                if not followers and self._followers.get(id_) is followers:
+                    del self._followers[id_]
+            left_s -= pause_s
+        return os.fstat(descriptor).st_size > offset_bytes
+
+    def _tell(self, id_: str) -> None:
+        for told in self._followers.pop(id_, ()):
+            if not told.done():
+                told.set_result(None)
 
     async def delete(self, id_: str) -> None:
         """Remove a file; one that is gone already is no error."""
@@ -195,6 +271,10 @@ class Spool:
         Raises:
             SpoolFull: There is none.
         """
+        if self._counted_bytes < RECOUNT_BYTES and self._room_bytes >= bytes_:
+            self._room_bytes -= bytes_
+            self._counted_bytes += bytes_
+            return
         async with self._counting:
             if self._counted_bytes >= RECOUNT_BYTES or self._room_bytes < bytes_:
                 self._room_bytes = await _in_thread(self._measure_room)
@@ -217,18 +297,30 @@ class Spool:
 
 
 class Appender:
-    """The one writer of a file. `size_bytes` counts all bytes given so far, `flushed_bytes` those that readers see."""
+    """The one writer of a file.
 
-    def __init__(self, spool: Spool, path: Path, descriptor: int, size_bytes: int) -> None:
+    Bytes are on their way to the file as soon as they are given: a thread writes what has come together while it wrote
+    the last, so that a slow line loses no time and a quick one few switches. At most `WAITING_BYTES` wait.
+
+    Attributes:
+        size_bytes: All that was given.
+        flushed_bytes: What readers see.
+    """
+
+    def __init__(self, spool: Spool, id_: str, path: Path, descriptor: int, size_bytes: int) -> None:
         self._spool = spool
+        self._id = id_
         self._path = path
         self._descriptor = descriptor
         self._waiting: list[bytes] = []
+        self._writing: asyncio.Future[int] | None = None
+        self._failure: BaseException | None = None
+        self._named = False
         self.size_bytes = size_bytes
         self.flushed_bytes = size_bytes
 
     async def append(self, chunk: bytes) -> None:
-        """Add bytes at the end; they are written when `CHUNK_BYTES` have come together.
+        """Add bytes at the end.
 
         Raises:
             TooLarge: The file would be larger than one may be.
@@ -241,45 +333,86 @@ class Appender:
                 limit_bytes=limit_bytes,
                 field="file",
             )
+        await self._spool._claim(len(chunk))  # noqa: SLF001 - the two are one module's two halves
         self._waiting.append(chunk)
         self.size_bytes += len(chunk)
-        if self.size_bytes - self.flushed_bytes >= CHUNK_BYTES:
-            await self.flush()
+        self._write()
+        while self.size_bytes - self.flushed_bytes > WAITING_BYTES:
+            await self._step()
+
+    async def flush(self) -> Self:
+        """Return when readers see all that was given."""
+        while self.flushed_bytes < self.size_bytes:
+            await self._step()
+        return self
+
+    async def sync(self) -> int:
+        """Force what was given so far to the disk; how much of the file that is. Other bytes may be given meanwhile."""
+        await self.flush()
+        size_bytes = self.flushed_bytes
+        is_new, self._named = not self._named, True
+
+        def force() -> None:
+            os.fdatasync(self._descriptor)
+            if is_new:
+                folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+                try:
+                    os.fsync(folder)  # the name too: a file without a name is no file after a power cut
+                finally:
+                    os.close(folder)
+
+        await _in_thread(force)
+        return size_bytes
+
+    async def finish(self) -> int:
+        """Force everything to the disk; the size of the whole file, in bytes."""
+        return await self.sync()
 
     async def cut(self, size_bytes: int) -> None:
-        """Take away what stands behind `size_bytes`."""
+        """Take away what stands behind `size_bytes`, and forget what went wrong."""
+        await self.rest()
         self._waiting.clear()
+        self._failure = None
         await _in_thread(lambda: os.ftruncate(self._descriptor, size_bytes))
         self.size_bytes = self.flushed_bytes = size_bytes
 
-    async def flush(self) -> Self:
-        """Write what waits, so that readers see it."""
-        data = b"".join(self._waiting)
+    async def rest(self) -> None:
+        """Return when no thread writes: then the descriptor may be closed. What waits is not written any more."""
         self._waiting.clear()
-        if data:
-            await self._spool._claim(len(data))  # noqa: SLF001 - the two are one module's two halves
-            await _in_thread(lambda: _write_all(self._descriptor, data))
-            self.flushed_bytes += len(data)
-        return self
+        while (writing := self._writing) is not None:
+            await asyncio.wait({writing})
+            await asyncio.sleep(0)  # its callback comes first
 
-    async def finish(self) -> int:
-        """Write what waits and force everything to the disk; the size of the whole file, in bytes."""
-        await self.flush()
+    def _write(self) -> None:
+        if self._writing is None and self._waiting and self._failure is None:
+            pieces, self._waiting = self._waiting, []
+            self._writing = asyncio.get_running_loop().run_in_executor(None, _write_all, self._descriptor, pieces)
+            self._writing.add_done_callback(self._wrote)
 
-        def force() -> None:
-            os.fsync(self._descriptor)
-            folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            try:
-                os.fsync(folder)  # the name too: a file without a name is no file after a power cut
-            finally:
-                os.close(folder)
+    def _wrote(self, writing: asyncio.Future[int]) -> None:
+        self._writing = None
+        if writing.cancelled():
+            self._failure = asyncio.CancelledError()
+        elif (failure := writing.exception()) is not None:
+            self._failure = failure
+        else:
+            self.flushed_bytes += writing.result()
+            self._spool._tell(self._id)  # noqa: SLF001
+            self._write()
 
-        await _in_thread(force)
-        return self.size_bytes
+    async def _step(self) -> None:
+        """Wait until something was written."""
+        if self._failure is not None:
+            raise self._failure
+        if (writing := self._writing) is not None:
+            await asyncio.wait({writing})
+            await asyncio.sleep(0)
+        elif self.flushed_bytes < self.size_bytes and not self._waiting:
+            raise SpoolBroken("Bytes were given up before they were written.")
 
 
-def _open_to_append(path: Path) -> tuple[int, int]:
-    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+def _open_to_append(path: Path, *, create: bool) -> tuple[int, int]:
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | (os.O_CREAT if create else 0)
     descriptor = os.open(path, flags, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -292,15 +425,42 @@ def _open_to_append(path: Path) -> tuple[int, int]:
         raise
 
 
-def _write_all(descriptor: int, data: bytes) -> None:
-    left = memoryview(data)
+def _write_all(descriptor: int, pieces: list[bytes]) -> int:
+    """Write all of it; how much that was."""
+    size_bytes = sum(map(len, pieces))
     try:
-        while left:
-            left = left[os.write(descriptor, left) :]
+        for first in range(0, len(pieces), _MOST_PIECES):
+            some = pieces[first : first + _MOST_PIECES]
+            written = os.writev(descriptor, some)
+            left = memoryview(b"".join(some))[written:] if written < sum(map(len, some)) else memoryview(b"")
+            while left:
+                left = left[os.write(descriptor, left) :]
     except OSError as error:
         if error.errno in _NO_ROOM:
             raise SpoolFull("The disk is full. Try again later.") from error
         raise
+    return size_bytes
+
+
+def _read(descriptor: int, bytes_: int, offset_bytes: int) -> bytes:
+    try:
+        return os.pread(descriptor, bytes_, offset_bytes)
+    except OSError as error:
+        raise SpoolBroken("The file that was kept here cannot be read any more.") from error
+
+
+def _read_at_once(descriptor: int, bytes_: int, offset_bytes: int) -> bytes | bytearray | None:
+    """What lies in memory already, without waiting for the disk; None where that cannot be told or nothing does."""
+    if _NO_WAIT is None:
+        return None
+    piece = bytearray(bytes_)
+    try:
+        count = os.preadv(descriptor, [piece], offset_bytes, _NO_WAIT)
+    except OSError:
+        return None
+    if count < bytes_:
+        del piece[count:]
+    return piece or None
 
 
 async def _in_thread(work: Callable[[], T], *, undo: Callable[[T], None] | None = None) -> T:
@@ -319,4 +479,14 @@ async def _in_thread(work: Callable[[], T], *, undo: Callable[[T], None] | None 
                 continue
         if not future.cancelled() and future.exception() is None and undo is not None:
             undo(future.result())
+        raise
+
+
+async def _to_the_end(work: Coroutine[Any, Any, None]) -> None:
+    """Await what must happen, cancelled or not; a cancellation takes effect afterwards."""
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait({task})
         raise

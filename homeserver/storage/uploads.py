@@ -11,6 +11,7 @@ A token lies in a row, sealed, only while the upload is under way: every step th
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import dataclass
 from typing import Final, cast
 
 from homeserver.model import BrowserLeg, StorageLeg, Upload
@@ -123,9 +124,70 @@ async def sealed_token(reader: Reader, id_: str) -> str | None:
     return cast("str | None", await reader.fetch_value("SELECT sealed_token FROM uploads WHERE upload = $1", id_))
 
 
-async def cuts(reader: Reader, id_: str) -> int:
-    """How often bytes were taken away from the file."""
-    return cast("int", await reader.fetch_value("SELECT cuts FROM uploads WHERE upload = $1", id_))
+@dataclass(frozen=True, slots=True)
+class Agreed:
+    """What the senders of an upload agree on; see the module's words."""
+
+    failures: int
+    whole_first: bool
+    cuts: int
+
+
+async def agreed(reader: Reader, id_: str) -> Agreed:
+    """What stands in the row of an upload that is there."""
+    row = await reader.fetch_one("SELECT failures, whole_first, cuts FROM uploads WHERE upload = $1", id_)
+    failures, whole_first, cuts = row or (0, 0, 0)
+    return Agreed(failures, bool(whole_first), cuts)
+
+
+async def others_at_work(reader: Reader, storage_user: str, id_: str, since_ms: int) -> int:
+    """How many other uploads of a user are asked for or sent, anywhere; what was not touched since then is dead."""
+    return cast(
+        "int",
+        await reader.fetch_value(
+            f"SELECT COUNT(*) FROM uploads WHERE storage_user = $1 AND {_OPEN} "  # noqa: S608 - a constant
+            "AND (storage IN ('closing', 'sending') OR (storage = 'asking' AND browser <> 'declared')) "
+            "AND upload <> $2 AND updated_ms > $3",
+            storable(storage_user),
+            id_,
+            since_ms,
+        ),
+    )
+
+
+async def waiting_for_sign_in(reader: Reader, storage_user: str) -> list[str]:
+    """The ids of a user's uploads that go on once they have signed in again, the oldest first."""
+    rows = await reader.fetch(
+        f"SELECT upload FROM uploads WHERE storage_user = $1 AND {_OPEN} AND storage = 'needs_sign_in' "  # noqa: S608
+        "ORDER BY created_ms, upload",
+        storable(storage_user),
+    )
+    return [row[0] for row in rows]
+
+
+async def outdated(reader: Reader, node: str, before_ms: int, limit: int) -> list[str]:
+    """The ids of this node's uploads that were declared before then and still wait: for bytes, a word, or a sender."""
+    prefix = node_prefix(node)
+    rows = await reader.fetch(
+        f"SELECT upload FROM uploads WHERE {_OPEN} AND created_ms < $1 AND length(upload) = $2 "  # noqa: S608
+        "AND substr(upload, 1, $3) = $4 AND storage NOT IN ('closing', 'sending') ORDER BY created_ms, upload LIMIT $5",
+        before_ms,
+        len(prefix) + RANDOM_CHARS,
+        len(prefix),
+        prefix,
+        limit,
+    )
+    return [row[0] for row in rows]
+
+
+async def changed(reader: Reader, since_ms: int, limit: int) -> list[Upload]:
+    """Uploads of anybody that changed at that time or later, the earliest change first."""
+    rows = await reader.fetch(
+        f"SELECT {_COLUMNS} FROM uploads WHERE updated_ms >= $1 ORDER BY updated_ms, upload LIMIT $2",  # noqa: S608
+        since_ms,
+        limit,
+    )
+    return [_upload(row) for row in rows]
 
 
 async def of_user(reader: Reader, storage_user: str, limit: int) -> list[Upload]:
@@ -217,16 +279,14 @@ async def cut(tx: Transaction, id_: str, now_ms: int) -> bool:
 # --- the steps of the storage leg -----------------------------------------------------------------------------------
 
 
-async def begin_attempt(tx: Transaction, id_: str, now_ms: int, *, counted: bool = True) -> bool:
-    """Ask for a URL: for another attempt, or, not `counted`, for the same one, whose URL grew old unused."""
+async def ask(tx: Transaction, id_: str, now_ms: int) -> bool:
+    """Ask for a URL."""
     return await _step(
         tx,
-        "UPDATE uploads SET storage = 'asking', attempts = attempts + $1, sent_bytes = 0, updated_ms = $2 "
-        "WHERE upload = $3 AND storage IN (SELECT w.value FROM each_text($4) AS w)",
-        int(counted),
+        "UPDATE uploads SET storage = 'asking', sent_bytes = 0, updated_ms = $1 "
+        "WHERE upload = $2 AND storage IN ('asking', 'waiting')",
         now_ms,
         id_,
-        _values({StorageLeg.ASKING, StorageLeg.WAITING, StorageLeg.SENDING}),
     )
 
 
@@ -244,6 +304,32 @@ async def wait(tx: Transaction, id_: str, code: str | None, detail: str | None, 
     )
 
 
+async def fail(tx: Transaction, id_: str, code: str | None, detail: str | None, now_ms: int) -> bool:
+    """The storage failed an attempt, and another follows; as `wait`."""
+    return await _step(
+        tx,
+        "UPDATE uploads SET storage = 'waiting', attempts = attempts + 1, failures = failures + 1, code = $1, "
+        "detail = $2, sent_bytes = 0, updated_ms = $3 "
+        "WHERE upload = $4 AND storage IN (SELECT w.value FROM each_text($5) AS w)",
+        code,
+        _kept(detail),
+        now_ms,
+        id_,
+        _values(UNDER_WAY),
+    )
+
+
+async def wait_until_whole(tx: Transaction, id_: str, now_ms: int) -> bool:
+    """Wait for the rest of the file before anything more of it is sent."""
+    return await _step(
+        tx,
+        "UPDATE uploads SET storage = 'waiting', whole_first = 1, sent_bytes = 0, updated_ms = $1 "
+        "WHERE upload = $2 AND storage IN ('asking', 'sending', 'waiting')",
+        now_ms,
+        id_,
+    )
+
+
 async def send(tx: Transaction, id_: str, now_ms: int) -> bool:
     """Begin to send the bytes."""
     return await _step(
@@ -255,14 +341,15 @@ async def send(tx: Transaction, id_: str, now_ms: int) -> bool:
     )
 
 
-async def note_progress(tx: Transaction, id_: str, sent_bytes: int, now_ms: int) -> bool:
-    """How much is out."""
+async def note_progress(tx: Transaction, id_: str, sent_bytes: int, now_ms: int, *, cuts: int) -> bool:
+    """How much is out. As in `close`, False where it is time to stop."""
     return await _step(
         tx,
-        "UPDATE uploads SET sent_bytes = $1, updated_ms = $2 WHERE upload = $3 AND storage = 'sending'",
+        "UPDATE uploads SET sent_bytes = $1, updated_ms = $2 WHERE upload = $3 AND storage = 'sending' AND cuts = $4",
         sent_bytes,
         now_ms,
         id_,
+        cuts,
     )
 
 
@@ -317,6 +404,33 @@ async def settle(
         id_,
         _values(UNDER_WAY),
     )
+
+
+async def expire(tx: Transaction, id_: str, now_ms: int) -> bool:
+    """End an upload that has waited too long."""
+    return await _step(
+        tx,
+        "UPDATE uploads SET storage = 'expired', portal_url = NULL, sealed_token = NULL, updated_ms = $1 "
+        "WHERE upload = $2 AND storage IN (SELECT w.value FROM each_text($3) AS w)",
+        now_ms,
+        id_,
+        _values(KEPT - {StorageLeg.SENDING, StorageLeg.CLOSING}),
+    )
+
+
+async def drop_tokens(tx: Transaction, storage_user: str, now_ms: int) -> int:
+    """Forget the tokens of a user's uploads that wait, so that these need another sign-in; how many did."""
+    return await tx.execute(
+        "UPDATE uploads SET storage = 'needs_sign_in', code = NULL, detail = NULL, sealed_token = NULL, "  # noqa: S608
+        f"updated_ms = $1 WHERE storage_user = $2 AND {_OPEN} AND storage IN ('asking', 'waiting')",
+        now_ms,
+        storable(storage_user),
+    )
+
+
+async def prune(tx: Transaction, before_ms: int) -> int:
+    """Forget what ended before then; how many."""
+    return await tx.execute(f"DELETE FROM uploads WHERE updated_ms < $1 AND NOT ({_OPEN})", before_ms)  # noqa: S608
 
 
 # --- by the owner's word --------------------------------------------------------------------------------------------

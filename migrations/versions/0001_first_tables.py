@@ -131,6 +131,7 @@ CREATE TABLE page_sessions (
     sign_in_back TEXT,
     expires_ms BIGINT NOT NULL
 );
+CREATE INDEX page_sessions_storage_user ON page_sessions (storage_user);
 
 CREATE TABLE page_links (
     token_hash TEXT PRIMARY KEY,

@@ -16,6 +16,8 @@ from aiohttp import ClientSession
 from homeserver.clients.mesdonnees import MesDonneesClient
 from homeserver.model import StorageLeg, Upload
 from homeserver.services.secret_box import SecretBox
+from homeserver.services.step_one import StepOne
+from homeserver.services.upload_run import Kit
 from homeserver.services.upload_verdicts import PortalRule
 from homeserver.services.uploads import Uploads
 from homeserver.storage.database import Database
@@ -46,6 +48,8 @@ class House:
     waits_s: list[float] = field(default_factory=list)
     file_limit_bytes: int = 1 << 24
     quota_bytes: int = 1 << 26
+    user_sending: int = 2
+    forgotten: list[tuple[str, str]] = field(default_factory=list)
 
     @property
     def storage_url(self) -> str:
@@ -67,18 +71,21 @@ class House:
             idle_s=20,
             answer_s=20,
         )
-        return Uploads(
+        kit = Kit(
             self.database,
             self.spool(),
             client,
+            StepOne(self.database, client, self.clock.now_ms, self._forget_token),
             SecretBox([key]),
-            self.portal,
-            now_ms=self.clock.now_ms,
+            self.clock.now_ms,
             node=node,
-            max_sending=2,
+            user_sending=self.user_sending,
             sleep=self._sleep,
-            jitter=lambda: 0.5,
         )
+        return Uploads(kit, self.portal, max_sending=4, rescan_s=0.1, silence_s=5, jitter=lambda: 0.5)
+
+    async def _forget_token(self, user: str, token: str) -> None:
+        self.forgotten.append((user, token))
 
     async def _sleep(self, seconds: float) -> None:
         self.waits_s.append(seconds)

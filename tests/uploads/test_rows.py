@@ -143,10 +143,13 @@ def settle(tx: Transaction) -> Awaitable[bool]:
 @pytest.mark.parametrize(
     ("step", "allowed", "to"),
     [
-        (lambda tx: uploads.begin_attempt(tx, UPLOAD.id, 9), {L.ASKING, L.WAITING, L.SENDING}, L.ASKING),
+        (lambda tx: uploads.ask(tx, UPLOAD.id, 9), {L.ASKING, L.WAITING}, L.ASKING),
+        (lambda tx: uploads.fail(tx, UPLOAD.id, "X", "y", 9), uploads.UNDER_WAY, L.WAITING),
+        (lambda tx: uploads.wait_until_whole(tx, UPLOAD.id, 9), {L.ASKING, L.SENDING, L.WAITING}, L.WAITING),
+        (lambda tx: uploads.expire(tx, UPLOAD.id, 9), uploads.KEPT - {L.SENDING, L.CLOSING}, L.EXPIRED),
         (lambda tx: uploads.wait(tx, UPLOAD.id, "X", "y", 9), uploads.UNDER_WAY, L.WAITING),
         (lambda tx: uploads.send(tx, UPLOAD.id, 9), {L.ASKING, L.WAITING}, L.SENDING),
-        (lambda tx: uploads.note_progress(tx, UPLOAD.id, 5, 9), {L.SENDING}, L.SENDING),
+        (lambda tx: uploads.note_progress(tx, UPLOAD.id, 5, 9, cuts=0), {L.SENDING}, L.SENDING),
         (lambda tx: uploads.close(tx, UPLOAD.id, 9, cuts=0), {L.SENDING}, L.CLOSING),
         (lambda tx: uploads.store(tx, UPLOAD.id, "1", "2", 9), {L.CLOSING}, L.STORED),
         (settle, uploads.UNDER_WAY, L.OUT_OF_SPACE),
@@ -181,14 +184,15 @@ async def test_a_step_is_taken_from_some_legs_only(
 
 async def test_what_the_steps_write_down(database: Database) -> None:
     await add(database)
-    await database.write(lambda tx: uploads.begin_attempt(tx, UPLOAD.id, 2))
-    assert ((await row(database)).attempts, (await row(database)).sent_bytes) == (2, 0)
-    await database.write(lambda tx: uploads.begin_attempt(tx, UPLOAD.id, 2, counted=False))
-    assert (await row(database)).attempts == 2
-    await database.write(lambda tx: uploads.wait(tx, UPLOAD.id, "MD1", "words", 3))
-    assert ((await row(database)).code, (await row(database)).detail) == ("MD1", "words")
+    await database.write(lambda tx: uploads.ask(tx, UPLOAD.id, 2))
+    assert ((await row(database)).attempts, (await row(database)).sent_bytes) == (1, 0)
+    await database.write(lambda tx: uploads.fail(tx, UPLOAD.id, "MD1", "words", 3))
+    failed = await row(database)
+    assert (failed.attempts, failed.code, failed.detail) == (2, "MD1", "words")
+    await database.write(lambda tx: uploads.wait_until_whole(tx, UPLOAD.id, 3))
+    assert await database.look(lambda reader: uploads.agreed(reader, UPLOAD.id)) == uploads.Agreed(1, True, 0)
     await database.write(lambda tx: uploads.send(tx, UPLOAD.id, 4))
-    await database.write(lambda tx: uploads.note_progress(tx, UPLOAD.id, 1 << 39, 5))
+    await database.write(lambda tx: uploads.note_progress(tx, UPLOAD.id, 1 << 39, 5, cuts=0))
     assert (await row(database)).sent_bytes == 1 << 39
     await database.write(lambda tx: uploads.close(tx, UPLOAD.id, 6, cuts=0))
     assert (await row(database)).sent_bytes == 1 << 40

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import os
 from collections.abc import AsyncIterator
 
 import pytest
@@ -398,7 +397,7 @@ async def test_a_stopped_sender_is_followed_by_the_next_one(house: House) -> Non
     let_in.set()
     async with running(house.open()) as second:
         stored = await house.until(second, upload.id, L.STORED)
-    assert stored.attempts == 2
+    assert stored.attempts == 1  # the storage did not fail
     assert [file.size_bytes for file in house.service.storage.received] == [len(LARGE)]
 
 
@@ -451,27 +450,6 @@ async def test_another_machines_uploads_are_left_alone(house: House) -> None:
         assert (await uploads.find(upload.id, "marie")).storage is L.WAITING
 
 
-async def test_leftovers_are_removed_and_what_is_needed_is_not(house: House) -> None:
-    uploads = house.open()
-    waiting = await house.receive(uploads, "paul")
-    stored = await house.receive(uploads)
-    await house.database.write(
-        lambda tx: tx.execute("UPDATE uploads SET storage = 'stored' WHERE upload = $1", stored.id)
-    )
-    (house.folder / "leftover-of-a-crash").write_bytes(b"x")
-    (house.folder / "leftover-of-a-claim.sending").write_bytes(b"")
-    async with house.spool().appending("being-received-slowly") as appender:
-        await appender.append(b"x")
-        await appender.finish()
-        for path in house.folder.iterdir():
-            os.utime(path, (0, 0))
-        (house.folder / "being-received-just-now").write_bytes(b"x")
-        async with running(house.open()) as next_one:
-            done = await house.receive(next_one)
-            await house.until(next_one, done.id, L.STORED)
-        assert house.files_kept() == sorted(["being-received-just-now", "being-received-slowly", waiting.id])
-
-
 async def test_a_file_that_is_gone_is_said_so(house: House) -> None:
     uploads = house.open()
     upload = await house.receive(uploads)
@@ -505,7 +483,7 @@ async def test_an_error_of_ours_settles_the_upload(house: House, monkeypatch: py
         raise ZeroDivisionError
 
     async with running(house.open()) as uploads:
-        monkeypatch.setattr(uploads._sender._client, "send", explode)
+        monkeypatch.setattr(uploads._sender._kit.client, "send", explode)
         upload = await house.receive(uploads)
         failed = await house.until(uploads, upload.id, L.FAILED)
         assert failed.code == "error"

@@ -1,0 +1,146 @@
+"""The browser's leg: bytes come in, onto the disk, and only then are they said to be here.
+
+One upload has one writer at a time, across processes. Every second, and at the end, what has come is forced to the disk
+and then written into the row; that number is the offset at which the browser goes on. Bytes behind it are those of a
+process that died: they are taken away again, and the row says so first (`cuts`), because a sender may have read them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Final
+
+from homeserver.errors import Conflict, SpoolBroken, SpoolFull, TooLarge, WrongOffset
+from homeserver.model import NowMs, Upload
+from homeserver.services.turns import to_the_end
+from homeserver.storage import uploads
+from homeserver.storage.database import Database
+from homeserver.storage.spool import Appender, Spool
+
+NOTE_MS: Final = 1000
+"""How often a row is told how far its file has come; a killed process costs the browser this much."""
+
+SILENCE_S: Final = 60.0
+"""How long a browser may give no byte before its part is over, so that it may come back by another connection."""
+
+
+class Receiver:
+    """Takes the bytes of declared uploads."""
+
+    def __init__(
+        self,
+        database: Database,
+        spool: Spool,
+        now_ms: NowMs,
+        on_bytes: Callable[[str, bool], None],
+        *,
+        silence_s: float = SILENCE_S,
+    ) -> None:
+        """`on_bytes` is told the id of an upload, and whether more bytes may come now: at the first ones, when a part
+        ends, and when the file is whole."""
+        self._database = database
+        self._spool = spool
+        self._now_ms = now_ms
+        self._on_bytes = on_bytes
+        self._silence_s = silence_s
+
+    async def take(self, id_: str, offset_bytes: int, chunks: AsyncIterator[bytes]) -> int:
+        """Take a part; see `Uploads.receive_part`."""
+        found = await self._find(id_)
+        async with self._spool.appending(id_, create=found.received_bytes == 0) as appender:
+            part = _Part(self, await self._find(id_), appender)
+            await part.begin(offset_bytes)
+            try:
+                await part.take(self._patient(chunks))
+            finally:
+                await to_the_end(part.end())
+        return appender.size_bytes
+
+    async def _find(self, id_: str) -> Upload:
+        upload = await self._database.look(lambda reader: uploads.find(reader, id_))
+        if upload is None or upload.storage not in uploads.KEPT:
+            raise SpoolBroken("This upload is over.")
+        return upload
+
+    async def _patient(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        while True:
+            try:
+                async with asyncio.timeout(self._silence_s):
+                    chunk = await anext(chunks)
+            except StopAsyncIteration:
+                return
+            except TimeoutError:
+                raise Conflict("The line was silent for too long. What came before is here.") from None
+            yield chunk
+
+
+class _Part:
+    """One request's bytes."""
+
+    def __init__(self, receiver: Receiver, upload: Upload, appender: Appender) -> None:
+        self._database = receiver._database  # noqa: SLF001 - one module's two halves
+        self._now_ms = receiver._now_ms  # noqa: SLF001
+        self._on_bytes = receiver._on_bytes  # noqa: SLF001
+        self._upload = upload
+        self._appender = appender
+        self._note: asyncio.Task[None] | None = None
+
+    async def begin(self, offset_bytes: int) -> None:
+        """Make the file end where its row says, and see that these bytes belong there."""
+        upload, appender = self._upload, self._appender
+        if appender.size_bytes < upload.received_bytes:
+            raise SpoolBroken("The file that was kept here is gone, or not whole. Choose it again.")
+        if offset_bytes != upload.received_bytes:
+            raise WrongOffset(f"The file has {upload.received_bytes} bytes here.", offset_bytes=upload.received_bytes)
+        if appender.size_bytes > upload.received_bytes:
+            await self._cut(upload.received_bytes)
+
+    async def take(self, chunks: AsyncIterator[bytes]) -> None:
+        upload, appender = self._upload, self._appender
+        noted_ms = self._now_ms()
+        is_first = True
+        async for chunk in chunks:
+            if appender.size_bytes + len(chunk) > upload.size_bytes:
+                raise TooLarge("These are more bytes than were declared.", limit_bytes=upload.size_bytes, field="file")
+            await appender.append(chunk)
+            if is_first:
+                is_first = False
+                self._on_bytes(upload.id, True)
+            if self._now_ms() - noted_ms >= NOTE_MS and (self._note is None or self._note.done()):
+                noted_ms = self._now_ms()
+                self._raise_from_note()
+                self._note = asyncio.create_task(self._write_down())
+
+    async def end(self) -> None:
+        """Keep what came, for good."""
+        try:
+            if self._note is not None:
+                await asyncio.wait({self._note})
+                self._raise_from_note()
+            await self._write_down()
+        finally:
+            self._on_bytes(self._upload.id, False)
+
+    def _raise_from_note(self) -> None:
+        if self._note is not None and (failure := self._note.exception()) is not None:
+            raise failure
+
+    async def _write_down(self) -> None:
+        id_, full = self._upload.id, None
+        try:
+            received_bytes = await self._appender.sync()
+        except SpoolFull as error:  # what could be written whole is kept
+            full = error
+            await self._cut(self._appender.flushed_bytes)
+            received_bytes = await self._appender.sync()
+        if not await self._database.write(lambda tx: uploads.receive(tx, id_, received_bytes, self._now_ms())):
+            raise SpoolBroken("This upload is over.")
+        if full is not None:
+            raise full
+
+    async def _cut(self, size_bytes: int) -> None:
+        id_ = self._upload.id
+        if not await self._database.write(lambda tx: uploads.cut(tx, id_, self._now_ms())):
+            raise SpoolBroken("This upload is over.")
+        await self._appender.cut(size_bytes)
