@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import Final
 
-from homeserver.errors import BadInput, SpoolBroken, SpoolFull, TooLarge, WrongOffset
+from homeserver.errors import Conflict, SpoolBroken, SpoolFull, TooLarge, WrongOffset
 from homeserver.model import NowMs, Upload
 from homeserver.services.turns import to_the_end
 from homeserver.storage import uploads
@@ -71,7 +71,7 @@ class Receiver:
             except StopAsyncIteration:
                 return
             except TimeoutError:
-                raise BadInput("The line was silent for too long.", field="file") from None
+                raise Conflict("The line was silent for too long. What came before is here.") from None
             yield chunk
 
 

@@ -218,7 +218,7 @@ class Uploads:
             Locked: Somebody else is sending bytes of this file.
             WrongOffset: The file does not end there.
             TooLarge: More bytes than were declared.
-            BadInput: Nothing came for a minute.
+            Conflict: Nothing came for a minute. Clients of tus try that again; what is no conflict they do not.
             SpoolFull: No room for it here.
         """
         upload = await self._open(id_, storage_user)

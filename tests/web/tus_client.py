@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from tests.web.conftest import Browser, Reply
 
@@ -13,6 +14,8 @@ VERSION = {"Tus-Resumable": "1.0.0"}
 BYTES = {"Content-Type": "application/offset+octet-stream"}
 
 Body = bytes | AsyncIterator[bytes]
+Headers = Mapping[str, str]
+NONE: Headers = MappingProxyType({})
 
 
 def metadata(name: str, media_type: str = "image/jpeg") -> str:
@@ -26,19 +29,17 @@ class Tus:
 
     browser: Browser
 
-    async def ask(self, method: str, path: str, body: Body | None = None, **headers: str) -> Reply:
-        home = self.browser.home_url
-        sent = {"Origin": home, "Accept": "*/*", **VERSION}
-        sent |= {name.replace("_", "-"): value for name, value in headers.items()}
+    async def ask(self, method: str, path: str, headers: Headers = NONE, body: Body | None = None) -> Reply:
+        sent = {"Origin": self.browser.home_url, "Accept": "*/*", **VERSION, **headers}
         return await self.browser.request(method, path, sent, io.BytesIO(body) if isinstance(body, bytes) else body)
 
-    async def create(self, name: str, size: int, body: Body | None = None, **headers: str) -> Reply:
+    async def create(self, name: str, size: int, body: Body | None = None, headers: Headers = NONE) -> Reply:
         """Declare a file, perhaps with its first bytes."""
         said = {"Upload-Length": str(size), "Upload-Metadata": metadata(name), **(BYTES if body is not None else {})}
-        return await self.ask("POST", "/files/tus/", body, **said | headers)
+        return await self.ask("POST", "/files/tus/", {**said, **headers}, body)
 
-    async def patch(self, path: str, offset: int, body: Body, **headers: str) -> Reply:
-        return await self.ask("PATCH", path, body, **BYTES | {"Upload-Offset": str(offset)} | headers)
+    async def patch(self, path: str, offset: int, body: Body, headers: Headers = NONE) -> Reply:
+        return await self.ask("PATCH", path, {**BYTES, "Upload-Offset": str(offset), **headers}, body)
 
     async def offset(self, path: str) -> int:
         """How much is there."""
