@@ -11,8 +11,8 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import Final
 
-from homeserver.errors import Conflict, SpoolBroken, SpoolFull, TooLarge, WrongOffset
-from homeserver.model import NowMs, Upload
+from homeserver.errors import BadInput, SpoolBroken, SpoolFull, TooLarge, WrongOffset
+from homeserver.model import BrowserLeg, NowMs, StorageLeg, Upload
 from homeserver.services.turns import to_the_end
 from homeserver.storage import uploads
 from homeserver.storage.database import Database
@@ -20,6 +20,9 @@ from homeserver.storage.spool import Appender, Spool
 
 NOTE_MS: Final = 1000
 """How often a row is told how far its file has come; a killed process costs the browser this much."""
+
+REST_TIMES: Final = 10
+"""A slow disk is left alone for so many times as long as it took: it has others to serve."""
 
 SILENCE_S: Final = 60.0
 """How long a browser may give no byte before its part is over, so that it may come back by another connection."""
@@ -52,7 +55,7 @@ class Receiver:
             part = _Part(self, await self._find(id_), appender)
             await part.begin(offset_bytes)
             try:
-                await part.take(self._patient(chunks))
+                await part.take(chunks, self._silence_s)
             finally:
                 await to_the_end(part.end())
         return appender.size_bytes
@@ -62,17 +65,6 @@ class Receiver:
         if upload is None or upload.storage not in uploads.KEPT:
             raise SpoolBroken("This upload is over.")
         return upload
-
-    async def _patient(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-        while True:
-            try:
-                async with asyncio.timeout(self._silence_s):
-                    chunk = await anext(chunks)
-            except StopAsyncIteration:
-                return
-            except TimeoutError:
-                raise Conflict("The line was silent for too long. What came before is here.") from None
-            yield chunk
 
 
 class _Part:
@@ -85,6 +77,8 @@ class _Part:
         self._upload = upload
         self._appender = appender
         self._note: asyncio.Task[None] | None = None
+        self._noted_ms, self._rest_ms = 0, NOTE_MS
+        self._is_begun = False
         self._written_bytes = upload.received_bytes
 
     async def begin(self, offset_bytes: int) -> None:
@@ -97,21 +91,35 @@ class _Part:
         if appender.size_bytes > upload.received_bytes:
             await self._cut(upload.received_bytes)
 
-    async def take(self, chunks: AsyncIterator[bytes]) -> None:
+    async def take(self, chunks: AsyncIterator[bytes], silence_s: float) -> None:
+        """Append all of them. Raises BadInput when nothing came for `silence_s`, or little longer."""
+        now_s = asyncio.get_running_loop().time
+        heard_s = now_s()
+        try:
+            async with asyncio.timeout_at(heard_s + silence_s) as patience:
+                async for chunk in chunks:
+                    if now_s() - heard_s >= silence_s / 8:  # a timer for each chunk would cost more than the chunk
+                        heard_s = now_s()
+                        patience.reschedule(heard_s + silence_s * 9 / 8)
+                    await self._append(chunk)
+        except TimeoutError:
+            if not patience.expired():
+                raise
+            raise BadInput("The line was silent for too long.", field="file") from None
+
+    async def _append(self, chunk: bytes) -> None:
         upload, appender = self._upload, self._appender
-        noted_ms = self._now_ms()
-        is_first = True
-        async for chunk in chunks:
-            if appender.size_bytes + len(chunk) > upload.size_bytes:
-                raise TooLarge("These are more bytes than were declared.", limit_bytes=upload.size_bytes, field="file")
-            await appender.append(chunk)
-            if is_first:
-                is_first = False
-                self._on_bytes(upload.id, True)
-            if self._now_ms() - noted_ms >= NOTE_MS and (self._note is None or self._note.done()):
-                noted_ms = self._now_ms()
-                self._raise_from_note()
-                self._note = asyncio.create_task(self._write_down())
+        if appender.size_bytes + len(chunk) > upload.size_bytes:
+            raise TooLarge("These are more bytes than were declared.", limit_bytes=upload.size_bytes, field="file")
+        await appender.append(chunk)
+        if not self._is_begun:
+            self._is_begun = True
+            self._noted_ms = self._now_ms()
+            self._on_bytes(upload.id, True)
+        elif self._now_ms() - self._noted_ms >= self._rest_ms and (self._note is None or self._note.done()):
+            self._noted_ms = self._now_ms()
+            self._raise_from_note()
+            self._note = asyncio.create_task(self._write_down())
 
     async def end(self) -> None:
         """Keep what came, for good."""
@@ -129,19 +137,28 @@ class _Part:
 
     async def _write_down(self) -> None:
         id_, full = self._upload.id, None
-        if self._appender.size_bytes == self._written_bytes:
+        if self._appender.size_bytes == self._written_bytes or await self._is_stored():
             return
+        began_s = asyncio.get_running_loop().time()
         try:
             received_bytes = await self._appender.sync()
         except SpoolFull as error:  # what could be written whole is kept
             full = error
             await self._cut(self._appender.flushed_bytes)
             received_bytes = await self._appender.sync()
+        self._rest_ms = max(NOTE_MS, int(REST_TIMES * 1000 * (asyncio.get_running_loop().time() - began_s)))
         if not await self._database.write(lambda tx: uploads.receive(tx, id_, received_bytes, self._now_ms())):
-            raise SpoolBroken("This upload is over.")
+            found = await self._database.look(lambda reader: uploads.find(reader, id_))
+            if found is None or found.browser is not BrowserLeg.RECEIVED:
+                raise SpoolBroken("This upload is over.")
         self._written_bytes = received_bytes
         if full is not None:
             raise full
+
+    async def _is_stored(self) -> bool:
+        """Whether the sender was quicker than the disk: then nothing has to be kept any more."""
+        found = await self._database.look(lambda reader: uploads.find(reader, self._upload.id))
+        return found is not None and found.storage is StorageLeg.STORED
 
     async def _cut(self, size_bytes: int) -> None:
         id_ = self._upload.id

@@ -13,8 +13,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
-from dataclasses import dataclass, field
-from typing import Final
+from dataclasses import dataclass
+from typing import Final, NoReturn
 
 from homeserver.clients.mesdonnees import MesDonneesClient
 from homeserver.errors import HomeServerError, SealBroken, SpoolBroken, StoragePaused, TokenRefused
@@ -41,8 +41,6 @@ MEASURE_MS: Final = 5_000
 
 DEAD_MS: Final = 600_000
 """An upload of a user that was not touched for so long does not take a turn from their others."""
-
-_LOOK_S: Final = 0.1
 
 Sleep = Callable[[float], Awaitable[object]]
 
@@ -111,7 +109,6 @@ class Run:
     is_closing: bool = False
     had_turn: bool = False
     cuts: int = 0
-    news: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def budget(self) -> Budget:
@@ -230,35 +227,23 @@ class Run:
             await self._explain()
 
     async def _before_close(self) -> None:
-        """Commit `closing`, once the last bytes are on the disk for good."""
-        kit, silent_since_ms = self.kit, self.kit.now_ms()
-        while True:
-            self.news.clear()
-            self.is_closing = True  # first: who stops us between the commit and the boundary should wait for the answer
-            try:
-                if await kit.database.write(lambda tx: uploads.close(tx, self.upload.id, kit.now_ms(), cuts=self.cuts)):
-                    return
-            except BaseException:
-                self.is_closing = False
-                raise
+        """Commit `closing`."""
+        kit = self.kit
+        self.is_closing = True  # first: who stops us between the commit and the boundary should wait for the answer
+        try:
+            closed = await kit.database.write(
+                lambda tx: uploads.close(tx, self.upload.id, kit.now_ms(), cuts=self.cuts)
+            )
+            if not closed:
+                await self._explain()
+        except BaseException:
             self.is_closing = False
-            await self._explain()
-            if kit.now_ms() - silent_since_ms >= IDLE_MS:
-                raise Starved
-            try:
-                async with asyncio.timeout(_LOOK_S):
-                    await self.news.wait()
-            except TimeoutError:
-                continue
+            raise
 
-    async def _explain(self) -> None:
-        """Raise why a step was not taken, where that is not that bytes are still to come."""
-        id_ = self.upload.id
-        found = await self.kit.database.look(lambda reader: uploads.find(reader, id_))
-        if found is None or found.storage is not StorageLeg.SENDING:
-            raise Withdrawn
-        if (await self.kit.database.look(lambda reader: uploads.agreed(reader, id_))).cuts != self.cuts:
-            raise StartOver
+    async def _explain(self) -> NoReturn:
+        """Raise why a step was not taken."""
+        found = await self.kit.database.look(lambda reader: uploads.find(reader, self.upload.id))
+        raise StartOver if found is not None and found.storage is StorageLeg.SENDING else Withdrawn
 
     async def _token(self) -> str:
         id_ = self.upload.id

@@ -130,8 +130,6 @@ class Sender:
 
     def notice(self, id_: str) -> None:
         """Look at an upload: there may be something to send."""
-        if (run := self._runs.get(id_)) is not None:
-            run.news.set()
         if id_ in self._running:
             self._again.add(id_)
         elif id_ not in self._queued:
@@ -251,8 +249,15 @@ class Sender:
             dead = UploadUncertain("The server stopped while it waited for the storage's answer.", service=SERVICE)
             await self._settle(id_, judge(dead))
             return
-        begun = self._begun.pop(id_, None) or Begun()
-        run = self._runs[id_] = Run(self._kit, upload, begun)
+        run = self._runs[id_] = Run(self._kit, upload, self._begun.get(id_) or Begun())
+        try:
+            await self._go_round(id_, run)
+        finally:
+            if run.begun.ticket is None:
+                self._begun.pop(id_, None)
+
+    async def _go_round(self, id_: str, run: Run) -> None:
+        upload = run.upload
         await run.recover()
         if run.failed is not None:
             await self._kit.sleep(run.budget.wait_s(run.failed, self._jitter()))

@@ -27,6 +27,9 @@ from homeserver.storage.disk import in_thread, open_to_append, read, read_at_onc
 CHUNK_BYTES: Final = 256 * 1024
 """How much is written or read in one step: what one `recv` of asyncio's gives at most, too."""
 
+LINGER_S: Final = 0.002
+"""How long bytes may wait for others to be written with; the first ones after a pause do not."""
+
 WAITING_BYTES: Final = 1024 * 1024
 """How much of one file may wait in memory to be written."""
 
@@ -230,14 +233,17 @@ class Spool:
         left_s = TICK_S
         while left_s > 0:
             pause_s = TICK_S if id_ in self._appending else _LOOK_S
-            told = asyncio.get_running_loop().create_future()
+            loop = asyncio.get_running_loop()
+            told = loop.create_future()
             followers = self._followers.setdefault(id_, set())
             followers.add(told)
+            timer = loop.call_later(pause_s, _wake, told)  # a third of what asyncio.wait costs
             try:
                 if os.fstat(descriptor).st_size > offset_bytes:
                     return True
-                await asyncio.wait({told}, timeout=pause_s)
+                await told
             finally:
+                timer.cancel()
                 followers.discard(told)
                 if not followers and self._followers.get(id_) is followers:
                     del self._followers[id_]
@@ -246,8 +252,7 @@ class Spool:
 
     def _tell(self, id_: str) -> None:
         for told in self._followers.pop(id_, ()):
-            if not told.done():
-                told.set_result(None)
+            _wake(told)
 
     async def delete(self, id_: str) -> None:
         """Remove a file; one that is gone already is no error."""
@@ -307,8 +312,8 @@ class Spool:
 class Appender:
     """The one writer of a file.
 
-    Bytes are on their way to the file as soon as they are given: a thread writes what has come together while it wrote
-    the last, so that a slow line loses no time and a quick one few switches. At most `WAITING_BYTES` wait.
+    A thread writes as soon as `CHUNK_BYTES` have come together, or `LINGER_S` after the last write: a slow line loses
+    no time, and a quick one costs few switches between threads. At most `WAITING_BYTES` wait.
 
     Attributes:
         size_bytes: All that was given.
@@ -324,6 +329,8 @@ class Appender:
         self._writing: asyncio.Future[int] | None = None
         self._failure: BaseException | None = None
         self._named = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._written_s = 0.0
         self.size_bytes = size_bytes
         self.flushed_bytes = size_bytes
 
@@ -344,12 +351,13 @@ class Appender:
         await self._spool._claim(len(chunk))  # noqa: SLF001 - the two are one module's two halves
         self._waiting.append(chunk)
         self.size_bytes += len(chunk)
-        self._write()
+        self._write_soon()
         while self.size_bytes - self.flushed_bytes > WAITING_BYTES:
             await self._step()
 
     async def flush(self) -> Self:
         """Return when readers see all that was given."""
+        self._write()
         while self.flushed_bytes < self.size_bytes:
             await self._step()
         return self
@@ -383,11 +391,25 @@ class Appender:
     async def rest(self) -> None:
         """Return when no thread writes: then the descriptor may be closed. What waits is not written any more."""
         self._waiting.clear()
+        if self._timer is not None:
+            self._timer.cancel()
         while (writing := self._writing) is not None:
             await asyncio.wait({writing})
             await asyncio.sleep(0)  # its callback comes first
 
+    def _write_soon(self) -> None:
+        """Write now what is worth it, or comes alone; else soon."""
+        loop = asyncio.get_running_loop()
+        due_s = self._written_s + LINGER_S
+        if self.size_bytes - self.flushed_bytes >= CHUNK_BYTES or loop.time() >= due_s:
+            self._write()
+        elif self._timer is None and self._writing is None:
+            self._timer = loop.call_at(due_s, self._write)
+
     def _write(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         if self._writing is None and self._waiting and self._failure is None:
             pieces, self._waiting = self._waiting, []
             self._writing = asyncio.get_running_loop().run_in_executor(None, write_all, self._descriptor, pieces)
@@ -401,8 +423,10 @@ class Appender:
             self._failure = failure
         else:
             self.flushed_bytes += writing.result()
+            self._written_s = asyncio.get_running_loop().time()
             self._spool._tell(self._id)  # noqa: SLF001
-            self._write()
+            if self._waiting:
+                self._write_soon()
 
     async def _step(self) -> None:
         """Wait until something was written."""
@@ -411,5 +435,12 @@ class Appender:
         if (writing := self._writing) is not None:
             await asyncio.wait({writing})
             await asyncio.sleep(0)
-        elif self.flushed_bytes < self.size_bytes and not self._waiting:
+        elif self._waiting:
+            self._write()
+        elif self.flushed_bytes < self.size_bytes:
             raise SpoolBroken("Bytes were given up before they were written.")
+
+
+def _wake(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)

@@ -362,12 +362,13 @@ async def note_progress(tx: Transaction, id_: str, sent_bytes: int, now_ms: int,
 async def close(tx: Transaction, id_: str, now_ms: int, *, cuts: int) -> bool:
     """Every byte is out, and the closing boundary may follow once this is committed.
 
-    Not while bytes are still received, nor where some were taken away again since `cuts` was read.
+    Not where bytes were taken away from the file again since `cuts` was read. Whoever has sent all bytes has had all of
+    them, so the file has come whole, whether its receiver has got round to saying so or not.
     """
     return await _step(
         tx,
-        "UPDATE uploads SET storage = 'closing', sent_bytes = size_bytes, updated_ms = $1 "
-        "WHERE upload = $2 AND storage = 'sending' AND browser = 'received' AND cuts = $3",
+        "UPDATE uploads SET storage = 'closing', sent_bytes = size_bytes, browser = 'received', "
+        "received_bytes = size_bytes, updated_ms = $1 WHERE upload = $2 AND storage = 'sending' AND cuts = $3",
         now_ms,
         id_,
         cuts,

@@ -232,6 +232,8 @@ async def test_parts_alternate_between_two_processes_and_one_sends(house: House)
         for number, start in enumerate(range(0, len(LARGE), step)):
             async with receiving((first, second)[number % 2], upload.id, start) as line:
                 line.put(LARGE[start : start + step])
+                if not number:
+                    await sent(first, upload.id, 1)
         stored = await house.until(first, upload.id, L.STORED)
     assert (stored.attempts, house.service.storage.urls_issued) == (1, 1)
     assert [file.sha256 for file in house.service.storage.received] == [SHA256]

@@ -120,14 +120,16 @@ async def test_received_is_written_down_while_the_file_is_wanted(database: Datab
     await database.write(try_all)
 
 
-async def test_nobody_closes_what_is_not_whole_or_was_cut(database: Database) -> None:
-    receiving = replace(UPLOAD, storage=L.SENDING, browser=BrowserLeg.RECEIVING, size_bytes=9, received_bytes=0)
+async def test_nobody_closes_what_was_cut(database: Database) -> None:
+    receiving = replace(UPLOAD, storage=L.SENDING, browser=BrowserLeg.RECEIVING, size_bytes=9, received_bytes=5)
     await add(database, receiving)
-    assert not await database.write(lambda tx: uploads.close(tx, UPLOAD.id, 2, cuts=0))
     assert await database.write(lambda tx: uploads.cut(tx, UPLOAD.id, 3))
-    assert await database.write(lambda tx: uploads.receive(tx, UPLOAD.id, 9, 4))
+    assert not await database.write(lambda tx: uploads.note_progress(tx, UPLOAD.id, 7, 4, cuts=0))
     assert not await database.write(lambda tx: uploads.close(tx, UPLOAD.id, 5, cuts=0))
     assert await database.write(lambda tx: uploads.close(tx, UPLOAD.id, 6, cuts=1))
+    closed = await row(database)
+    assert (closed.browser, closed.received_bytes, closed.sent_bytes) == (BrowserLeg.RECEIVED, 9, 9)
+    assert not await database.write(lambda tx: uploads.receive(tx, UPLOAD.id, 9, 7))
 
 
 Step = Callable[[Transaction], Awaitable[bool]]
