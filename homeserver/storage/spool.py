@@ -30,7 +30,7 @@ CHUNK_BYTES: Final = 256 * 1024
 LINGER_S: Final = 0.002
 """How long bytes may wait for others to be written with; the first ones after a pause do not."""
 
-WAITING_BYTES: Final = 1024 * 1024
+WAITING_BYTES: Final = 512 * 1024
 """How much of one file may wait in memory to be written."""
 
 RECOUNT_BYTES: Final = 64 * 1024 * 1024
