@@ -340,7 +340,7 @@ async def test_whoever_signs_in_again_finds_the_queue_going_on(page: Page, demo:
 @pytest.mark.parametrize("width", [1280, 360])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 async def test_every_state_fits_the_window(
-    page: Page, demo: Demo, keep_picture: KeepPicture, tmp_path: Path, scheme: Literal["light", "dark"], width: int
+    page: Page, demo: Demo, keep_picture: KeepPicture, tmp_path: Path, *, scheme: Literal["light", "dark"], width: int
 ) -> None:
     look = f"look-{scheme}-{width}"
     await page.emulate_media(color_scheme=scheme)
