@@ -233,6 +233,9 @@ class MesDonnees(Section):
     spool_dir: Path = Field(Path("var/spool"), description="Where files wait until they are stored.")
     max_file_bytes: int = Field(2 * GIB, ge=1, description="The largest file.")
     max_spool_bytes: int = Field(20 * GIB, ge=1, description="All waiting files together.")
+    max_user_bytes: int = Field(10 * GIB, ge=1, description="Waiting files of one user together.")
+    keep_hours: int = Field(72, ge=1, le=8760, description="How long a file waits before it is given up.")
+    history_days: int = Field(90, ge=1, le=3650, description="How long what became of a file is told.")
     free_floor_bytes: int = Field(GIB, ge=0, description="What stays free on the spool's disk.")
 
     max_sending: int = Field(32, ge=1, le=1000, description="How many files a process sends at once.")

@@ -259,14 +259,6 @@ class StorageRefused(RemoteError):
         self.may_retry = retryable
 
 
-class FileRefused(StorageRefused):
-    """Mes Données will not have a file that was declared. `portal_url` has been checked: a browser may go there."""
-
-    def __init__(self, storage_code: str | None, detail: str, *, portal_url: str | None) -> None:
-        super().__init__(storage_code, detail)
-        self.portal_url = portal_url
-
-
 class StoragePaused(RemoteError):
     """Mes Données refuses everybody, so it is our pair or the service: nothing is asked of it until a trial succeeds.
 
@@ -279,6 +271,14 @@ class StoragePaused(RemoteError):
         super().__init__("Mes Données refuses this site at the moment.", service="mesdonnees")
         self.storage_code = storage_code
         self.detail = detail
+
+
+class FileRefused(StorageRefused):
+    """Mes Données will not have a file that was declared. `portal_url` has been checked: a browser may go there."""
+
+    def __init__(self, storage_code: str | None, detail: str, *, portal_url: str | None) -> None:
+        super().__init__(storage_code, detail)
+        self.portal_url = portal_url
 
 
 class TokenRefused(RemoteUnauthorized):

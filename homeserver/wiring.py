@@ -38,6 +38,7 @@ from homeserver.services.secret_box import SecretBox, derive
 from homeserver.services.step_one import StepOne
 from homeserver.services.sync import Sync
 from homeserver.services.upkeep import Upkeep
+from homeserver.services.upload_room import Limits
 from homeserver.services.upload_run import Kit
 from homeserver.services.upload_verdicts import PortalRule
 from homeserver.services.uploads import Uploads
@@ -73,7 +74,11 @@ def make_app(settings: config.Settings, *, now_ms: NowMs = wall_clock_ms, jobs: 
             await _open(app, settings, signers, now_ms, stack, jobs=jobs)
             yield
 
+    async def let_go(app: web.Application) -> None:
+        app[keys.UPLOADS].close()  # who listens for changes would hold up the end
+
     app.cleanup_ctx.append(opened)
+    app.on_shutdown.append(let_go)
     web_layer.setup(app)
     return app
 
@@ -127,7 +132,20 @@ async def _open(
     page_sessions = PageSessions(
         core.database, secret_box(settings, "page sessions"), sandbox_sign_in(settings, core.session), now_ms=now_ms
     )
-    uploads = uploads_of(settings, core, spool, page_sessions, now_ms)
+    storage = storage_client(settings, core.session)
+    step_one = StepOne(core.database, storage, now_ms, page_sessions.forget_token)
+    kit = Kit(
+        core.database,
+        spool,
+        storage,
+        step_one,
+        secret_box(settings, "uploads"),
+        now_ms,
+        node=settings.server.node,
+        user_sending=settings.mesdonnees.max_sending_per_user,
+        max_send_ms=settings.mesdonnees.max_send_s * 1000,
+    )
+    uploads = Uploads(kit, portal_rule(settings), upload_limits(settings), max_sending=settings.mesdonnees.max_sending)
     running = Jobs()
     app[keys.LEADERBOARDS] = core.boards
     app[keys.BOARD_VIEWS] = BoardViews(core.database, now_ms)
@@ -146,7 +164,7 @@ async def _open(
         on_open=core.sync.request,
         allow_missing_body_hash=settings.gadget.allow_missing_body_hash,
     )
-    app[keys.HEALTH] = Health(core.database, running)
+    app[keys.HEALTH] = Health(core.database, running, step_one)
     # A queue and a spool belong to their process and machine, so their workers always run here.
     await stack.enter_async_context(running.running("uploads", uploads.run))
     await stack.enter_async_context(running.running("sync", core.sync.run))
@@ -267,23 +285,14 @@ def spool_of(settings: config.Settings) -> Spool:
     )
 
 
-def uploads_of(
-    settings: config.Settings, core: Core, spool: Spool, page_sessions: PageSessions, now_ms: NowMs
-) -> Uploads:
-    """The uploads of this machine."""
-    storage = storage_client(settings, core.session)
-    kit = Kit(
-        core.database,
-        spool,
-        storage,
-        StepOne(core.database, storage, now_ms, page_sessions.forget_token),
-        secret_box(settings, "uploads"),
-        now_ms,
-        node=settings.server.node,
-        user_sending=settings.mesdonnees.max_sending_per_user,
-        max_send_ms=settings.mesdonnees.max_send_s * 1000,
+def upload_limits(settings: config.Settings) -> Limits:
+    """How much is kept, and how long."""
+    storage = settings.mesdonnees
+    return Limits(
+        user_bytes=storage.max_user_bytes,
+        keep_ms=storage.keep_hours * 3_600_000,
+        history_ms=storage.history_days * 24 * 3_600_000,
     )
-    return Uploads(kit, portal_rule(settings), max_sending=settings.mesdonnees.max_sending)
 
 
 def portal_rule(settings: config.Settings) -> PortalRule:

@@ -30,7 +30,7 @@ async def put(spool: Spool, *chunks: bytes, id_: str | None = None) -> str:
     async with spool.appending(name) as appender:
         for chunk in chunks:
             await appender.append(chunk)
-        await appender.finish()
+        await appender.sync()
     return name
 
 
@@ -53,7 +53,7 @@ async def test_a_file_goes_on_where_it_ended(spool: Spool) -> None:
     async with spool.appending(id_) as appender:
         assert appender.size_bytes == 6
         await appender.append(b"second")
-        assert await appender.finish() == 12
+        assert await appender.sync() == 12
     assert await get(spool, id_, 12) == b"first second"
 
 

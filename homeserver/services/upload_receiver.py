@@ -85,6 +85,7 @@ class _Part:
         self._upload = upload
         self._appender = appender
         self._note: asyncio.Task[None] | None = None
+        self._written_bytes = upload.received_bytes
 
     async def begin(self, offset_bytes: int) -> None:
         """Make the file end where its row says, and see that these bytes belong there."""
@@ -128,6 +129,8 @@ class _Part:
 
     async def _write_down(self) -> None:
         id_, full = self._upload.id, None
+        if self._appender.size_bytes == self._written_bytes:
+            return
         try:
             received_bytes = await self._appender.sync()
         except SpoolFull as error:  # what could be written whole is kept
@@ -136,6 +139,7 @@ class _Part:
             received_bytes = await self._appender.sync()
         if not await self._database.write(lambda tx: uploads.receive(tx, id_, received_bytes, self._now_ms())):
             raise SpoolBroken("This upload is over.")
+        self._written_bytes = received_bytes
         if full is not None:
             raise full
 

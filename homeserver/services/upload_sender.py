@@ -293,7 +293,7 @@ class Sender:
     # --- what is written down -----------------------------------------------------------------------------------------
 
     async def _settle(self, id_: str, verdict: Verdict) -> None:
-        leg = verdict.leg
+        leg, portal_url = verdict.leg, self._portal.address_for(verdict)
         if leg in _NEEDS_THE_FILE:
             upload = await self._under_way(id_)
             if upload is not None and upload.browser is BrowserLeg.DECLARED:
@@ -306,7 +306,7 @@ class Sender:
                 leg,
                 code=verdict.code,
                 detail=verdict.detail,
-                portal_url=self._portal.address_for(verdict),
+                portal_url=portal_url,
                 now_ms=self._kit.now_ms(),
             )
         )

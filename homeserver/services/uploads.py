@@ -5,11 +5,14 @@ While it can still be sent, nobody is asked for the file again.
 
 from __future__ import annotations
 
+import asyncio
 import random
-from collections.abc import AsyncIterator, Callable
-from contextlib import suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing, suppress
 from dataclasses import replace
 from typing import Final
+
+import structlog
 
 from homeserver.errors import (
     BadInput,
@@ -17,12 +20,15 @@ from homeserver.errors import (
     FileRefused,
     NotFound,
     SpoolBroken,
+    SpoolFull,
     TooLarge,
     WrongNode,
 )
 from homeserver.model import BrowserLeg, StorageLeg, Upload
 from homeserver.protocol.mesdonnees import check_name, clean_media_type
+from homeserver.services.upload_notices import Notices
 from homeserver.services.upload_receiver import SILENCE_S, Receiver
+from homeserver.services.upload_room import Limits, Room
 from homeserver.services.upload_run import Kit
 from homeserver.services.upload_sender import RESCAN_S, Sender
 from homeserver.services.upload_verdicts import PortalRule
@@ -32,6 +38,11 @@ from homeserver.storage.spool import Appender, new_id
 MAX_NAME_CHARS: Final = 255
 HISTORY: Final = 50
 
+TIDY_S: Final = 60.0
+"""How often what waits too long is given up, and what nobody needs is removed."""
+
+_log = structlog.get_logger(__name__)
+
 
 class Uploads:
     """The uploads of one server. `run` must be at work for anything to be sent."""
@@ -40,9 +51,11 @@ class Uploads:
         self,
         kit: Kit,
         portal: PortalRule,
+        limits: Limits,
         *,
         max_sending: int = 32,
         rescan_s: float = RESCAN_S,
+        tidy_s: float = TIDY_S,
         silence_s: float = SILENCE_S,
         jitter: Callable[[], float] = random.random,
     ) -> None:
@@ -50,20 +63,35 @@ class Uploads:
         Args:
             kit: Its spool is prepared, and belongs to this machine, which is `node` where several share the database.
             portal: Where users may be sent by the storage's word.
+            limits: How much is kept, and how long.
             max_sending: How many files this process sends at once; the others wait.
-            rescan_s: See `RESCAN_S`. silence_s: See `SILENCE_S`.
+            rescan_s: See `RESCAN_S`. tidy_s: See `TIDY_S`. silence_s: See `SILENCE_S`.
         """
         self._database = kit.database
         self._spool = kit.spool
         self._box = kit.secret_box
         self._now_ms = kit.now_ms
         self._node = kit.node
+        self._tidy_s = tidy_s
         self._sender = Sender(kit, portal, max_sending=max_sending, rescan_s=rescan_s, jitter=jitter)
+        self._notices = Notices(kit.database)
+        self._room = Room(kit.database, kit.spool, kit.now_ms, limits, kit.node)
         self._receiver = Receiver(kit.database, kit.spool, kit.now_ms, self._sender.on_bytes, silence_s=silence_s)
 
     async def run(self) -> None:
-        """The background job: endless, to be cancelled at the end. See `Sender.run`."""
-        await self._sender.run()
+        """The background job: endless, to be cancelled at the end. See `Sender.run` and `Room.tidy`."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._sender.run())
+            group.create_task(self._tidy())
+            group.create_task(self._notices.run())
+
+    async def _tidy(self) -> None:
+        while True:
+            try:
+                await self._room.tidy()
+            except Exception:
+                _log.exception("uploads_not_tidied")
+            await asyncio.sleep(self._tidy_s)
 
     async def receive(
         self, storage_user: str, token: str, name: str, media_type: str, chunks: AsyncIterator[bytes]
@@ -90,12 +118,11 @@ class Uploads:
         try:
             # The row is there before the writer lets go of the file: a file without a row and a writer is a leftover.
             async with self._spool.appending(id_) as appender:
-                size_bytes = await _take_in(appender, chunks)
+                size_bytes = await _take_in(appender, chunks, await self._room.left_to(storage_user))
                 upload = self._new(id_, storage_user, name, media_type, size_bytes)
                 upload = replace(upload, received_bytes=size_bytes, browser=BrowserLeg.RECEIVED)
-                sealed = self._box.seal(token, bound_to=id_)
                 is_kept = True
-                await self._sender.ask(upload, token, before=lambda tx: uploads.add(tx, upload, sealed))
+                await self._begin(upload, token)
         except BaseException:
             if not is_kept or await self._database.look(lambda reader: uploads.find(reader, id_)) is None:
                 await self._spool.delete(id_)
@@ -141,18 +168,30 @@ class Uploads:
         Raises:
             BadInput: An empty file, or a name that cannot be sent.
             TooLarge: More than one file may have.
+            SpoolFull: No room for it here: for this user, or for anybody.
             FileRefused: The storage will not have this file: no room, not this name or size, not from this user.
         """
         _check_name(name)
         _check_size(size_bytes, self._spool.file_limit_bytes)
         id_ = new_id(self._node)
-        upload = self._new(id_, storage_user, name, media_type, size_bytes)
-        sealed = self._box.seal(token, bound_to=id_)
-        await self._sender.ask(upload, token, before=lambda tx: uploads.add(tx, upload, sealed))
+        try:
+            await self._begin(self._new(id_, storage_user, name, media_type, size_bytes), token)
+        except SpoolFull:
+            await self._spool.delete(id_)  # the claim on it
+            raise
         asked = await self.find(id_, storage_user)
         if asked.storage is StorageLeg.REFUSED:
             raise FileRefused(asked.code, asked.detail or "", portal_url=asked.portal_url)
         return asked
+
+    async def _begin(self, upload: Upload, token: str) -> None:
+        sealed = self._box.seal(token, bound_to=upload.id)
+        capacity_bytes = await self._room.capacity_bytes()
+        await self._sender.ask(upload, token, before=lambda tx: self._room.add(tx, upload, sealed, capacity_bytes))
+
+    def expires_ms(self, upload: Upload) -> int:
+        """When an upload is given up that has not come whole, or could not be sent, until then."""
+        return upload.created_ms + self._room.keep_ms
 
     async def offset(self, id_: str, storage_user: str) -> int:
         """How many bytes of a file are here for good: where the next part begins.
@@ -189,11 +228,16 @@ class Uploads:
 
     async def _open(self, id_: str, storage_user: str) -> Upload:
         """An upload of this user whose bytes are taken here."""
+        upload = await self._here(id_, storage_user)
+        if upload.storage not in uploads.KEPT and upload.storage is not StorageLeg.STORED:
+            raise SpoolBroken("This upload is over.")
+        return upload
+
+    async def _here(self, id_: str, storage_user: str) -> Upload:
+        """An upload of this user whose file is, or was, on this machine."""
         upload = await self.find(id_, storage_user)
         if id_[: -uploads.RANDOM_CHARS] != uploads.node_prefix(self._node):
             raise WrongNode("This file lies on another machine.")
-        if upload.storage not in uploads.KEPT and upload.storage is not StorageLeg.STORED:
-            raise SpoolBroken("This upload is over.")
         return upload
 
     # --- what became of them ------------------------------------------------------------------------------------------
@@ -202,6 +246,16 @@ class Uploads:
         """A user's uploads, the newest first."""
         found = await self._database.look(lambda reader: uploads.of_user(reader, storage_user, limit))
         return [self._fresh(upload) for upload in found]
+
+    async def watch(self, storage_user: str, after_ms: int | None = None) -> AsyncGenerator[Upload | None, None]:
+        """See `Notices.watch`. What this process sends itself is as fresh as in `find`."""
+        async with aclosing(self._notices.watch(storage_user, after_ms)) as changes:
+            async for upload in changes:
+                yield None if upload is None else self._fresh(upload)
+
+    def close(self) -> None:
+        """Let those go who look on: the server ends."""
+        self._notices.close()
 
     async def all_recent(self, limit: int) -> list[Upload]:
         """Everybody's uploads, the newest first: for operators."""
@@ -250,17 +304,21 @@ class Uploads:
         Returns:
             Whether it is still what the storage wants.
         """
-        waiting = [upload for upload in await self.history(storage_user) if upload.storage is leg]
-        for number, upload in enumerate(reversed(waiting)):
-            with suppress(Conflict, NotFound, SpoolBroken):
+        waiting = await self._database.look(lambda reader: uploads.waiting_for(reader, storage_user, leg))
+        for number, id_ in enumerate(waiting):
+            with suppress(Conflict, NotFound, SpoolBroken, WrongNode):
                 if number == 0:
-                    first = await self._again(upload.id, storage_user, token, None)
+                    first = await self._again(id_, storage_user, token, None)
                     if first.storage is leg:
                         return True
                 else:
-                    await self._repeat(upload.id, storage_user, token, None)
-                    self._sender.notice(upload.id)
+                    await self._repeat(id_, storage_user, token, None)
+                    self._sender.notice(id_)
         return False
+
+    async def sign_out(self, storage_user: str) -> None:
+        """Forget the tokens of this user's files that wait: these go on when they have signed in again."""
+        await self._database.write(lambda tx: uploads.drop_tokens(tx, storage_user, self._now_ms()))
 
     async def _again(self, id_: str, storage_user: str, token: str, name: str | None) -> Upload:
         await self._repeat(id_, storage_user, token, name)
@@ -268,7 +326,7 @@ class Uploads:
         return await self.find(id_, storage_user)
 
     async def _repeat(self, id_: str, storage_user: str, token: str, name: str | None) -> None:
-        upload = await self.find(id_, storage_user)
+        upload = await self._here(id_, storage_user)
         is_whole = upload.browser is BrowserLeg.RECEIVED
         if upload.storage in uploads.REPEATABLE and is_whole and await self._spool.size_bytes(id_) != upload.size_bytes:
             raise SpoolBroken("The file is not kept here any more. Choose it again.")
@@ -316,11 +374,13 @@ def _check_size(size_bytes: int, limit_bytes: int) -> None:
         )
 
 
-async def _take_in(appender: Appender, chunks: AsyncIterator[bytes]) -> int:
+async def _take_in(appender: Appender, chunks: AsyncIterator[bytes], most_bytes: int) -> int:
     """Spool a file whole; its size in bytes, at least one."""
     async for chunk in chunks:
+        if appender.size_bytes + len(chunk) > most_bytes:
+            raise SpoolFull("Too many of your files wait here already: let some be stored first, or cancel them.")
         await appender.append(chunk)
-    size_bytes = await appender.finish()
+    size_bytes = await appender.sync()
     if size_bytes == 0:
         raise BadInput("The file is empty: there is nothing to store.", field="file")
     return size_bytes

@@ -1,6 +1,6 @@
 """Files on their way to the storage: one file for each upload, in a folder that belongs to this server alone.
 
-A file grows by an `Appender` (one at a time, across processes), may be read while it grows, and is whole once `finish`
+A file grows by an `Appender` (one at a time, across processes), may be read while it grows, and is whole once `sync`
 has returned: only then have its bytes reached the disk. Everything that touches the disk runs in a thread.
 
 Several processes of one machine may share a folder. Each counts what it writes itself, and looks at the folder again
@@ -92,6 +92,15 @@ class Spool:
             self._folder.chmod(0o700)
 
         await _in_thread(make)
+
+    async def capacity_bytes(self) -> int:
+        """What all files together may take as the disk is now: the quota, or less where others fill the disk."""
+
+        def measure() -> int:
+            used_bytes, free_bytes = self._measure()
+            return min(self._quota_bytes, used_bytes + free_bytes)
+
+        return await _in_thread(measure)
 
     async def ids(self, *, untouched_s: float = 0.0) -> list[str]:
         """The files in the folder to which nothing was written for `untouched_s`, claims left over included."""
@@ -285,6 +294,11 @@ class Spool:
             self._counted_bytes += bytes_
 
     def _measure_room(self) -> int:
+        used_bytes, free_bytes = self._measure()
+        return min(self._quota_bytes - used_bytes, free_bytes)
+
+    def _measure(self) -> tuple[int, int]:
+        """What the files take, and what may still be written on this disk."""
         used_bytes = 0
         with os.scandir(self._folder) as entries:
             for entry in entries:
@@ -292,8 +306,7 @@ class Spool:
                     used_bytes += entry.stat(follow_symlinks=False).st_size
                 except FileNotFoundError:
                     continue
-        free_bytes = shutil.disk_usage(self._folder).free - self._free_floor_bytes
-        return min(self._quota_bytes - used_bytes, free_bytes)
+        return used_bytes, shutil.disk_usage(self._folder).free - self._free_floor_bytes
 
 
 class Appender:
@@ -363,10 +376,6 @@ class Appender:
 
         await _in_thread(force)
         return size_bytes
-
-    async def finish(self) -> int:
-        """Force everything to the disk; the size of the whole file, in bytes."""
-        return await self.sync()
 
     async def cut(self, size_bytes: int) -> None:
         """Take away what stands behind `size_bytes`, and forget what went wrong."""

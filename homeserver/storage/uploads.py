@@ -155,12 +155,13 @@ async def others_at_work(reader: Reader, storage_user: str, id_: str, since_ms: 
     )
 
 
-async def waiting_for_sign_in(reader: Reader, storage_user: str) -> list[str]:
-    """The ids of a user's uploads that go on once they have signed in again, the oldest first."""
+async def waiting_for(reader: Reader, storage_user: str, leg: StorageLeg) -> list[str]:
+    """The ids of a user's open uploads in this leg, the oldest first."""
     rows = await reader.fetch(
-        f"SELECT upload FROM uploads WHERE storage_user = $1 AND {_OPEN} AND storage = 'needs_sign_in' "  # noqa: S608
+        f"SELECT upload FROM uploads WHERE storage_user = $1 AND {_OPEN} AND storage = $2 "  # noqa: S608
         "ORDER BY created_ms, upload",
         storable(storage_user),
+        leg.value,
     )
     return [row[0] for row in rows]
 
@@ -178,6 +179,11 @@ async def outdated(reader: Reader, node: str, before_ms: int, limit: int) -> lis
         limit,
     )
     return [row[0] for row in rows]
+
+
+async def newest_change_ms(reader: Reader) -> int:
+    """When anything changed last; 0 where there is nothing."""
+    return cast("int", await reader.fetch_value("SELECT COALESCE(MAX(updated_ms), 0) FROM uploads"))
 
 
 async def changed(reader: Reader, since_ms: int, limit: int) -> list[Upload]:

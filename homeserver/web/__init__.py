@@ -5,6 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from homeserver.paths import STATIC
+from homeserver.web.file_events import STREAMS, Streams
 from homeserver.web.middleware import answer_errors, check_requests, set_headers
 from homeserver.web.rendering import setup_templates
 from homeserver.web.routes import routes
@@ -19,6 +20,7 @@ def setup(app: web.Application) -> None:
 
     The services' keys may be filled later, at start-up.
     """
+    app[STREAMS] = Streams()
     app[STATIC_FILES] = StaticFiles(STATIC)
     setup_templates(app)
     app.middlewares.extend([answer_errors, check_requests])

@@ -66,7 +66,10 @@ async def finish_sign_in(request: web.Request) -> web.Response:
 
 async def sign_out(request: web.Request) -> web.Response:
     """`POST /sign-out`: the session's row is deleted, so a copied cookie is worth nothing any more."""
+    session = (await visitor(request)).session
     await request.app[PAGE_SESSIONS].sign_out(cookie(request, PAGE_COOKIE))
+    if session is not None and session.storage_user is not None:
+        await request.app[UPLOADS].sign_out(session.storage_user)
     response = _see_other(request, "/")
     drop_cookie(response, request.app[SITE], PAGE_COOKIE)
     return response

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from homeserver.web import account, admin, boards, files, gadget, health, tus
+from homeserver.web import account, admin, boards, file_events, files, gadget, health, tus
 
 
 def routes() -> list[web.AbstractRouteDef]:
@@ -23,6 +23,7 @@ def routes() -> list[web.AbstractRouteDef]:
         web.post(f"{tus.PATH}{{upload}}", tus.override),
         web.get(files.ANSWERED_PATH, files.answered),
         web.post("/files/send", files.send_waiting),
+        web.get("/files/events", file_events.events, allow_head=False),
         web.get("/files/{upload}", files.show_upload),
         web.post("/files/{upload}/send", files.send_again),
         web.post("/files/{upload}/rename", files.rename),

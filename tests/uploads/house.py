@@ -14,9 +14,11 @@ from typing import TypeVar
 from aiohttp import ClientSession
 
 from homeserver.clients.mesdonnees import MesDonneesClient
+from homeserver.errors import BadInput
 from homeserver.model import StorageLeg, Upload
 from homeserver.services.secret_box import SecretBox
 from homeserver.services.step_one import StepOne
+from homeserver.services.upload_room import Limits
 from homeserver.services.upload_run import Kit
 from homeserver.services.upload_verdicts import PortalRule
 from homeserver.services.uploads import Uploads
@@ -48,7 +50,9 @@ class House:
     waits_s: list[float] = field(default_factory=list)
     file_limit_bytes: int = 1 << 24
     quota_bytes: int = 1 << 26
+    free_floor_bytes: int = 0
     user_sending: int = 2
+    user_bytes: int = 1 << 26
     forgotten: list[tuple[str, str]] = field(default_factory=list)
 
     @property
@@ -57,11 +61,14 @@ class House:
 
     def spool(self) -> Spool:
         return Spool(
-            self.folder, quota_bytes=self.quota_bytes, file_limit_bytes=self.file_limit_bytes, free_floor_bytes=0
+            self.folder,
+            quota_bytes=self.quota_bytes,
+            file_limit_bytes=self.file_limit_bytes,
+            free_floor_bytes=self.free_floor_bytes,
         )
 
-    def open(self, *, key: bytes = b"k" * 32, node: str = "") -> Uploads:
-        client = MesDonneesClient(
+    def client(self) -> MesDonneesClient:
+        return MesDonneesClient(
             self.session,
             self.service.base_url,
             SERVICE_ID,
@@ -71,18 +78,27 @@ class House:
             idle_s=20,
             answer_s=20,
         )
+
+    def step_one(self) -> StepOne:
+        return StepOne(self.database, self.client(), self.clock.now_ms, self._forget_token)
+
+    def open(self, *, key: bytes = b"k" * 32, node: str = "") -> Uploads:
+        """Another process."""
         kit = Kit(
             self.database,
             self.spool(),
-            client,
-            StepOne(self.database, client, self.clock.now_ms, self._forget_token),
+            self.client(),
+            self.step_one(),
             SecretBox([key]),
             self.clock.now_ms,
             node=node,
             user_sending=self.user_sending,
             sleep=self._sleep,
         )
-        return Uploads(kit, self.portal, max_sending=4, rescan_s=0.1, silence_s=5, jitter=lambda: 0.5)
+        limits = Limits(user_bytes=self.user_bytes)
+        return Uploads(
+            kit, self.portal, limits, max_sending=4, rescan_s=0.1, tidy_s=0.1, silence_s=5, jitter=lambda: 0.5
+        )
 
     async def _forget_token(self, user: str, token: str) -> None:
         self.forgotten.append((user, token))
@@ -106,6 +122,9 @@ class House:
     def files_kept(self) -> list[str]:
         return sorted(path.name for path in self.folder.iterdir() if "." not in path.name)
 
+    async def pending_faults(self) -> int:
+        return self.service.faults.pending
+
     async def tokens_kept(self) -> int:
         async def count(reader: object) -> int:
             return int(
@@ -121,6 +140,28 @@ async def until(look: Callable[[], Awaitable[T]], good: Callable[[T], bool]) -> 
         while not good(found := await look()):  # noqa: ASYNC110 - there is nothing here that tells
             await asyncio.sleep(0.001)
     return found
+
+
+class Line:
+    """A browser's line: what is put in comes out of `chunks`, until it is ended or broken."""
+
+    def __init__(self) -> None:
+        self._queue: asyncio.Queue[bytes | BaseException | None] = asyncio.Queue()
+
+    def put(self, content: bytes) -> None:
+        self._queue.put_nowait(content)
+
+    def end(self) -> None:
+        self._queue.put_nowait(None)
+
+    def cut(self) -> None:
+        self._queue.put_nowait(BadInput("the line", field="file"))
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        while (piece := await self._queue.get()) is not None:
+            if isinstance(piece, BaseException):
+                raise piece
+            yield piece
 
 
 async def pieces(content: bytes, size: int = 20_000) -> AsyncIterator[bytes]:

@@ -30,6 +30,7 @@ TABLE: Final[dict[tuple[str, str], tuple[str, str, str, str]]] = {
     ("POST", "/files/tus/{upload}"): ("401", "405", "405", "401"),
     ("POST", "/files/send"): (SIGN_IN, "400", "400", SIGN_IN),
     ("GET", "/files/answered"): (SIGN_IN, "303 /files", "303 /files", SIGN_IN),
+    ("GET", "/files/events"): (SIGN_IN, "200", "200", SIGN_IN),
     ("GET", "/files/{upload}"): (SIGN_IN, "404", "200", SIGN_IN),
     ("POST", "/files/{upload}/send"): (SIGN_IN, "404", "303 /files", SIGN_IN),
     ("POST", "/files/{upload}/rename"): (SIGN_IN, "404", "400", SIGN_IN),
@@ -120,6 +121,11 @@ async def ask(browser: Browser, method: str, path: str) -> Reply:
     if path.startswith("/files/tus/"):
         said = {"Origin": browser.home_url, "Tus-Resumable": "1.0.0", "Accept": "*/*"}
         return await browser.request(method, path, said)
+    if path == "/files/events":  # it never ends by itself
+        cookies = "; ".join(f"{name}={value}" for name, value in browser.cookies.items())
+        url, sent = f"{browser.home_url}{path}", {"Cookie": cookies, "Accept": "text/html"}
+        async with browser.http.get(url, headers=sent, allow_redirects=False) as response:
+            return Reply(response.status, response.headers.copy(), b"")
     return await (browser.get(path) if method == "GET" else browser.post(path))
 
 
