@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from homeserver.errors import Conflict, NotFound, SpoolBroken, SpoolFull, TooLarge
-from homeserver.storage import spool as spool_module
+from homeserver.storage import disk
 from homeserver.storage.spool import CHUNK_BYTES, Spool, new_id
 
 
@@ -180,7 +180,7 @@ async def test_a_full_disk_is_said_so(spool: Spool) -> None:
     full = os.open("/dev/full", os.O_WRONLY)
     try:
         with pytest.raises(SpoolFull):
-            spool_module._write_all(full, [b"x"])
+            disk.write_all(full, [b"x"])
     finally:
         os.close(full)
 
@@ -196,7 +196,7 @@ async def test_a_cancelled_writer_waits_for_its_thread(spool: Spool) -> None:
         return "result"
 
     undone: list[str] = []
-    task = asyncio.ensure_future(spool_module._in_thread(slow, undo=undone.append))
+    task = asyncio.ensure_future(disk.in_thread(slow, undo=undone.append))
     await asyncio.to_thread(started.wait, 5)
     task.cancel()
     await asyncio.sleep(0)

@@ -10,20 +10,19 @@ after every `RECOUNT_BYTES`, so all together may exceed a limit by that much eac
 from __future__ import annotations
 
 import asyncio
-import errno
-import fcntl
 import os
 import re
 import secrets
 import shutil
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, Self, TypeVar
+from typing import Final, Self, TypeVar
 
-from homeserver.errors import Locked, NotFound, SpoolBroken, SpoolFull, TooLarge
+from homeserver.errors import NotFound, SpoolBroken, SpoolFull, TooLarge
+from homeserver.storage.disk import in_thread, open_to_append, read, read_at_once, to_the_end, write_all
 
 CHUNK_BYTES: Final = 256 * 1024
 """How much is written or read in one step: what one `recv` of asyncio's gives at most, too."""
@@ -39,12 +38,8 @@ TICK_S: Final = 0.25
 _LOOK_S: Final = 0.02
 """How often a follower looks at a file that another process writes."""
 
-_MOST_PIECES: Final = 1000
-_NO_WAIT: Final[int | None] = getattr(os, "RWF_NOWAIT", None)
-
 _ID: Final = re.compile(r"[A-Za-z0-9_-]{16,80}")
 _CLAIM_SUFFIX: Final = ".sending"
-_NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 T = TypeVar("T")
 
@@ -91,7 +86,7 @@ class Spool:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._folder.chmod(0o700)
 
-        await _in_thread(make)
+        await in_thread(make)
 
     async def capacity_bytes(self) -> int:
         """What all files together may take as the disk is now: the quota, or less where others fill the disk."""
@@ -100,7 +95,7 @@ class Spool:
             used_bytes, free_bytes = self._measure()
             return min(self._quota_bytes, used_bytes + free_bytes)
 
-        return await _in_thread(measure)
+        return await in_thread(measure)
 
     async def ids(self, *, untouched_s: float = 0.0) -> list[str]:
         """The files in the folder to which nothing was written for `untouched_s`, claims left over included."""
@@ -118,7 +113,7 @@ class Spool:
                         names.add(entry.name.removesuffix(_CLAIM_SUFFIX))
             return sorted(name for name in names if _ID.fullmatch(name))
 
-        return await _in_thread(look)
+        return await in_thread(look)
 
     async def size_bytes(self, id_: str) -> int | None:
         """How long a file is now; None if there is none."""
@@ -130,7 +125,7 @@ class Spool:
             except FileNotFoundError:
                 return None
 
-        return await _in_thread(look)
+        return await in_thread(look)
 
     @asynccontextmanager
     async def appending(self, id_: str, *, create: bool = True) -> AsyncIterator[Appender]:
@@ -145,8 +140,8 @@ class Spool:
         """
         path = self._path(id_)
         try:
-            descriptor, size_bytes = await _in_thread(
-                partial(_open_to_append, path, create=create), undo=lambda opened: os.close(opened[0])
+            descriptor, size_bytes = await in_thread(
+                partial(open_to_append, path, create=create), undo=lambda opened: os.close(opened[0])
             )
         except FileNotFoundError:
             raise SpoolBroken("The file that was kept here is gone.") from None
@@ -157,7 +152,7 @@ class Spool:
         finally:
             self._appending.discard(id_)
             self._tell(id_)
-            await _to_the_end(appender.rest())
+            await to_the_end(appender.rest())
             os.close(descriptor)  # also lets go of the lock
 
     @asynccontextmanager
@@ -171,8 +166,8 @@ class Spool:
         """
         path = self._path(id_)
         claim = path.with_name(path.name + _CLAIM_SUFFIX)
-        descriptor, _ = await _in_thread(
-            partial(_open_to_append, claim, create=True), undo=lambda opened: os.close(opened[0])
+        descriptor, _ = await in_thread(
+            partial(open_to_append, claim, create=True), undo=lambda opened: os.close(opened[0])
         )
         try:
             yield
@@ -206,7 +201,7 @@ class Spool:
         """
         path = self._path(id_)
         try:
-            descriptor = await _in_thread(
+            descriptor = await in_thread(
                 partial(os.open, path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW), undo=os.close
             )
         except FileNotFoundError:
@@ -215,9 +210,9 @@ class Spool:
             is_waiting = False
             while offset_bytes < size_bytes:
                 wanted = min(CHUNK_BYTES, size_bytes - offset_bytes)
-                piece = _read_at_once(descriptor, wanted, offset_bytes)
+                piece = read_at_once(descriptor, wanted, offset_bytes)
                 if piece is None:
-                    piece = await _in_thread(partial(_read, descriptor, wanted, offset_bytes))
+                    piece = await in_thread(partial(read, descriptor, wanted, offset_bytes))
                 if piece:
                     is_waiting = False
                     offset_bytes += len(piece)
@@ -267,7 +262,7 @@ class Spool:
                 return 0
             return size_bytes
 
-        self._room_bytes += await _in_thread(remove)
+        self._room_bytes += await in_thread(remove)
 
     def _path(self, id_: str) -> Path:
         if not _ID.fullmatch(id_):
@@ -286,7 +281,7 @@ class Spool:
             return
         async with self._counting:
             if self._counted_bytes >= RECOUNT_BYTES or self._room_bytes < bytes_:
-                self._room_bytes = await _in_thread(self._measure_room)
+                self._room_bytes = await in_thread(self._measure_room)
                 self._counted_bytes = 0
             if self._room_bytes < bytes_:
                 raise SpoolFull("There is no room here for more files at the moment. Try again later.")
@@ -374,7 +369,7 @@ class Appender:
                 finally:
                     os.close(folder)
 
-        await _in_thread(force)
+        await in_thread(force)
         return size_bytes
 
     async def cut(self, size_bytes: int) -> None:
@@ -382,7 +377,7 @@ class Appender:
         await self.rest()
         self._waiting.clear()
         self._failure = None
-        await _in_thread(lambda: os.ftruncate(self._descriptor, size_bytes))
+        await in_thread(lambda: os.ftruncate(self._descriptor, size_bytes))
         self.size_bytes = self.flushed_bytes = size_bytes
 
     async def rest(self) -> None:
@@ -395,7 +390,7 @@ class Appender:
     def _write(self) -> None:
         if self._writing is None and self._waiting and self._failure is None:
             pieces, self._waiting = self._waiting, []
-            self._writing = asyncio.get_running_loop().run_in_executor(None, _write_all, self._descriptor, pieces)
+            self._writing = asyncio.get_running_loop().run_in_executor(None, write_all, self._descriptor, pieces)
             self._writing.add_done_callback(self._wrote)
 
     def _wrote(self, writing: asyncio.Future[int]) -> None:
@@ -418,84 +413,3 @@ class Appender:
             await asyncio.sleep(0)
         elif self.flushed_bytes < self.size_bytes and not self._waiting:
             raise SpoolBroken("Bytes were given up before they were written.")
-
-
-def _open_to_append(path: Path, *, create: bool) -> tuple[int, int]:
-    flags = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | (os.O_CREAT if create else 0)
-    descriptor = os.open(path, flags, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return descriptor, os.fstat(descriptor).st_size
-    except BlockingIOError:
-        os.close(descriptor)
-        raise Locked("Somebody else is at work on this file.") from None
-    except BaseException:
-        os.close(descriptor)
-        raise
-
-
-def _write_all(descriptor: int, pieces: list[bytes]) -> int:
-    """Write all of it; how much that was."""
-    size_bytes = sum(map(len, pieces))
-    try:
-        for first in range(0, len(pieces), _MOST_PIECES):
-            some = pieces[first : first + _MOST_PIECES]
-            written = os.writev(descriptor, some)
-            left = memoryview(b"".join(some))[written:] if written < sum(map(len, some)) else memoryview(b"")
-            while left:
-                left = left[os.write(descriptor, left) :]
-    except OSError as error:
-        if error.errno in _NO_ROOM:
-            raise SpoolFull("The disk is full. Try again later.") from error
-        raise
-    return size_bytes
-
-
-def _read(descriptor: int, bytes_: int, offset_bytes: int) -> bytes:
-    try:
-        return os.pread(descriptor, bytes_, offset_bytes)
-    except OSError as error:
-        raise SpoolBroken("The file that was kept here cannot be read any more.") from error
-
-
-def _read_at_once(descriptor: int, bytes_: int, offset_bytes: int) -> bytes | bytearray | None:
-    """What lies in memory already, without waiting for the disk; None where that cannot be told or nothing does."""
-    if _NO_WAIT is None:
-        return None
-    piece = bytearray(bytes_)
-    try:
-        count = os.preadv(descriptor, [piece], offset_bytes, _NO_WAIT)
-    except OSError:
-        return None
-    if count < bytes_:
-        del piece[count:]
-    return piece or None
-
-
-async def _in_thread(work: Callable[[], T], *, undo: Callable[[T], None] | None = None) -> T:
-    """Run blocking work in a thread; when cancelled, first wait until it is done, and undo it if that is needed.
-
-    Otherwise a descriptor could be closed, and its number given to another file, while the thread still writes to it.
-    """
-    future = asyncio.get_running_loop().run_in_executor(None, work)
-    try:
-        return await asyncio.shield(future)
-    except asyncio.CancelledError:
-        while not future.done():
-            try:
-                await asyncio.wait({future})
-            except asyncio.CancelledError:
-                continue
-        if not future.cancelled() and future.exception() is None and undo is not None:
-            undo(future.result())
-        raise
-
-
-async def _to_the_end(work: Coroutine[Any, Any, None]) -> None:
-    """Await what must happen, cancelled or not; a cancellation takes effect afterwards."""
-    task = asyncio.ensure_future(work)
-    try:
-        await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait({task})
-        raise

@@ -4,26 +4,25 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
 
-from homeserver.clients.transport import open_session
-from homeserver.storage.database import open_database
+from homeserver.storage.database import Database, open_database
 from tests.clock import Clock
-from tests.storage_service import start_storage
-from tests.uploads.house import House
+from tests.uploads.house import House, open_house
 
 
 @pytest.fixture
 async def house(tmp_path: Path, migrated_file: Path, clock: Clock) -> AsyncIterator[House]:
+    """On SQLite."""
     url = f"sqlite:///{shutil.copy(migrated_file, tmp_path / 'db.sqlite3')}"
-    service, server = await start_storage(clock.now_ms)
-    async with AsyncExitStack() as stack:
-        stack.push_async_callback(server.close)
-        session = await stack.enter_async_context(open_session())
-        database = await stack.enter_async_context(open_database(url))
-        made = House(database, tmp_path / "spool", service, session, clock)
-        await made.spool().prepare()
+    async with open_database(url) as database, open_house(database, tmp_path / "spool", clock) as made:
+        yield made
+
+
+@pytest.fixture
+async def house_on_both(tmp_path: Path, database: Database, clock: Clock) -> AsyncIterator[House]:
+    """On each engine."""
+    async with open_house(database, tmp_path / "spool", clock) as made:
         yield made

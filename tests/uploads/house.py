@@ -14,6 +14,7 @@ from typing import TypeVar
 from aiohttp import ClientSession
 
 from homeserver.clients.mesdonnees import MesDonneesClient
+from homeserver.clients.transport import open_session
 from homeserver.errors import BadInput
 from homeserver.model import StorageLeg, Upload
 from homeserver.services.secret_box import SecretBox
@@ -25,7 +26,7 @@ from homeserver.services.uploads import Uploads
 from homeserver.storage.database import Database
 from homeserver.storage.spool import Spool
 from tests.clock import Clock
-from tests.storage_service import SERVICE_ID, SERVICE_PASSWORD, StorageService
+from tests.storage_service import SERVICE_ID, SERVICE_PASSWORD, StorageService, start_storage
 
 CONTENT = os.urandom(50_001)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -122,6 +123,9 @@ class House:
     def files_kept(self) -> list[str]:
         return sorted(path.name for path in self.folder.iterdir() if "." not in path.name)
 
+    async def kept(self) -> list[str]:
+        return self.files_kept()
+
     async def pending_faults(self) -> int:
         return self.service.faults.pending
 
@@ -178,3 +182,16 @@ async def running(uploads: Uploads) -> AsyncIterator[Uploads]:
     finally:
         job.cancel()
         await asyncio.wait({job})
+
+
+@asynccontextmanager
+async def open_house(database: Database, folder: Path, clock: Clock) -> AsyncIterator[House]:
+    """A house over an open database, with a storage of its own."""
+    service, server = await start_storage(clock.now_ms)
+    try:
+        async with open_session() as session:
+            made = House(database, folder, service, session, clock)
+            await made.spool().prepare()
+            yield made
+    finally:
+        await server.close()

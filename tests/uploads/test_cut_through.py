@@ -19,6 +19,11 @@ SHA256 = hashlib.sha256(LARGE).hexdigest()
 HALF = len(LARGE) // 2
 
 
+@pytest.fixture
+async def house(house_on_both: House) -> House:
+    return house_on_both
+
+
 async def declare(house: House, uploads: Uploads, user: str = "marie", size: int = len(LARGE)) -> Upload:
     return await uploads.declare(user, house.token(user), NAME, "image/jpeg", size)
 

@@ -24,6 +24,11 @@ from homeserver.services.uploads import Uploads
 from tests.uploads.house import CONTENT, NAME, SHA256, House, L, pieces, running
 
 
+@pytest.fixture
+async def house(house_on_both: House) -> House:
+    return house_on_both
+
+
 async def declare(house: House, uploads: Uploads, user: str = "marie", *, size: int = len(CONTENT)) -> Upload:
     return await uploads.declare(user, house.token(user), NAME, "image/jpeg", size)
 

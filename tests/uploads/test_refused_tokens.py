@@ -12,6 +12,11 @@ from tests.uploads.house import CONTENT, NAME, House, L, pieces, running, until
 STEP_ONE = "GET /mesdonnees/PersonalContent/V1"
 
 
+@pytest.fixture
+async def house(house_on_both: House) -> House:
+    return house_on_both
+
+
 def refuse(house: House, times: int | None = 1, status: int = 401) -> None:
     house.service.faults.add(Fault(STEP_ONE, times=times, reply=CannedReply(status, b"no")))
 

@@ -19,6 +19,11 @@ from tests.uploads.house import CONTENT, NAME, House, L, pieces, running, until
 T = TypeVar("T")
 
 
+@pytest.fixture
+async def house(house_on_both: House) -> House:
+    return house_on_both
+
+
 def _result(look: Callable[[], T]) -> Callable[[], Awaitable[T]]:
     async def found() -> T:
         return look()
