@@ -85,7 +85,8 @@ export class LiveList {
       this.refresh();
       return;
     }
-    this.figures(row, "from", upload.received_bytes, upload.size_bytes);
+    // What is out again has come, whether or not the disk has said so yet.
+    this.figures(row, "from", Math.max(upload.received_bytes, upload.sent_bytes), upload.size_bytes);
     this.figures(row, "to", upload.sent_bytes, upload.size_bytes);
   }
 
