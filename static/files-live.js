@@ -15,9 +15,10 @@ export function amount(bytes) {
 }
 
 export class LiveList {
-  // `say` speaks to those who cannot see; `signedOut` is called when the session is over.
-  constructor({ say, signedOut }) {
+  // `say` speaks to those who cannot see, `tell` to everybody; `signedOut` is called when the session is over.
+  constructor({ say, tell, signedOut }) {
     this.say = say;
+    this.tell = tell;
     this.signedOut = signedOut;
     this.stream = null;
     this.timer = null;
@@ -76,21 +77,17 @@ export class LiveList {
     }, this.waitMs);
   }
 
-  // Figures are written into the row; whatever else has changed is drawn by the server.
+  // Figures are written into the row; whatever else has changed is drawn by the server. What is "from you" is on the
+  // server's disk: what has left the browser is more, and shown by Uppy.
   take(upload) {
     const row = document.getElementById(`upload-${upload.id}`);
     if (row === null || row.dataset.state !== upload.state || row.dataset.line !== upload.line) {
       this.refresh();
       return;
     }
-    this.figures(row, "from", upload.received_bytes, upload.size_bytes);
+    // What is out again has come, whether or not the disk has said so yet.
+    this.figures(row, "from", Math.max(upload.received_bytes, upload.sent_bytes), upload.size_bytes);
     this.figures(row, "to", upload.sent_bytes, upload.size_bytes);
-  }
-
-  // What this page itself has sent is known here first.
-  received(id, bytes, size) {
-    const row = document.getElementById(`upload-${id}`);
-    if (row !== null) this.figures(row, "from", bytes, size);
   }
 
   figures(row, leg, bytes, size) {
@@ -126,10 +123,7 @@ export class LiveList {
     } catch {
       trouble = "The line to this site is broken. Try again when you are online.";
     }
-    const place = document.getElementById("trouble");
-    place.textContent = trouble;
-    place.hidden = trouble === "";
-    if (trouble) this.say(trouble);
+    this.tell(trouble, true);
     this.refresh();
   }
 

@@ -20,6 +20,14 @@ function say(text) {
   document.getElementById("status").textContent = text;
 }
 
+// For everybody to see; the place is a live region itself.
+function tell(text, isBad = false) {
+  const place = document.getElementById("trouble");
+  place.textContent = text;
+  place.hidden = text === "";
+  place.classList.toggle("bad", isBad);
+}
+
 // What a refusal said, as far as it can be read; an answer without one, or none at all, gives words of our own.
 function problemOf(response) {
   try {
@@ -37,11 +45,14 @@ function uploadId(url) {
 async function start({ Uppy, Dashboard, GoldenRetriever, Tus }) {
   const tab = await tabName();
   const problems = new Map();
-  const list = new LiveList({ say, signedOut });
+  const list = new LiveList({ say, tell, signedOut });
   const uppy = new Uppy({
     id: tab,
     autoProceed: true,
     restrictions: { maxFileSize: maxBytes, minFileSize: 1 },
+    infoTimeout: 15000,
+    // Its errors are said on the page; the console gets them for whoever looks for a fault.
+    logger: { debug() {}, warn() {}, error: (...said) => console.warn(...said) },
     onBeforeFileAdded: isSendable,
     locale: {
       strings: {
@@ -49,7 +60,7 @@ async function start({ Uppy, Dashboard, GoldenRetriever, Tus }) {
         inferiorSize: "An empty file cannot be stored.",
         noDuplicates: "“%{fileName}” is in the list already.",
         failedToUpload: "%{file} did not get here.",
-        noInternetConnection: "You are offline. The files go on when the line is back.",
+        noInternetConnection: "You are offline.",
         connectedToInternet: "You are online again.",
       },
     },
@@ -65,6 +76,7 @@ async function start({ Uppy, Dashboard, GoldenRetriever, Tus }) {
       theme: "auto",
       note: `Up to ${amount(maxBytes)} each. A file that was cut off goes on where it stopped.`,
       proudlyDisplayPoweredByUppy: false,
+      disableInformer: true, // what it would say is said below, once and for everybody
       doneButtonHandler: null,
       singleFileFullScreen: false,
       locale: {
@@ -73,6 +85,7 @@ async function start({ Uppy, Dashboard, GoldenRetriever, Tus }) {
           dropHint: "Drop files here",
           dropPasteFiles: "Drop files here or %{browseFiles}",
           browseFiles: "choose files",
+          removeFile: "Cancel %{file}",
           uploading: "From you",
           recoveredXFiles: {
             0: "1 file had not got here whole. Choose the same file again, and it goes on where it stopped.",
@@ -100,12 +113,16 @@ async function start({ Uppy, Dashboard, GoldenRetriever, Tus }) {
     })
     .use(GoldenRetriever);
 
-  // --- what becomes of a file --------------------------------------------------------------------------------------
+  function inform() {
+    const info = uppy.getState().info.at(-1);
+    if (info) tell([info.message, info.details].filter(Boolean).join(" "), info.type === "error");
+    else tell(navigator.onLine ? "" : "You are offline. Your files go on when the line is back.");
+  }
+  uppy.on("info-visible", inform);
+  uppy.on("info-hidden", inform);
+  window.addEventListener("offline", inform);
 
-  uppy.on("upload-progress", (file, progress) => {
-    const url = uppy.getFile(file.id)?.tus?.uploadUrl;
-    if (url) list.received(uploadId(url), progress.bytesUploaded, progress.bytesTotal);
-  });
+  // --- what becomes of a file --------------------------------------------------------------------------------------
 
   uppy.on("upload-success", (file, response) => {
     const id = uploadId(response.uploadURL);
@@ -124,6 +141,8 @@ async function start({ Uppy, Dashboard, GoldenRetriever, Tus }) {
     } else if ([400, 403, 413, 415, 422].includes(problem.status)) {
       // The storage's last word, or ours: the file waits outside of the queue, for what its owner says.
       setTimeout(() => {
+        uppy.setState({ info: [] }); // the same would be said twice
+        inform();
         uppy.removeFile(file.id);
         refusals.add({ data: file.data, name: file.meta.name, type: file.type }, problem);
         list.refresh();

@@ -14,7 +14,7 @@ import orjson
 from aiohttp import hdrs, web
 
 from homeserver.errors import BadInput, Conflict, Forbidden, HomeServerError, TooLarge
-from homeserver.model import Upload
+from homeserver.model import BrowserLeg, Upload
 from homeserver.protocol import tus
 from homeserver.web.bodies import json_answer, read_body
 from homeserver.web.files import members
@@ -60,7 +60,7 @@ async def create(request: web.Request) -> web.Response:
         upload = await uploads.find(upload.id, user)
     answer = json_answer(orjson.dumps(members(upload)), status=201)
     answer.headers[hdrs.LOCATION] = f"{PATH}{upload.id}"
-    answer.headers.update(_progress(upload))
+    answer.headers.update(_progress(request, upload))
     return answer
 
 
@@ -107,7 +107,7 @@ async def _show(request: web.Request, user: str) -> web.Response:
     await request.app[UPLOADS].offset(id_, user)  # raises for one that is over, or lies elsewhere
     upload = await request.app[UPLOADS].find(id_, user)
     described = tus.description(upload.size_bytes, upload.name, upload.media_type)
-    return web.Response(status=200, headers={**_progress(upload), **described, hdrs.CACHE_CONTROL: "no-store"})
+    return web.Response(status=200, headers={**_progress(request, upload), **described, hdrs.CACHE_CONTROL: "no-store"})
 
 
 async def _append(request: web.Request, user: str) -> web.Response:
@@ -115,7 +115,7 @@ async def _append(request: web.Request, user: str) -> web.Response:
     part = tus.parse_part(_headers(request))
     upload = await request.app[UPLOADS].find(id_, user)
     await _take(request, upload, user, part)
-    return web.Response(status=204, headers=_progress(await request.app[UPLOADS].find(id_, user)))
+    return web.Response(status=204, headers=_progress(request, await request.app[UPLOADS].find(id_, user)))
 
 
 async def _terminate(request: web.Request, user: str) -> web.Response:
@@ -158,9 +158,10 @@ async def _checked(request: web.Request, checksum: tus.Checksum) -> AsyncIterato
     yield content
 
 
-def _progress(upload: Upload) -> dict[str, str]:
+def _progress(request: web.Request, upload: Upload) -> dict[str, str]:
     """How far an upload is, and until when the rest is waited for."""
-    return tus.progress(upload.received_bytes, None)
+    is_whole = upload.browser is BrowserLeg.RECEIVED
+    return tus.progress(upload.received_bytes, None if is_whole else request.app[UPLOADS].expires_ms(upload))
 
 
 def _headers(request: web.Request) -> dict[str, str]:

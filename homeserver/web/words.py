@@ -92,6 +92,9 @@ _UNCERTAIN: Final = (
 )
 
 
+_FOR_THE_NEXT: Final = frozenset({"PA003", "MD327"})
+"""Codes whose advice is about sending the file again, where this upload has none: the page holds it, and says so."""
+
 _GONE: Final = {
     StorageLeg.CANCELLED: "You cancelled it; no copy is kept here.",
     StorageLeg.EXPIRED: "It waited too long; no copy is kept here any more.",
@@ -143,7 +146,8 @@ def upload_words(upload: Upload) -> UploadWords:
         case StorageLeg.NEEDS_NAME:
             return UploadWords("waiting for another name", "bad", line or _line("PA003"), cancel=True)
         case StorageLeg.REFUSED:
-            return UploadWords("refused", "bad", line or _line(None), cancel=False)
+            told = words or storage_words(None)
+            return UploadWords("refused", "bad", told.title if upload.code in _FOR_THE_NEXT else line or _line(None))
         case StorageLeg.FAILED:
             return UploadWords("failed", "bad", line or _line(None), send="Send again", cancel=True)
         case StorageLeg.ASKING | StorageLeg.WAITING | StorageLeg.SENDING | StorageLeg.CLOSING:

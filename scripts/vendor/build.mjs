@@ -40,6 +40,7 @@ const result = await build({
   globalName: "UppyParts",
   target: ["es2022"],
   charset: "utf8",
+  alias: { "@transloadit/prettier-bytes": "./sizes.js" },
   legalComments: "none",
   metafile: true,
   write: false,

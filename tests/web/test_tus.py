@@ -6,6 +6,8 @@ import asyncio
 import base64
 import hashlib
 from collections.abc import AsyncIterator
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -60,6 +62,8 @@ async def test_a_file_comes_in_parts_and_is_stored(stack: Stack) -> None:
     assert (made.status, made.headers["Upload-Offset"]) == (201, "0")
     assert made.headers["Tus-Resumable"] == "1.0.0"
     assert (made.json["storage"], made.json["browser"], made.json["code"]) == ("waiting", "declared", None)
+    kept = parsedate_to_datetime(made.headers["Upload-Expires"]) - datetime.fromisoformat(made.json["created"])
+    assert round(kept.total_seconds() / 3600) == stack.settings.mesdonnees.keep_hours
     assert made.json["id"] == upload_id(made.location)
     for begin in range(0, len(HELLO), 10_000):
         assert await tus.offset(made.location) == begin
@@ -70,6 +74,7 @@ async def test_a_file_comes_in_parts_and_is_stored(stack: Stack) -> None:
     assert told.headers["Upload-Length"] == told.headers["Upload-Offset"] == str(len(HELLO))
     assert told.headers["Upload-Metadata"] == metadata(NAME)
     assert told.headers["Cache-Control"] == "no-store"
+    assert "Upload-Expires" not in told.headers  # nothing is waited for any more
     upload = await settled(tus.browser, upload_id(made.location))
     assert (upload["storage"], upload["name"], upload["media_type"]) == ("stored", NAME, "image/jpeg")
     assert_stored(stack, HELLO)
