@@ -27,7 +27,7 @@ from aiohttp.payload import Payload
 from homeserver import config, logs
 from homeserver.protocol.mesdonnees import multipart_envelope
 from homeserver.services.secret_box import SecretBox
-from homeserver.serving import listen, run
+from homeserver.serving import listen, read_buffer_bytes, run
 from homeserver.storage.database import open_database
 from homeserver.storage.migrate import migrate
 from homeserver.storage.sessions import PageRow, add_page_session, secret_hash
@@ -129,7 +129,10 @@ class Sink:
 
 
 async def home(folder: Path, sink_url: str, read_bufsize: int) -> None:
-    """The product, with sessions for `USERS` people whose cookies are `COOKIE` and a number."""
+    """The product, with sessions for `USERS` people whose cookies are `COOKIE` and a number.
+
+    A `read_bufsize` of 0 is the product's own.
+    """
     listener = listen("127.0.0.1", 0)
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     settings = config.load(
@@ -158,7 +161,12 @@ async def home(folder: Path, sink_url: str, read_bufsize: int) -> None:
         for number in range(USERS):
             row = _session(box, number)
             await database.write(lambda tx, row=row: add_page_session(tx, row))  # type: ignore[misc]
-    runner = web.AppRunner(make_app(settings), access_log=None, handler_cancellation=False, read_bufsize=read_bufsize)
+    runner = web.AppRunner(
+        make_app(settings),
+        access_log=None,
+        handler_cancellation=False,
+        read_bufsize=read_bufsize or read_buffer_bytes(),
+    )
     await runner.setup()
     await web.SockSite(runner, listener).start()
     say({"url": url})
@@ -215,7 +223,7 @@ async def passthrough(sink_url: str, read_bufsize: int) -> None:
     app = web.Application()
     app.router.add_patch("/{name}", forward)
     listener = listen("127.0.0.1", 0)
-    runner = web.AppRunner(app, access_log=None, read_bufsize=read_bufsize)
+    runner = web.AppRunner(app, access_log=None, read_bufsize=read_bufsize or read_buffer_bytes())
     await runner.setup()
     await web.SockSite(runner, listener).start()
     say({"url": f"http://127.0.0.1:{listener.getsockname()[1]}"})

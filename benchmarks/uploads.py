@@ -33,8 +33,8 @@ from homeserver.web.security import PAGE_COOKIE
 
 MB: Final = 1_000_000
 GB: Final = 1_000_000_000
-BUFFER_BYTES: Final = 256 * 1024
-SMALL_BUFFER_BYTES: Final = 64 * 1024
+OWN_BUFFER: Final = "0"
+SMALL_BUFFER: Final = str(64 * 1024)
 
 THROUGH_TARGET: Final = 1 / 1.3
 """Of nginx's time."""
@@ -262,8 +262,8 @@ def run(*, quick: bool) -> Iterator[Figure]:
             return made
 
         sink = party("sink")
-        home = party("home", str(_made(folder / "home")), sink.url, str(BUFFER_BYTES))
-        through = party("passthrough", sink.url, str(BUFFER_BYTES))
+        home = party("home", str(_made(folder / "home")), sink.url, OWN_BUFFER)
+        through = party("passthrough", sink.url, OWN_BUFFER)
         nginx_url = stack.enter_context(_nginx(folder / "nginx", sink.url))
         ways = Ways(sink, home, through, nginx_url)
         _check(ways, file)
@@ -272,7 +272,7 @@ def run(*, quick: bool) -> Iterator[Figure]:
             yield from _compare(ways, home, Content(file, 2 * GB), rounds=2)
         yield from _first_bytes(ways, file, rounds=5 if quick else 31)
         home.end()
-        many = party("home", str(_made(folder / "many")), sink.url, str(SMALL_BUFFER_BYTES))
+        many = party("home", str(_made(folder / "many")), sink.url, SMALL_BUFFER)
         yield _many(sink, many, Content(file, (1 if quick else 10) * MB), 40 if quick else 200)
 
 

@@ -15,8 +15,9 @@ import re
 import secrets
 import shutil
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Final, Self, TypeVar
@@ -52,6 +53,18 @@ def new_id(node: str = "") -> str:
     return f"{node}-{secrets.token_urlsafe(16)}" if node else secrets.token_urlsafe(16)
 
 
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """What has just been written, and where."""
+
+    offset_bytes: int
+    pieces: Sequence[bytes] = ()
+
+
+_UNKNOWN: Final = _Written(-1)
+"""Something was, by whomever."""
+
+
 class Spool:
     """The folder, with its limits. Every `id` is one that `new_id` made; any other is `NotFound`."""
 
@@ -71,7 +84,7 @@ class Spool:
         self._counted_bytes = RECOUNT_BYTES  # nothing is known yet: count before the first byte
         self._counting = asyncio.Lock()
         self._appending: set[str] = set()
-        self._followers: dict[str, set[asyncio.Future[None]]] = {}
+        self._followers: dict[str, set[asyncio.Future[_Written | None]]] = {}
 
     @property
     def file_limit_bytes(self) -> int:
@@ -154,7 +167,7 @@ class Spool:
             yield appender
         finally:
             self._appending.discard(id_)
-            self._tell(id_)
+            self._tell(id_, _UNKNOWN)
             await to_the_end(appender.rest())
             os.close(descriptor)  # also lets go of the lock
 
@@ -223,36 +236,42 @@ class Spool:
                 elif not is_waiting:
                     is_waiting = True
                     yield None
-                elif not await self._grows(id_, descriptor, offset_bytes):
+                elif (written := await self._grows(id_, descriptor, offset_bytes)) is None:
                     yield None
+                elif written.offset_bytes == offset_bytes:  # as it is still in memory, it need not be read
+                    is_waiting = False
+                    for piece in written.pieces:
+                        offset_bytes += len(piece)
+                        yield piece
         finally:
             os.close(descriptor)
 
-    async def _grows(self, id_: str, descriptor: int, offset_bytes: int) -> bool:
-        """Wait until a file is longer than that: False when it is not for `TICK_S`."""
+    async def _grows(self, id_: str, descriptor: int, offset_bytes: int) -> _Written | None:
+        """What has been written behind that, as soon as it was; None where nothing is for `TICK_S`."""
         left_s = TICK_S
         while left_s > 0:
             pause_s = TICK_S if id_ in self._appending else _LOOK_S
             loop = asyncio.get_running_loop()
-            told = loop.create_future()
+            told: asyncio.Future[_Written | None] = loop.create_future()
             followers = self._followers.setdefault(id_, set())
             followers.add(told)
-            timer = loop.call_later(pause_s, _wake, told)  # a third of what asyncio.wait costs
+            timer = loop.call_later(pause_s, _tell, told, None)  # a third of what asyncio.wait costs
             try:
                 if os.fstat(descriptor).st_size > offset_bytes:
-                    return True
-                await told
+                    return _UNKNOWN
+                if (written := await told) is not None:
+                    return written
             finally:
                 timer.cancel()
                 followers.discard(told)
                 if not followers and self._followers.get(id_) is followers:
                     del self._followers[id_]
             left_s -= pause_s
-        return os.fstat(descriptor).st_size > offset_bytes
+        return _UNKNOWN if os.fstat(descriptor).st_size > offset_bytes else None
 
-    def _tell(self, id_: str) -> None:
+    def _tell(self, id_: str, written: _Written) -> None:
         for told in self._followers.pop(id_, ()):
-            _wake(told)
+            _tell(told, written)
 
     async def delete(self, id_: str) -> None:
         """Remove a file; one that is gone already is no error."""
@@ -413,18 +432,19 @@ class Appender:
         if self._writing is None and self._waiting and self._failure is None:
             pieces, self._waiting = self._waiting, []
             self._writing = asyncio.get_running_loop().run_in_executor(None, write_all, self._descriptor, pieces)
-            self._writing.add_done_callback(self._wrote)
+            self._writing.add_done_callback(partial(self._wrote, pieces))
 
-    def _wrote(self, writing: asyncio.Future[int]) -> None:
+    def _wrote(self, pieces: Sequence[bytes], writing: asyncio.Future[int]) -> None:
         self._writing = None
         if writing.cancelled():
             self._failure = asyncio.CancelledError()
         elif (failure := writing.exception()) is not None:
             self._failure = failure
         else:
+            written = _Written(self.flushed_bytes, pieces)
             self.flushed_bytes += writing.result()
             self._written_s = asyncio.get_running_loop().time()
-            self._spool._tell(self._id)  # noqa: SLF001
+            self._spool._tell(self._id, written)  # noqa: SLF001
             if self._waiting:
                 self._write_soon()
 
@@ -441,6 +461,6 @@ class Appender:
             raise SpoolBroken("Bytes were given up before they were written.")
 
 
-def _wake(waiter: asyncio.Future[None]) -> None:
-    if not waiter.done():
-        waiter.set_result(None)
+def _tell(told: asyncio.Future[_Written | None], written: _Written | None) -> None:
+    if not told.done():
+        told.set_result(written)

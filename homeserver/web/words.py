@@ -59,6 +59,10 @@ STORAGE_WORDS: Final[Mapping[str, Words]] = MappingProxyType(
         "upload.method": Words("Mes Données refused how this site sends files.", _OPERATOR),
         "upload.preprocess": Words("Mes Données is not set up to receive files from this site.", _OPERATOR),
         "upload.postprocess": Words("Mes Données is not set up to finish files from this site.", _OPERATOR),
+        "storage_paused": Words(
+            "Mes Données lets nobody in from this site at the moment.",
+            "Nothing you have to do: the operator is told, and your file is sent as soon as it does again.",
+        ),
         "remote_unavailable": Words("Mes Données did not answer.", _LATER),
         "remote_garbage": Words("Mes Données gave an answer that this site cannot read.", _LATER),
         "remote_refused": Words("Mes Données did not accept how this site asks.", _OPERATOR),
@@ -94,6 +98,8 @@ _UNCERTAIN: Final = (
 
 _FOR_THE_NEXT: Final = frozenset({"PA003", "MD327"})
 """Codes whose advice is about sending the file again, where this upload has none: the page holds it, and says so."""
+
+_PAUSED: Final = "storage_paused"
 
 _GONE: Final = {
     StorageLeg.CANCELLED: "You cancelled it; no copy is kept here.",
@@ -154,8 +160,8 @@ def upload_words(upload: Upload) -> UploadWords:
             if upload.browser is not BrowserLeg.RECEIVED:
                 return UploadWords("receiving", "", "On its way from you.", moving=True, cancel=True)
             earlier = f" Once more: {words.title}" if words else ""
-            out_whole = upload.storage is StorageLeg.CLOSING
-            return UploadWords("sending", "", f"On its way to Mes Données.{earlier}", moving=True, cancel=not out_whole)
+            said = line if upload.code == _PAUSED else f"On its way to Mes Données.{earlier}"
+            return UploadWords("sending", "", said, moving=True, cancel=upload.storage is not StorageLeg.CLOSING)
 
 
 def _line(code: str | None) -> str:

@@ -54,6 +54,7 @@ class House:
     free_floor_bytes: int = 0
     user_sending: int = 2
     user_bytes: int = 1 << 26
+    silence_s: float = 5
     forgotten: list[tuple[str, str]] = field(default_factory=list)
 
     @property
@@ -98,7 +99,14 @@ class House:
         )
         limits = Limits(user_bytes=self.user_bytes)
         return Uploads(
-            kit, self.portal, limits, max_sending=4, rescan_s=0.1, tidy_s=0.1, silence_s=5, jitter=lambda: 0.5
+            kit,
+            self.portal,
+            limits,
+            max_sending=4,
+            rescan_s=0.1,
+            tidy_s=0.1,
+            silence_s=self.silence_s,
+            jitter=lambda: 0.5,
         )
 
     async def _forget_token(self, user: str, token: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 
 import pytest
@@ -13,6 +14,7 @@ from homeserver.errors import (
     Locked,
     NotFound,
     SpoolBroken,
+    SpoolFull,
     StorageRefused,
     TooLarge,
     WrongNode,
@@ -21,7 +23,8 @@ from homeserver.errors import (
 from homeserver.model import BrowserLeg, StorageLeg, Upload
 from homeserver.sandbox.mesdonnees_xml import STEP_ONE_DETAILS
 from homeserver.services.uploads import Uploads
-from tests.uploads.house import CONTENT, NAME, SHA256, House, L, pieces, running
+from homeserver.storage import spool as spool_module
+from tests.uploads.house import CONTENT, NAME, SHA256, House, L, Line, pieces, running, until
 
 
 @pytest.fixture
@@ -135,6 +138,66 @@ async def test_what_came_before_the_line_broke_is_kept(house: House) -> None:
         await uploads.receive_part(upload.id, "marie", 12_345, pieces(CONTENT[12_345:]))
         await house.until(uploads, upload.id, L.STORED)
     assert [file.sha256 for file in house.service.storage.received] == [SHA256]
+
+
+async def test_a_silent_line_ends_the_part_and_another_may_come(house: House) -> None:
+    house.silence_s = 0.2
+    uploads = house.open()
+    upload = await declare(house, uploads)
+    line = Line()
+    line.put(CONTENT[:100])
+    with pytest.raises(BadInput, match="silent"):
+        await uploads.receive_part(upload.id, "marie", 0, line.chunks())
+    assert await uploads.receive_part(upload.id, "marie", 100, pieces(CONTENT[100:200])) == 200
+
+
+async def test_a_full_disk_keeps_what_could_be_written(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a write that stopped half way nothing is kept: nobody knows how much of it is there."""
+    uploads = house.open()
+    upload = await declare(house, uploads)
+    await uploads.receive_part(upload.id, "marie", 0, pieces(CONTENT[:10_000]))
+
+    def half(descriptor: int, waiting: list[bytes]) -> int:
+        os.write(descriptor, waiting[0][: len(waiting[0]) // 2])
+        raise SpoolFull("The disk is full. Try again later.")
+
+    with monkeypatch.context() as full:
+        full.setattr(spool_module, "write_all", half)
+        with pytest.raises(SpoolFull):
+            await uploads.receive_part(upload.id, "marie", 10_000, pieces(CONTENT[10_000:]))
+    assert await uploads.offset(upload.id, "marie") == 10_000
+    async with running(uploads):
+        await uploads.receive_part(upload.id, "marie", 10_000, pieces(CONTENT[10_000:]))
+        await house.until(uploads, upload.id, L.STORED)
+    assert [file.sha256 for file in house.service.storage.received] == [SHA256]
+
+
+async def test_what_is_taken_in_is_forced_to_the_disk_before_it_is_said(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forced: list[int] = []
+    fdatasync = os.fdatasync
+
+    def force(descriptor: int) -> None:
+        forced.append(os.fstat(descriptor).st_size)
+        fdatasync(descriptor)
+
+    monkeypatch.setattr(os, "fdatasync", force)
+    uploads = house.open()
+    upload = await declare(house, uploads)
+    assert await uploads.receive_part(upload.id, "marie", 0, pieces(CONTENT[:10_000])) == 10_000
+    assert forced[-1] == 10_000
+    line = Line()
+    part = asyncio.create_task(uploads.receive_part(upload.id, "marie", 10_000, line.chunks()))
+    line.put(CONTENT[10_000:20_000])
+    await asyncio.sleep(0.05)
+    assert await uploads.offset(upload.id, "marie") == 10_000
+    house.clock.advance(s=1)
+    line.put(CONTENT[20_000:20_001])
+    assert await until(lambda: uploads.offset(upload.id, "marie"), lambda offset: offset > 10_000) == 20_001
+    assert forced[-1] == 20_001
+    line.end()
+    assert await part == 20_001
 
 
 async def test_a_file_that_is_gone_or_shorter_is_said_so(house: House) -> None:
