@@ -96,7 +96,9 @@ class MesDonneesClient:
         self._headers: Mapping[str, str] = {"Authorization": f"Basic {pair}"} if basic_auth else {}
 
     async def call(self, action: str, token: str, parameters: Mapping[str, str]) -> HttpReply:
-        """Any GET call of the Personal APIs. The answer is not judged: its reader raises what it means.
+        """Any GET call of the Personal APIs. The answer is not judged: `parse_answer` raises what it means.
+
+        A sibling API (RichProfile, Calendar, Contacts ...) is a client with its address as `base_url`, and this.
 
         Raises:
             BadInput: A parameter that is no text.
