@@ -152,7 +152,13 @@ def upload_words(upload: Upload) -> UploadWords:
             return UploadWords("failed", "bad", line or _line(None), send="Send again", cancel=True)
         case StorageLeg.ASKING | StorageLeg.WAITING | StorageLeg.SENDING | StorageLeg.CLOSING:
             if upload.browser is not BrowserLeg.RECEIVED:
-                return UploadWords("receiving", "", "On its way from you. If it has stopped, choose the same file again: it goes on.", moving=True, cancel=True)
+                return UploadWords(
+                    "receiving",
+                    "",
+                    "On its way from you. If it has stopped, choose the same file again: it goes on.",
+                    moving=True,
+                    cancel=True,
+                )
             earlier = f" Once more: {words.title}" if words else ""
             out_whole = upload.storage is StorageLeg.CLOSING
             return UploadWords("sending", "", f"On its way to Mes Données.{earlier}", moving=True, cancel=not out_whole)
