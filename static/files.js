@@ -79,6 +79,7 @@ async function start({ Uppy, Dashboard, GoldenRetriever, Tus }) {
       disableInformer: true, // what it would say is said below, once and for everybody
       doneButtonHandler: null,
       singleFileFullScreen: false,
+      hideUploadButton: true, // files go as soon as they are chosen
       locale: {
         strings: {
           dashboardTitle: "Files from this page",

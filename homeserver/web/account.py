@@ -71,6 +71,7 @@ async def sign_out(request: web.Request) -> web.Response:
     if session is not None and session.storage_user is not None:
         await request.app[UPLOADS].sign_out(session.storage_user)
     response = _see_other(request, "/")
+    response.headers["Clear-Site-Data"] = '"storage"'  # what the files page kept of files that had not come whole
     drop_cookie(response, request.app[SITE], PAGE_COOKIE)
     return response
 

@@ -158,7 +158,13 @@ def upload_words(upload: Upload) -> UploadWords:
             return UploadWords("failed", "bad", line or _line(None), send="Send again", cancel=True)
         case StorageLeg.ASKING | StorageLeg.WAITING | StorageLeg.SENDING | StorageLeg.CLOSING:
             if upload.browser is not BrowserLeg.RECEIVED:
-                return UploadWords("receiving", "", "On its way from you.", moving=True, cancel=True)
+                return UploadWords(
+                    "receiving",
+                    "",
+                    "On its way from you. If it has stopped, choose the same file again: it goes on.",
+                    moving=True,
+                    cancel=True,
+                )
             earlier = f" Once more: {words.title}" if words else ""
             said = line if upload.code == _PAUSED else f"On its way to Mes Données.{earlier}"
             return UploadWords("sending", "", said, moving=True, cancel=upload.storage is not StorageLeg.CLOSING)
