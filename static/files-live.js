@@ -16,10 +16,12 @@ export function amount(bytes) {
 
 export class LiveList {
   // `say` speaks to those who cannot see, `tell` to everybody; `signedOut` is called when the session is over.
-  constructor({ say, tell, signedOut }) {
+  // `giveUp` gets the id of an upload, and says whether this page was sending it and has stopped.
+  constructor({ say, tell, signedOut, giveUp }) {
     this.say = say;
     this.tell = tell;
     this.signedOut = signedOut;
+    this.giveUp = giveUp;
     this.stream = null;
     this.timer = null;
     this.waitMs = OFTEN_MS;
@@ -105,8 +107,9 @@ export class LiveList {
     const form = event.target;
     if (form.closest("#uploads") === null) return;
     event.preventDefault();
-    const field = form.querySelector(":focus");
-    field?.blur();
+    form.querySelector(":focus")?.blur();
+    const cancelled = /\/files\/([\w-]+)\/cancel$/.exec(form.action);
+    if (cancelled && this.giveUp(cancelled[1])) return;
     let trouble;
     try {
       const answer = await fetch(form.action, {

@@ -45,7 +45,7 @@ function uploadId(url) {
 async function start({ Uppy, Dashboard, GoldenRetriever, Tus }) {
   const tab = await tabName();
   const problems = new Map();
-  const list = new LiveList({ say, tell, signedOut });
+  const list = new LiveList({ say, tell, signedOut, giveUp });
   const uppy = new Uppy({
     id: tab,
     autoProceed: true,
@@ -148,6 +148,12 @@ async function start({ Uppy, Dashboard, GoldenRetriever, Tus }) {
         refusals.add({ data: file.data, name: file.meta.name, type: file.type }, problem);
         list.refresh();
       });
+    } else if (problem.status === 410) {
+      // Given up elsewhere, or it waited too long: it is no use to go on with it.
+      setTimeout(() => {
+        uppy.setFileState(file.id, { tus: undefined });
+        uppy.removeFile(file.id);
+      });
     } else {
       problems.set(file.id, "cut off");
     }
@@ -160,10 +166,12 @@ async function start({ Uppy, Dashboard, GoldenRetriever, Tus }) {
   uppy.on("file-removed", (file) => {
     problems.delete(file.id);
     fit();
+    // What is on its way is given up by Uppy itself; what only waits for a word, here.
+    if ((file.isGhost || file.error) && file.tus?.uploadUrl) {
+      fetch(file.tus.uploadUrl, { method: "DELETE", headers: { "Tus-Resumable": "1.0.0" } }).finally(() => list.refresh());
+    }
     list.refresh();
   });
-
-  uppy.on("upload-start", () => setTimeout(() => list.refresh(), 200));
 
   window.addEventListener("online", () => retry("cut off"));
 
@@ -173,6 +181,13 @@ async function start({ Uppy, Dashboard, GoldenRetriever, Tus }) {
       problems.delete(id);
       if (uppy.getFile(id)) uppy.retryUpload(id);
     }
+  }
+
+  // Whether a file is given up that this page is sending: Uppy has to know of it, or would begin anew.
+  function giveUp(id) {
+    const file = uppy.getFiles().find(({ tus }) => tus?.uploadUrl && uploadId(tus.uploadUrl) === id);
+    if (file !== undefined) uppy.removeFile(file.id);
+    return file !== undefined;
   }
 
   function resend({ data, name, type }) {
@@ -222,9 +237,12 @@ async function start({ Uppy, Dashboard, GoldenRetriever, Tus }) {
       location.assign(address);
     }
   }
-  // Whoever went by the button needs not be sent again.
+  // Whoever went by the button, or says that it is done, needs not be sent again.
   document.addEventListener("click", (event) => {
     if (event.target.closest?.("a.portal")) place = null;
+  });
+  document.addEventListener("submit", () => {
+    place = null;
   });
 
   // --- signing in again --------------------------------------------------------------------------------------------
