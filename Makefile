@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long interop check format screenshots wheel constraints environment clean
+.PHONY: help demo test test-long interop check format screenshots wheel constraints vendor environment clean
 
 BIN := .venv/bin
 PYTEST := $(BIN)/pytest
@@ -49,6 +49,10 @@ wheel: environment ## build the wheel into dist
 
 constraints: environment ## pin anew what homeserver is installed with, for every Python that is here
 	$(BIN)/python -m scripts.constraints
+
+vendor: ## bundle Uppy anew into static/vendor, from the packages pinned in scripts/vendor (needs Node.js and npm)
+	@scripts/vendor.sh
+	@ls -l static/vendor
 
 environment:
 	@scripts/environment.sh dev

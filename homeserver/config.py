@@ -109,6 +109,12 @@ class Server(Section):
     host: str = Field("127.0.0.1", description="The address to listen on.")
     port: int = Field(8080, ge=0, le=65535, description="The port to listen on; 0 takes a free one.")
     workers: int = Field(1, ge=1, le=MAX_WORKERS, description="How many processes share the port.")
+    node: str = Field(
+        "",
+        pattern=r"^[a-z0-9-]{0,32}$",
+        description="This machine's name where several share one database: ids of uploads begin with it.",
+        examples=["left"],
+    )
     boards_visible_to: Visibility = Field(
         Visibility.PLAYERS, description='Who may see the boards\' pages: "players" or "everyone" (not indexed).'
     )
@@ -227,7 +233,18 @@ class MesDonnees(Section):
     spool_dir: Path = Field(Path("var/spool"), description="Where files wait until they are stored.")
     max_file_bytes: int = Field(2 * GIB, ge=1, description="The largest file.")
     max_spool_bytes: int = Field(20 * GIB, ge=1, description="All waiting files together.")
+    max_user_bytes: int = Field(10 * GIB, ge=1, description="Waiting files of one user together.")
+    keep_hours: int = Field(72, ge=1, le=8760, description="How long a file waits before it is given up.")
+    history_days: int = Field(90, ge=1, le=3650, description="How long what became of a file is told.")
     free_floor_bytes: int = Field(GIB, ge=0, description="What stays free on the spool's disk.")
+
+    max_sending: int = Field(32, ge=1, le=1000, description="How many files a process sends at once.")
+    max_sending_per_user: int = Field(2, ge=1, le=100, description="How many of one user are sent at once.")
+    max_send_s: int = Field(
+        600,
+        ge=10,
+        description="How long an upload URL is taken to last: a slower browser's file is spooled whole first.",
+    )
 
     @model_validator(mode="after")
     def _is_encrypted(self) -> Self:

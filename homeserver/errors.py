@@ -43,6 +43,12 @@ class BadInput(HomeServerError):
         self.field = field
 
 
+class BadChecksum(BadInput):
+    """Bytes that are not those whose checksum came along; none of them is kept."""
+
+    code = "bad_checksum"
+
+
 class BadCursor(BadInput):
     """A cursor that we did not make, or made for something else."""
 
@@ -63,6 +69,18 @@ class TooLarge(BadInput):
     def __init__(self, message: str, *, limit_bytes: int, field: str | None = None) -> None:
         super().__init__(message, field=field)
         self.limit_bytes = limit_bytes
+
+
+class UnsupportedMedia(BadInput):
+    """The body is of a kind that this address does not take."""
+
+    code = "unsupported_media"
+
+
+class VersionRefused(BadInput):
+    """The caller speaks another version of a protocol than we do."""
+
+    code = "version_refused"
 
 
 class NotSignedIn(HomeServerError):
@@ -110,6 +128,22 @@ class Conflict(HomeServerError):
     code = "conflict"
 
 
+class Locked(Conflict):
+    """Somebody else is at work on the thing right now: the same may be asked again in a moment."""
+
+    code = "locked"
+
+
+class WrongOffset(Conflict):
+    """Bytes were offered for another place than where the file ends; `offset_bytes` is where that is."""
+
+    code = "wrong_offset"
+
+    def __init__(self, message: str, *, offset_bytes: int) -> None:
+        super().__init__(message)
+        self.offset_bytes = offset_bytes
+
+
 class TooMany(HomeServerError):
     """Asked too often. `wait_s` is when to come back."""
 
@@ -147,6 +181,12 @@ class SpoolBroken(HomeServerError):
     """A file kept here is gone, or is not as long as it was when it was received."""
 
     code = "spool_broken"
+
+
+class WrongNode(HomeServerError):
+    """The file lies on another of the machines that share the database: the balancer should have asked that one."""
+
+    code = "wrong_node"
 
 
 class SealBroken(HomeServerError):
@@ -248,6 +288,28 @@ class StorageRefused(RemoteError):
         self.detail = detail
         self.url = url
         self.may_retry = retryable
+
+
+class StoragePaused(RemoteError):
+    """Mes Données refuses everybody, so it is our pair or the service: nothing is asked of it until a trial succeeds.
+
+    `storage_code`, `detail`: its own words.
+    """
+
+    code = "storage_paused"
+
+    def __init__(self, storage_code: str | None, detail: str) -> None:
+        super().__init__("Mes Données refuses this site at the moment.", service="mesdonnees")
+        self.storage_code = storage_code
+        self.detail = detail
+
+
+class FileRefused(StorageRefused):
+    """Mes Données will not have a file that was declared. `portal_url` has been checked: a browser may go there."""
+
+    def __init__(self, storage_code: str | None, detail: str, *, portal_url: str | None) -> None:
+        super().__init__(storage_code, detail)
+        self.portal_url = portal_url
 
 
 class TokenRefused(RemoteUnauthorized):

@@ -532,10 +532,14 @@ class StorageLeg(StrEnum):
     NEEDS_ACTIVATION = "needs_activation"
     NEEDS_SIGN_IN = "needs_sign_in"
     OUT_OF_SPACE = "out_of_space"
+    NEEDS_NAME = "needs_name"
+    """The storage refuses the file's name; it may have another, and the file is kept."""
     REFUSED = "refused"
     FAILED = "failed"
     UNKNOWN = "unknown"
     CANCELLED = "cancelled"
+    EXPIRED = "expired"
+    """It waited longer than files are kept here."""
 
 
 @dataclass(frozen=True, slots=True)

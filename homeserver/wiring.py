@@ -38,14 +38,18 @@ from homeserver.services.players import Players
 from homeserver.services.score_writes import ScoreWrites
 from homeserver.services.secret_box import SecretBox, derive
 from homeserver.services.sign_in import SamlSignIn, Wanted
+from homeserver.services.step_one import StepOne
 from homeserver.services.sync import Sync
 from homeserver.services.upkeep import Upkeep
+from homeserver.services.upload_room import Limits
+from homeserver.services.upload_run import Kit
 from homeserver.services.upload_verdicts import PortalRule
 from homeserver.services.uploads import Uploads
 from homeserver.storage.database import Database, open_database
 from homeserver.storage.spool import Spool
 from homeserver.web import keys
 from homeserver.web.account import METADATA_PATH
+from homeserver.web.files import ANSWERED_PATH
 from homeserver.web.security import ANSWER_PATH
 
 T = TypeVar("T")
@@ -78,7 +82,11 @@ def make_app(settings: config.Settings, *, now_ms: NowMs = wall_clock_ms, jobs: 
             await _open(app, settings, signers, provider, stack, now_ms=now_ms, jobs=jobs)
             yield
 
+    async def let_go(app: web.Application) -> None:
+        app[keys.UPLOADS].close()  # who listens for changes would hold up the end
+
     app.cleanup_ctx.append(opened)
+    app.on_shutdown.append(let_go)
     web_layer.setup(app)
     return app
 
@@ -136,21 +144,6 @@ async def _open(
     core = await stack.enter_async_context(open_core(settings, now_ms))
     spool = spool_of(settings)
     await spool.prepare()
-    uploads = Uploads(
-        core.database,
-        spool,
-        storage_client(settings, core.session),
-        secret_box(settings, "uploads"),
-        portal_rule(settings),
-        now_ms=now_ms,
-    )
-    running = Jobs()
-    app[keys.LEADERBOARDS] = core.boards
-    app[keys.BOARD_VIEWS] = BoardViews(core.database, now_ms)
-    app[keys.PLAYERS] = Players(core.database)
-    app[keys.SYNC] = core.sync
-    app[keys.UPLOADS] = uploads
-    app[keys.OPERATORS] = Operators(core.database, now_ms, session_s=settings.admin.session_hours * 3600)
     sign_in = SamlSignIn(
         core.database,
         provider,
@@ -160,8 +153,30 @@ async def _open(
         secret_box=secret_box(settings, "sign-in"),
         now_ms=now_ms,
     )
+    page_sessions = PageSessions(core.database, secret_box(settings, "page sessions"), sign_in, now_ms=now_ms)
+    storage = storage_client(settings, core.session)
+    step_one = StepOne(core.database, storage, now_ms, page_sessions.forget_token)
+    kit = Kit(
+        core.database,
+        spool,
+        storage,
+        step_one,
+        secret_box(settings, "uploads"),
+        now_ms,
+        node=settings.server.node,
+        user_sending=settings.mesdonnees.max_sending_per_user,
+        max_send_ms=settings.mesdonnees.max_send_s * 1000,
+    )
+    uploads = Uploads(kit, portal_rule(settings), upload_limits(settings), max_sending=settings.mesdonnees.max_sending)
+    running = Jobs()
+    app[keys.LEADERBOARDS] = core.boards
+    app[keys.BOARD_VIEWS] = BoardViews(core.database, now_ms)
+    app[keys.PLAYERS] = Players(core.database)
+    app[keys.SYNC] = core.sync
+    app[keys.UPLOADS] = uploads
+    app[keys.OPERATORS] = Operators(core.database, now_ms, session_s=settings.admin.session_hours * 3600)
     app[keys.SIGN_IN] = sign_in
-    app[keys.PAGE_SESSIONS] = PageSessions(core.database, secret_box(settings, "page sessions"), sign_in, now_ms=now_ms)
+    app[keys.PAGE_SESSIONS] = page_sessions
     app[keys.GADGET_SESSIONS] = GadgetSessions(
         core.database,
         signers,
@@ -172,7 +187,7 @@ async def _open(
         on_open=core.sync.request,
         allow_missing_body_hash=settings.gadget.allow_missing_body_hash,
     )
-    app[keys.HEALTH] = Health(core.database, running)
+    app[keys.HEALTH] = Health(core.database, running, step_one)
     # A queue and a spool belong to their process and machine, so their workers always run here.
     await stack.enter_async_context(running.running("uploads", uploads.run))
     await stack.enter_async_context(running.running("sync", core.sync.run))
@@ -293,10 +308,25 @@ def spool_of(settings: config.Settings) -> Spool:
     )
 
 
+def upload_limits(settings: config.Settings) -> Limits:
+    """How much is kept, and how long."""
+    storage = settings.mesdonnees
+    return Limits(
+        user_bytes=storage.max_user_bytes,
+        keep_ms=storage.keep_hours * 3_600_000,
+        history_ms=storage.history_days * 24 * 3_600_000,
+    )
+
+
 def portal_rule(settings: config.Settings) -> PortalRule:
     """Where the storage's word may send a browser."""
     storage = settings.mesdonnees
-    return PortalRule(storage.portal_hosts, storage.portal_url, http_loopback=storage.allow_http_loopback)
+    return PortalRule(
+        storage.portal_hosts,
+        storage.portal_url,
+        http_loopback=storage.allow_http_loopback,
+        return_url=f"{settings.server.public_url}{ANSWERED_PATH}",
+    )
 
 
 def identity_provider(settings: config.SignIn) -> IdentityProvider:

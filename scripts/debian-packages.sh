@@ -2,7 +2,7 @@
 # Installs Debian packages by apt-get, where that can be done without asking anybody: as root, on a machine that has it.
 #
 #   scripts/debian-packages.sh PACKAGE...
-#   scripts/debian-packages.sh --tests       what tests use besides Python: Chromium, xmlsec1, Node.js
+#   scripts/debian-packages.sh --tests       what tests use besides Python: Chromium, xmlsec1, Node.js with npm
 #
 # Ends with 0 when all are there in the end. What is there already costs nothing.
 set -euo pipefail
@@ -21,6 +21,7 @@ if [[ ${1:-} == --tests ]]; then
     command -v chromium >/dev/null || packages+=(chromium)
     command -v xmlsec1 >/dev/null || packages+=(xmlsec1)
     command -v node >/dev/null || packages+=(nodejs)
+    command -v npm >/dev/null || packages+=(npm)
 else
     packages=("$@")
 fi

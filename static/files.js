@@ -1,236 +1,284 @@
-// Makes the files page live: progress while a file travels, and the list refreshed while something moves.
-// Without it the page is a plain form and a "Refresh" link.
-"use strict";
+// The files page with scripts: many files at once, by Uppy, in parts that go on where they stopped.
+// Without it, or where the bundle does not load, the page is a plain form that does the same job.
 
-(() => {
-  const form = document.getElementById("upload");
-  const input = document.getElementById("file");
-  const transfers = document.getElementById("transfers");
-  const status = document.getElementById("status");
-  const maxBytes = Number(form.dataset.maxBytes);
-  const POLL_MS = 1000;
-  const SLOWEST_POLL_MS = 15000;
+import { amount, LiveList } from "./files-live.js";
+import { Refusals } from "./files-refused.js";
+import { rememberUploads, tabName } from "./files-memory.js";
 
-  let travelling = 0;
-  let portal = null;
-  let pollMs = POLL_MS;
-  let timer = null;
+const ENDPOINT = "/files/tus/";
+const PART_BYTES = 32 * 1024 * 1024;
+const AT_ONCE = 2;
+const RETRY_MS = [0, 1000, 3000, 5000, 10000, 20000, 30000];
+const LONGEST_NAME = 255;
+const EMPTY_PX = 230;
+const FULL_PX = 420;
 
-  document.documentElement.classList.add("scripted");
-  input.multiple = true;
+const form = document.getElementById("upload");
+const maxBytes = Number(form.dataset.maxBytes);
 
-  function say(text) {
-    status.textContent = text;
+function say(text) {
+  document.getElementById("status").textContent = text;
+}
+
+// For everybody to see; the place is a live region itself.
+function tell(text, isBad = false) {
+  const place = document.getElementById("trouble");
+  place.textContent = text;
+  place.hidden = text === "";
+  place.classList.toggle("bad", isBad);
+}
+
+// What a refusal said, as far as it can be read; an answer without one, or none at all, gives words of our own.
+function problemOf(response) {
+  try {
+    return { ...JSON.parse(response.getBody()), status: response.getStatus() };
+  } catch {
+    const lost = "The line to this site is broken. The file goes on where it stopped.";
+    return { status: response?.getStatus() ?? 0, code: "unreachable", detail: lost };
   }
+}
 
-  function make(tag, className, text) {
-    const element = document.createElement(tag);
-    if (className) element.className = className;
-    if (text !== undefined) element.textContent = text;
-    return element;
-  }
+function uploadId(url) {
+  return new URL(url, location.href).pathname.slice(ENDPOINT.length);
+}
 
-  // --- what the server knows ---------------------------------------------------------------------------------------
-
-  // The page itself is the source: its list replaces ours when it has changed, and the focus stays where it was.
-  async function refresh() {
-    clearTimeout(timer);
-    timer = null;
-    try {
-      const answer = await fetch("/files", { headers: { Accept: "text/html" }, cache: "no-store" });
-      if (answer.redirected || answer.status === 401) {
-        location.reload();
-        return;
-      }
-      if (!answer.ok) throw new Error(String(answer.status));
-      show(new DOMParser().parseFromString(await answer.text(), "text/html"));
-      pollMs = POLL_MS;
-    } catch {
-      pollMs = Math.min(pollMs * 2, SLOWEST_POLL_MS);
-    }
-    schedule();
-  }
-
-  function show(page) {
-    const here = document.getElementById("uploads");
-    const fresh = page.getElementById("uploads");
-    if (!fresh || fresh.innerHTML === here.dataset.shown) return;
-    const focused = document.activeElement && here.contains(document.activeElement) ? document.activeElement.id : "";
-    const before = states(here);
-    const source = fresh.innerHTML;
-    here.replaceWith(fresh);
-    fresh.dataset.shown = source;
-    if (focused) (document.getElementById(focused) || input).focus();
-    for (const [name, state] of states(fresh)) {
-      if (before.has(name) && before.get(name) !== state) say(`${name}: ${state}`);
-    }
-    hideOwn();
-  }
-
-  function states(list) {
-    const found = new Map();
-    for (const row of list.querySelectorAll(".file, tbody tr")) {
-      found.set(row.querySelector(".name").textContent, row.querySelector(".chip").textContent);
-    }
-    return found;
-  }
-
-  // A file that this page is sending has a row of its own above, with the better figures.
-  function hideOwn() {
-    for (const row of document.querySelectorAll("#uploads [data-receiving]")) row.hidden = travelling > 0;
-  }
-
-  function schedule() {
-    const moving = document.querySelector("#uploads [data-moving]");
-    if (timer === null && (moving || pollMs > POLL_MS)) timer = setTimeout(refresh, pollMs);
-  }
-
-  // --- files on their way from here --------------------------------------------------------------------------------
-
-  function amount(bytes) {
-    const units = ["bytes", "KB", "MB", "GB"];
-    let unit = 0;
-    while (bytes >= 999.5 && unit < 3) {
-      bytes /= 1000;
-      unit += 1;
-    }
-    return `${bytes.toFixed(unit === 0 || bytes >= 9.95 ? 0 : 1)} ${units[unit]}`;
-  }
-
-  function send(file) {
-    const row = make("article", "file");
-    const what = make("div", "what");
-    const name = make("b", "name");
-    name.append(make("bdi", "", file.name));
-    const line = make("small", "", `${amount(file.size)} · waiting`);
-    what.append(name, line);
-    const chip = make("span", "chip", "sending");
-    const bar = make("progress");
-    bar.max = file.size || 1;
-    bar.value = 0;
-    bar.setAttribute("aria-label", `From you: ${file.name}`);
-    const legs = make("div", "legs");
-    legs.append(bar);
-    const actions = make("div", "actions");
-    const stop = make("button", "button", "Cancel");
-    stop.type = "button";
-    stop.setAttribute("aria-label", `Cancel ${file.name}`);
-    actions.append(stop);
-    row.append(make("span", "thumb", (file.name.split(".").pop() || "file").slice(0, 4).toUpperCase()), what, chip, legs, actions);
-    row.firstChild.setAttribute("aria-hidden", "true");
-    transfers.append(row);
-    transfers.hidden = false;
-
-    function fail(text, code) {
-      legs.remove();
-      chip.textContent = "not sent";
-      chip.className = "chip bad";
-      line.textContent = text;
-      if (code) line.append(" ", make("small", "code", `(${code})`));
-      stop.textContent = "Close";
-      stop.setAttribute("aria-label", `Close ${file.name}`);
-      stop.onclick = () => remove();
-      say(`${file.name}: ${text}`);
-    }
-
-    function remove() {
-      row.remove();
-      transfers.hidden = transfers.childElementCount === 0;
-    }
-
-    stop.onclick = () => remove();
-    if (file.size > maxBytes) {
-      fail(`A file may have ${amount(maxBytes)}; this one has ${amount(file.size)}.`, "too_large");
-      return;
-    }
-    if (file.size === 0) {
-      fail("The file is empty.", "bad_input");
-      return;
-    }
-
-    const request = new XMLHttpRequest();
-    const body = new FormData();
-    body.append("file", file, file.name);
-    request.open("POST", "/files");
-    request.setRequestHeader("Accept", "application/json");
-    request.responseType = "json";
-    request.upload.onprogress = (event) => {
-      bar.value = Math.min(event.loaded, file.size);
-      line.textContent = `${amount(file.size)} · ${Math.min(100, Math.floor((100 * event.loaded) / event.total))} % from you`;
-    };
-    request.upload.onload = () => {
-      bar.removeAttribute("value");
-      line.textContent = `${amount(file.size)} · on its way to Mes Données`;
-    };
-    request.onload = () => {
-      const answer = request.response || {};
-      if (request.status === 201) {
-        if (answer.code === "MD804" && answer.portal_url) portal = answer.portal_url;
-        say(`${file.name}: ${answer.state}`);
-        remove();
-      } else if (request.status === 401) {
-        location.reload();
-        return;
-      } else {
-        fail(answer.detail || "The server gave no readable answer.", answer.storage_code || answer.code);
-      }
-      ended();
-    };
-    request.onerror = () => {
-      fail("The connection was lost. Choose the file again when you are online.");
-      ended();
-    };
-    request.onabort = () => {
-      remove();
-      say(`${file.name}: cancelled`);
-      ended();
-    };
-    stop.onclick = () => request.abort();
-    travelling += 1;
-    say(`Sending ${file.name}`);
-    request.send(body);
-    if (timer === null) timer = setTimeout(refresh, POLL_MS);
-  }
-
-  // Orange's portal opens by itself only once nothing is on its way from here any more.
-  function ended() {
-    travelling -= 1;
-    if (travelling === 0 && portal !== null) {
-      const address = portal;
-      portal = null;
-      location.assign(address);
-      return;
-    }
-    refresh();
-  }
-
-  // --- choosing and dropping ---------------------------------------------------------------------------------------
-
-  form.addEventListener("submit", (event) => {
-    event.preventDefault();
-    for (const file of [...input.files]) send(file);
-    form.reset();
+async function start({ Uppy, Dashboard, GoldenRetriever, Tus }) {
+  const tab = await tabName();
+  const problems = new Map();
+  const list = new LiveList({ say, tell, signedOut, giveUp });
+  const uppy = new Uppy({
+    id: tab,
+    autoProceed: true,
+    restrictions: { maxFileSize: maxBytes, minFileSize: 1 },
+    infoTimeout: 15000,
+    // Its errors are said on the page; the console gets them for whoever looks for a fault.
+    logger: { debug() {}, warn() {}, error: (...said) => console.warn(...said) },
+    onBeforeFileAdded: isSendable,
+    locale: {
+      strings: {
+        exceedsSize: `%{file} is larger than the ${amount(maxBytes)} that a file may have.`,
+        inferiorSize: "An empty file cannot be stored.",
+        noDuplicates: "“%{fileName}” is in the list already.",
+        failedToUpload: "%{file} did not get here.",
+        noInternetConnection: "You are offline.",
+        connectedToInternet: "You are online again.",
+      },
+    },
   });
+  const refusals = new Refusals({ say, resend });
 
-  for (const kind of ["dragenter", "dragover"]) {
-    form.addEventListener(kind, (event) => {
-      if (![...event.dataTransfer.types].includes("Files")) return;
-      event.preventDefault();
-      form.classList.add("over");
+  uppy
+    .use(Dashboard, {
+      inline: true,
+      target: "#uploader",
+      width: "100%",
+      height: EMPTY_PX,
+      theme: "auto",
+      note: `Up to ${amount(maxBytes)} each. A file that was cut off goes on where it stopped.`,
+      proudlyDisplayPoweredByUppy: false,
+      disableInformer: true, // what it would say is said below, once and for everybody
+      doneButtonHandler: null,
+      singleFileFullScreen: false,
+      hideUploadButton: true, // files go as soon as they are chosen
+      locale: {
+        strings: {
+          dashboardTitle: "Files from this page",
+          dropHint: "Drop files here",
+          dropPasteFiles: "Drop files here or %{browseFiles}",
+          browseFiles: "choose files",
+          removeFile: "Cancel %{file}",
+          uploading: "From you",
+          recoveredXFiles: {
+            0: "1 file had not got here whole. Choose the same file again, and it goes on where it stopped.",
+            1: "%{smart_count} files had not got here whole. Choose the same files again, and they go on where they stopped.",
+          },
+          sessionRestored: "Not everything is here yet",
+          reSelect: "Choose again",
+        },
+      },
+    })
+    .use(Tus, {
+      endpoint: ENDPOINT,
+      limit: AT_ONCE,
+      chunkSize: PART_BYTES,
+      retryDelays: RETRY_MS,
+      removeFingerprintOnSuccess: true,
+      allowedMetaFields: ["name", "type"],
+      urlStorage: rememberUploads(tab),
+      storeFingerprintForResuming: true,
+      // Uppy shows the message of an error; ours are in words.
+      onError: (error) => {
+        const problem = problemOf(error.originalResponse ?? error.cause?.originalResponse);
+        error.message = problem.detail;
+      },
+    })
+    .use(GoldenRetriever);
+
+  function inform() {
+    const info = uppy.getState().info.at(-1);
+    if (info) tell([info.message, info.details].filter(Boolean).join(" "), info.type === "error");
+    else tell(navigator.onLine ? "" : "You are offline. Your files go on when the line is back.");
+  }
+  uppy.on("info-visible", inform);
+  uppy.on("info-hidden", inform);
+  window.addEventListener("offline", inform);
+
+  // --- what becomes of a file --------------------------------------------------------------------------------------
+
+  uppy.on("upload-success", (file, response) => {
+    const id = uploadId(response.uploadURL);
+    // From here on the file is with the site, and the list says what becomes of it.
+    setTimeout(() => {
+      uppy.removeFile(file.id);
+      arrived(id);
     });
-  }
-  for (const kind of ["dragleave", "drop"]) form.addEventListener(kind, () => form.classList.remove("over"));
-  form.addEventListener("drop", (event) => {
-    event.preventDefault();
-    for (const file of event.dataTransfer.files) send(file);
-  });
-  window.addEventListener("beforeunload", (event) => {
-    if (travelling > 0) event.preventDefault();
   });
 
-  // Coming back from the portal's tab, or by the browser's "back", is when something may have changed.
-  window.addEventListener("pageshow", (event) => {
-    if (event.persisted) refresh();
+  uppy.on("upload-error", (file, error, response) => {
+    const problem = problemOf(response && { getBody: () => response.body.xhr.responseText, getStatus: () => response.status });
+    if (problem.status === 401) {
+      problems.set(file.id, "signed out");
+      signedOut();
+    } else if ([400, 403, 413, 415, 422].includes(problem.status)) {
+      // The storage's last word, or ours: the file waits outside of the queue, for what its owner says.
+      setTimeout(() => {
+        uppy.setState({ info: [] }); // the same would be said twice
+        inform();
+        uppy.removeFile(file.id);
+        refusals.add({ data: file.data, name: file.meta.name, type: file.type }, problem);
+        list.refresh();
+      });
+    } else if (problem.status === 410) {
+      // Given up elsewhere, or it waited too long: it is no use to go on with it.
+      setTimeout(() => {
+        uppy.setFileState(file.id, { tus: undefined });
+        uppy.removeFile(file.id);
+      });
+    } else {
+      problems.set(file.id, "cut off");
+    }
   });
-  schedule();
-})();
+
+  const fit = () => uppy.getPlugin("Dashboard").setOptions({ height: uppy.getFiles().length === 0 ? EMPTY_PX : FULL_PX });
+  uppy.on("files-added", fit);
+  uppy.on("restored", fit);
+
+  uppy.on("file-removed", (file) => {
+    problems.delete(file.id);
+    fit();
+    // What is on its way is given up by Uppy itself; what only waits for a word, here.
+    if ((file.isGhost || file.error) && file.tus?.uploadUrl) {
+      fetch(file.tus.uploadUrl, { method: "DELETE", headers: { "Tus-Resumable": "1.0.0" } }).finally(() => list.refresh());
+    }
+    list.refresh();
+  });
+
+  window.addEventListener("online", () => retry("cut off"));
+
+  function retry(kind) {
+    for (const [id, why] of [...problems]) {
+      if (why !== kind) continue;
+      problems.delete(id);
+      if (uppy.getFile(id)) uppy.retryUpload(id);
+    }
+  }
+
+  // Whether a file is given up that this page is sending: Uppy has to know of it, or would begin anew.
+  function giveUp(id) {
+    const file = uppy.getFiles().find(({ tus }) => tus?.uploadUrl && uploadId(tus.uploadUrl) === id);
+    if (file !== undefined) uppy.removeFile(file.id);
+    return file !== undefined;
+  }
+
+  // Whether it is in the queue now. What Uppy has against it, it has said.
+  function resend({ data, name, type }) {
+    try {
+      uppy.addFile({ data, name, type });
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  function isSendable(file, files) {
+    const name = file.meta.name;
+    if (name.length > LONGEST_NAME) {
+      uppy.info(`The name of ${name.slice(0, 40)}… is longer than ${LONGEST_NAME} characters. Rename the file.`, "error");
+      return false;
+    }
+    // eslint-disable-next-line no-control-regex
+    if (/[\u0000-\u001f\u007f]/.test(name)) {
+      uppy.info(`The name of ${name} has characters that cannot be sent. Rename the file.`, "error");
+      return false;
+    }
+    return !Object.hasOwn(files, file.id) || files[file.id].isGhost;
+  }
+
+  // --- after a reload ----------------------------------------------------------------------------------------------
+
+  // What the browser kept goes on by itself; for the rest the page asks, and goes on once it has the last one.
+  function goOnIfWhole() {
+    if (uppy.getState().recoveredState === null) return;
+    if (uppy.getFiles().every((file) => !file.isGhost)) uppy.emit("restore-confirmed");
+  }
+  uppy.on("restored", () => setTimeout(goOnIfWhole));
+  uppy.on("files-added", () => setTimeout(goOnIfWhole));
+
+  // --- Orange's pages: activation and consent ------------------------------------------------------------------------
+
+  // The page goes there by itself once, and only when nothing would be lost by leaving.
+  let place = null;
+  async function arrived(id) {
+    try {
+      const answer = await fetch(`/files/${id}`, { headers: { Accept: "application/json" }, cache: "no-store" });
+      const upload = answer.ok ? await answer.json() : {};
+      if (["needs_activation", "needs_consent"].includes(upload.storage) && upload.portal_url) place ??= upload.portal_url;
+    } catch {
+      // The list shows the same a moment later, with a button.
+    }
+    list.refresh();
+    if (place !== null && uppy.getFiles().length === 0 && refusals.isEmpty) {
+      const address = place;
+      place = null;
+      location.assign(address);
+    }
+  }
+  // Whoever went by the button, or says that it is done, needs not be sent again.
+  document.addEventListener("click", (event) => {
+    if (event.target.closest?.("a.portal")) place = null;
+  });
+  document.addEventListener("submit", () => {
+    place = null;
+  });
+
+  // --- signing in again --------------------------------------------------------------------------------------------
+
+  function signedOut() {
+    const notice = document.getElementById("signed-out");
+    if (uppy.getFiles().length === 0 && refusals.isEmpty) {
+      location.reload();
+      return;
+    }
+    if (!notice.hidden) return;
+    notice.hidden = false;
+    say(notice.textContent);
+  }
+  window.addEventListener("focus", async () => {
+    if (document.getElementById("signed-out").hidden) return;
+    const answer = await fetch("/files", { headers: { Accept: "application/json" }, cache: "no-store" });
+    if (!answer.ok) return;
+    document.getElementById("signed-out").hidden = true;
+    list.look();
+    retry("signed out");
+  });
+
+  window.addEventListener("beforeunload", (event) => {
+    const data = uppy.getFiles().some((file) => !file.isGhost && !file.progress.uploadComplete);
+    if (data || !refusals.isEmpty) event.preventDefault();
+  });
+}
+
+if (window.UppyParts) {
+  document.documentElement.classList.add("scripted");
+  start(window.UppyParts);
+}

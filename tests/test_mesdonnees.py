@@ -423,7 +423,7 @@ def test_other_answers_of_step_two(body: str, status: int, error: type[HomeServe
 @pytest.mark.parametrize(
     ("code", "leg", "retries"),
     [
-        ("PA003", StorageLeg.REFUSED, 0),
+        ("PA003", StorageLeg.NEEDS_NAME, 0),
         ("PA004", StorageLeg.REFUSED, 0),
         ("PA900", StorageLeg.FAILED, 2),
         ("MD113", StorageLeg.REFUSED, 0),

@@ -27,7 +27,7 @@ from homeserver.errors import (
     TokenRefused,
     UploadUncertain,
 )
-from homeserver.protocol.mesdonnees import Receipt, Ticket
+from homeserver.protocol.mesdonnees import Receipt, Ticket, parse_answer
 from homeserver.sandbox.faults import CannedReply, Fault
 from homeserver.sandbox.mesdonnees_xml import STEP_ONE_DETAILS, UPLOAD_MESSAGES
 from tests.clock import Clock
@@ -445,6 +445,31 @@ async def test_the_question_on_the_wire(session: ClientSession) -> None:
         b"&content_name=%C3%A9.txt&content_size=3 HTTP/1.1"
     )
     assert b"Authorization: Basic WU9VUlNFUlZJQzEyMzQ1Njc4OTA6YSBwYXNzd29yZDogd2l0aCBhIGNvbG9u\r\n" in seen[0]
+
+
+async def test_a_sibling_api_is_a_few_lines(session: ClientSession) -> None:
+    """PersonalRichProfile as its page has it: what the user does not grant is left out of the answer."""
+
+    async def rich_profile(client: MesDonneesClient, token: str, *infos: str) -> dict[str, str]:
+        reply = await client.call("getPersonalRichProfile", token, {"infos": ",".join(infos)})
+        granted = parse_answer(reply, hide=(token,)).find(".//UserAuthorizedData")
+        return {} if granted is None else {str(info.tag): info.text or "" for info in granted}
+
+    body = (
+        b'<?xml version="1.0" encoding="UTF-8"?><getPersonalRichProfileReturn><Data><UserAuthorizedData>'
+        b"<Firstname>Marie</Firstname></UserAuthorizedData></Data></getPersonalRichProfileReturn>"
+    )
+    async with bare_server(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)) as (url, seen):
+        profile = await rich_profile(client_of(f"{url}/PersonalRichProfile/V1", session), "a|b", "Firstname", "Gender")
+    assert profile == {"Firstname": "Marie"}
+    path = b"/PersonalRichProfile/V1?action=getPersonalRichProfile&token=a%7Cb&infos=Firstname%2CGender"
+    assert seen[0].startswith(b"GET " + path + b" HTTP/1.1\r\n")
+    assert b"Authorization: Basic " in seen[0]
+    refused = b"<error><!--Warning--><code>-3</code><detail>no</detail><url>http://p.example/?a=,see</url></error>"
+    async with bare_server(b"HTTP/1.1 500 No\r\nContent-Length: %d\r\n\r\n%s" % (len(refused), refused)) as (url, _):
+        with pytest.raises(StorageRefused) as caught:
+            await rich_profile(client_of(f"{url}/PersonalRichProfile/V1", session), "a|b", "Gender")
+    assert (caught.value.storage_code, caught.value.url) == ("-3", "http://p.example/?a=,see")
 
 
 async def test_the_answer_is_not_kept_when_it_is_too_long(session: ClientSession) -> None:

@@ -96,7 +96,9 @@ class MesDonneesClient:
         self._headers: Mapping[str, str] = {"Authorization": f"Basic {pair}"} if basic_auth else {}
 
     async def call(self, action: str, token: str, parameters: Mapping[str, str]) -> HttpReply:
-        """Any GET call of the Personal APIs. The answer is not judged: its reader raises what it means.
+        """Any GET call of the Personal APIs. The answer is not judged: `parse_answer` raises what it means.
+
+        A sibling API (RichProfile, Calendar, Contacts ...) is a client with its address as `base_url`, and this.
 
         Raises:
             BadInput: A parameter that is no text.
@@ -121,7 +123,7 @@ class MesDonneesClient:
         name: str,
         media_type: str,
         size_bytes: int,
-        chunks: AsyncIterator[bytes],
+        chunks: AsyncIterator[bytes | bytearray],
         *,
         on_progress: OnProgress,
         before_close: BeforeClose,
@@ -227,7 +229,7 @@ class _FileBody(Payload):
 
     def __init__(
         self,
-        chunks: AsyncIterator[bytes],
+        chunks: AsyncIterator[bytes | bytearray],
         envelope: tuple[bytes, bytes],
         *,
         size_bytes: int,
@@ -276,11 +278,11 @@ class _FileBody(Payload):
         self.is_whole = True
         await self._put(writer, self._tail)
 
-    async def _put(self, writer: AbstractStreamWriter, data: bytes) -> None:
+    async def _put(self, writer: AbstractStreamWriter, data: bytes | bytearray) -> None:
         async with asyncio.timeout(self._idle_s):
             await writer.write(data)
 
-    async def _counted(self) -> AsyncIterator[bytes]:
+    async def _counted(self) -> AsyncIterator[bytes | bytearray]:
         """The pieces of the file, which must come to exactly the announced size."""
         left_bytes = self._file_bytes
         with self._noting_failure():

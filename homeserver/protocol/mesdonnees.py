@@ -110,8 +110,8 @@ def check_name(name: str) -> None:
         raise BadInput("The file's name contains control characters.", field="content_name")
 
 
-def parse_upload_url(reply: HttpReply, *, hide: Iterable[str] = ()) -> Ticket:
-    """Read the answer of getContentUploadURL.
+def parse_answer(reply: HttpReply, *, hide: Iterable[str] = ()) -> etree._Element:
+    """The document that any call of the Personal APIs answers with; they all refuse in the same ways.
 
     An error in the body counts whatever the status: business errors come as HTTP 500.
 
@@ -120,7 +120,7 @@ def parse_upload_url(reply: HttpReply, *, hide: Iterable[str] = ()) -> Ticket:
         TokenRefused: 401 or 403 without a known code, or an unknown negative code.
         RemoteUnavailable: 5xx or 429 without the service's XML.
         RemoteRefused: Another status without the service's XML.
-        RemoteGarbage: Success was said, but no URL and cookie that can be used were in it.
+        RemoteGarbage: Success was said, and no XML came.
     """
     root = _read_xml(reply)
     if root is not None:
@@ -131,6 +131,16 @@ def parse_upload_url(reply: HttpReply, *, hide: Iterable[str] = ()) -> Ticket:
         _raise_status(reply)
     if root is None:
         raise _garbage(reply, "is not XML")
+    return root
+
+
+def parse_upload_url(reply: HttpReply, *, hide: Iterable[str] = ()) -> Ticket:
+    """Read the answer of getContentUploadURL.
+
+    Raises:
+        As `parse_answer`. RemoteGarbage: Success was said, but no URL and cookie that can be used were in it.
+    """
+    root = parse_answer(reply, hide=hide)
     url, name, value = _text(root, "url"), _text(root, "name", under="cookie"), _text(root, "value", under="cookie")
     if not url or len(url) > _MAX_URL_CHARS or not value:
         raise _garbage(reply, "holds no upload URL and cookie")

@@ -24,7 +24,7 @@ class Refusal:
 
 
 _STEP_ONE: Final = (
-    Refusal("PA003", StorageLeg.REFUSED, 0),  # the name
+    Refusal("PA003", StorageLeg.NEEDS_NAME, 0),
     Refusal("PA004", StorageLeg.REFUSED, 0),  # the size
     Refusal("PA900", StorageLeg.FAILED, 2),  # an internal error
     Refusal("MD113", StorageLeg.REFUSED, 0),  # the account is deactivated
@@ -62,6 +62,11 @@ REFUSALS: Final[Mapping[str, Refusal]] = MappingProxyType(
 def refusal_of(code: str | None) -> Refusal:
     """What a refusal means, by its code. The guide lists only "the most significant", so unknown ones will come."""
     return REFUSALS.get(code or UNKNOWN.code, UNKNOWN)
+
+
+def is_documented(code: str | None) -> bool:
+    """Whether it is one of the service's own codes."""
+    return code in {refusal.code for refusal in _STEP_ONE}
 
 
 def classify_message(text: str) -> Refusal:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from homeserver.services.jobs import Jobs
+from homeserver.services.step_one import StepOne
 from homeserver.storage import health
 from homeserver.storage.database import Database, ping
 
@@ -21,16 +22,22 @@ class SyncOverview:
 
 
 class Health:
-    """Answers for the database and for the jobs of this process."""
+    """Answers for the database, for the jobs of this process, and for what the storage says of this site."""
 
-    def __init__(self, database: Database, jobs: Jobs) -> None:
+    def __init__(self, database: Database, jobs: Jobs, step_one: StepOne | None = None) -> None:
         self._database = database
         self._jobs = jobs
+        self._step_one = step_one
 
     @property
     def dead_jobs(self) -> Sequence[str]:
         """The jobs that ended although they should run: only a new start of the process brings them back."""
         return self._jobs.dead
+
+    async def storage_trouble(self) -> str | None:
+        """The storage's own words, while it refuses everybody."""
+        pause = None if self._step_one is None else await self._step_one.pause()
+        return None if pause is None else f"{pause.code or ''} {pause.detail}".strip()
 
     async def check(self) -> None:
         """Return if the database answers; an error of the database is raised as it comes."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 import structlog
@@ -192,6 +193,17 @@ class PageSessions:
         except SealBroken:
             _log.warning("storage_token_does_not_open")
             raise NotSignedIn("Sign in to your storage again.") from None
+
+    async def forget_token(self, storage_user: str, token: str) -> None:
+        """Forget a token that the storage has refused, wherever a session of its user holds it; others they keep."""
+        rows = await self._database.read(lambda reader: sessions.of_storage_user(reader, storage_user))
+        for row in rows:
+            try:
+                is_it = self._box.open(row.sealed_token or "", bound_to=row.token_hash) == token
+            except SealBroken:
+                continue
+            if is_it:
+                await self._database.write(partial(sessions.drop_token, token_hash=row.token_hash))
 
     # --- linked accounts ----------------------------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
+from urllib.parse import quote
 
 from homeserver.errors import (
     HomeServerError,
@@ -61,10 +62,13 @@ def judge(error: HomeServerError) -> Verdict:
 
 
 class Budget:
-    """The failures of one run of attempts. A new word of the owner, or a restart of ours, begins a new one."""
+    """The failures since the owner's last word.
 
-    def __init__(self) -> None:
-        self._seen: Counter[str] = Counter()
+    Those that another process saw count as such; which they were is not known any more.
+    """
+
+    def __init__(self, earlier: int = 0) -> None:
+        self._seen: Counter[str] = Counter({"": earlier})
 
     def allows_retry(self, verdict: Verdict) -> bool:
         """Count a failure; whether another attempt may follow it."""
@@ -82,12 +86,14 @@ class PortalRule:
     """Where a browser may be sent by the storage's word.
 
     `hosts` are as in `addresses.host_matches`; `fallback_url` is the operator's own, for when no address came, or none
-    that is allowed; `http_loopback` admits a sandbox on this machine.
+    that is allowed; `http_loopback` admits a sandbox on this machine. `return_url` is where the consent page sends
+    people back to.
     """
 
     hosts: Collection[str]
     fallback_url: str | None = None
     http_loopback: bool = False
+    return_url: str | None = None
 
     def address_for(self, verdict: Verdict) -> str | None:
         """The address that belongs to a verdict; None where there is none, or none that may be used."""
@@ -96,5 +102,13 @@ class PortalRule:
         if verdict.url is not None and is_allowed(
             verdict.url, self.hosts, http_loopback=self.http_loopback, plain_http=True
         ):
-            return verdict.url
+            return self._with_return(verdict.url) if verdict.leg is StorageLeg.NEEDS_CONSENT else verdict.url
         return self.fallback_url
+
+    def _with_return(self, url: str) -> str:
+        """The consent page's own address, never built anew: its parameters are spelt in more than one way."""
+        if self.return_url is None:
+            return url
+        address, mark, fragment = url.partition("#")
+        joint = "&" if "?" in address else "?"
+        return f"{address}{joint}urlRetour={quote(self.return_url, safe='')}{mark}{fragment}"

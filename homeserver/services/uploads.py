@@ -7,23 +7,41 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing, suppress
 from dataclasses import replace
 from typing import Final
 
-from homeserver.clients.mesdonnees import MesDonneesClient
-from homeserver.errors import BadInput, Conflict, NotFound, SpoolBroken
-from homeserver.model import BrowserLeg, NowMs, StorageLeg, Upload
+import structlog
+
+from homeserver.errors import (
+    BadInput,
+    Conflict,
+    FileRefused,
+    NotFound,
+    SpoolBroken,
+    SpoolFull,
+    TooLarge,
+    WrongNode,
+)
+from homeserver.model import BrowserLeg, StorageLeg, Upload
 from homeserver.protocol.mesdonnees import check_name, clean_media_type
-from homeserver.services.secret_box import SecretBox
-from homeserver.services.upload_sender import Sender, Sleep
+from homeserver.services.upload_notices import Notices
+from homeserver.services.upload_receiver import SILENCE_S, Receiver
+from homeserver.services.upload_room import Limits, Room
+from homeserver.services.upload_run import Kit
+from homeserver.services.upload_sender import RESCAN_S, Sender
 from homeserver.services.upload_verdicts import PortalRule
 from homeserver.storage import uploads
-from homeserver.storage.database import Database
-from homeserver.storage.spool import Appender, Spool, new_id
+from homeserver.storage.spool import Appender, new_id
 
 MAX_NAME_CHARS: Final = 255
 HISTORY: Final = 50
+
+TIDY_S: Final = 60.0
+"""How often what waits too long is given up, and what nobody needs is removed."""
+
+_log = structlog.get_logger(__name__)
 
 
 class Uploads:
@@ -31,47 +49,49 @@ class Uploads:
 
     def __init__(
         self,
-        database: Database,
-        spool: Spool,
-        client: MesDonneesClient,
-        secret_box: SecretBox,
+        kit: Kit,
         portal: PortalRule,
+        limits: Limits,
         *,
-        now_ms: NowMs,
-        node: str = "",
-        max_sending: int = 16,
-        sleep: Sleep = asyncio.sleep,
+        max_sending: int = 32,
+        rescan_s: float = RESCAN_S,
+        tidy_s: float = TIDY_S,
+        silence_s: float = SILENCE_S,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         """
         Args:
-            spool: Prepared. It belongs to this machine.
-            secret_box: Seals the tokens of uploads under way.
+            kit: Its spool is prepared, and belongs to this machine, which is `node` where several share the database.
             portal: Where users may be sent by the storage's word.
-            node: This machine's name (letters, digits, -), where several share the database.
+            limits: How much is kept, and how long.
             max_sending: How many files this process sends at once; the others wait.
+            rescan_s: See `RESCAN_S`. tidy_s: See `TIDY_S`. silence_s: See `SILENCE_S`.
         """
-        self._database = database
-        self._spool = spool
-        self._box = secret_box
-        self._now_ms = now_ms
-        self._node = node
-        self._sender = Sender(
-            database,
-            spool,
-            client,
-            secret_box,
-            portal,
-            now_ms=now_ms,
-            node=node,
-            max_sending=max_sending,
-            sleep=sleep,
-            jitter=jitter,
-        )
+        self._database = kit.database
+        self._spool = kit.spool
+        self._box = kit.secret_box
+        self._now_ms = kit.now_ms
+        self._node = kit.node
+        self._tidy_s = tidy_s
+        self._sender = Sender(kit, portal, max_sending=max_sending, rescan_s=rescan_s, jitter=jitter)
+        self._notices = Notices(kit.database)
+        self._room = Room(kit.database, kit.spool, kit.now_ms, limits, kit.node)
+        self._receiver = Receiver(kit.database, kit.spool, kit.now_ms, self._sender.on_bytes, silence_s=silence_s)
 
     async def run(self) -> None:
-        """The background job: endless, to be cancelled at the end. See `Sender.run`."""
-        await self._sender.run()
+        """The background job: endless, to be cancelled at the end. See `Sender.run` and `Room.tidy`."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._sender.run())
+            group.create_task(self._tidy())
+            group.create_task(self._notices.run())
+
+    async def _tidy(self) -> None:
+        while True:
+            try:
+                await self._room.tidy()
+            except Exception:
+                _log.exception("uploads_not_tidied")
+            await asyncio.sleep(self._tidy_s)
 
     async def receive(
         self, storage_user: str, token: str, name: str, media_type: str, chunks: AsyncIterator[bytes]
@@ -93,46 +113,149 @@ class Uploads:
             TooLarge: More than one file may have.
             SpoolFull: No room for it here.
         """
-        check_name(name)
-        if len(name) > MAX_NAME_CHARS:
-            raise BadInput(f"The file's name is longer than {MAX_NAME_CHARS} characters.", field="content_name")
-        id_ = new_id(self._node)
+        _check_name(name)
+        id_, is_kept = new_id(self._node), False
         try:
             # The row is there before the writer lets go of the file: a file without a row and a writer is a leftover.
             async with self._spool.appending(id_) as appender:
-                size_bytes = await _take_in(appender, chunks)
-                now_ms = self._now_ms()
-                upload = Upload(
-                    id=id_,
-                    storage_user=storage_user,
-                    name=name,
-                    media_type=clean_media_type(media_type),
-                    size_bytes=size_bytes,
-                    received_bytes=size_bytes,
-                    sent_bytes=0,
-                    browser=BrowserLeg.RECEIVED,
-                    storage=StorageLeg.ASKING,
-                    attempts=1,
-                    code=None,
-                    detail=None,
-                    portal_url=None,
-                    content_id=None,
-                    folder_id=None,
-                    created_ms=now_ms,
-                    updated_ms=now_ms,
-                )
-                sealed = self._box.seal(token, bound_to=id_)
-                await self._database.write(lambda tx: uploads.add(tx, upload, sealed))
+                size_bytes = await _take_in(appender, chunks, await self._room.left_to(storage_user))
+                upload = self._new(id_, storage_user, name, media_type, size_bytes)
+                upload = replace(upload, received_bytes=size_bytes, browser=BrowserLeg.RECEIVED)
+                is_kept = True
+                await self._begin(upload, token)
         except BaseException:
-            await self._spool.delete(id_)
+            if not is_kept or await self._database.look(lambda reader: uploads.find(reader, id_)) is None:
+                await self._spool.delete(id_)
             raise
-        await self._sender.ask(upload, token)
         return await self.find(id_, storage_user)
+
+    def _new(self, id_: str, storage_user: str, name: str, media_type: str, size_bytes: int) -> Upload:
+        now_ms = self._now_ms()
+        return Upload(
+            id=id_,
+            storage_user=storage_user,
+            name=name,
+            media_type=clean_media_type(media_type),
+            size_bytes=size_bytes,
+            received_bytes=0,
+            sent_bytes=0,
+            browser=BrowserLeg.DECLARED,
+            storage=StorageLeg.ASKING,
+            attempts=1,
+            code=None,
+            detail=None,
+            portal_url=None,
+            content_id=None,
+            folder_id=None,
+            created_ms=now_ms,
+            updated_ms=now_ms,
+        )
+
+    # --- piece by piece -----------------------------------------------------------------------------------------------
+
+    async def declare(self, storage_user: str, token: str, name: str, media_type: str, size_bytes: int) -> Upload:
+        """Announce a file: step one is asked before a byte of it travels. `receive_part` takes the bytes.
+
+        Args:
+            token: The storage's token of this user; kept, sealed, while the upload is under way.
+            name, media_type: As the browser gave them.
+            size_bytes: Of the whole file.
+
+        Returns:
+            The upload: `waiting` when it will be sent; or, accepted all the same, `needs_activation`, `needs_consent`
+            or `needs_sign_in`, with the storage's code and words, and the portal's address where there is one.
+
+        Raises:
+            BadInput: An empty file, or a name that cannot be sent.
+            TooLarge: More than one file may have.
+            SpoolFull: No room for it here: for this user, or for anybody.
+            FileRefused: The storage will not have this file: no room, not this name or size, not from this user.
+        """
+        _check_name(name)
+        _check_size(size_bytes, self._spool.file_limit_bytes)
+        id_ = new_id(self._node)
+        try:
+            await self._begin(self._new(id_, storage_user, name, media_type, size_bytes), token)
+        except SpoolFull:
+            await self._spool.delete(id_)  # the claim on it
+            raise
+        asked = await self.find(id_, storage_user)
+        if asked.storage is StorageLeg.REFUSED:
+            raise FileRefused(asked.code, asked.detail or "", portal_url=asked.portal_url)
+        return asked
+
+    async def _begin(self, upload: Upload, token: str) -> None:
+        sealed = self._box.seal(token, bound_to=upload.id)
+        capacity_bytes = await self._room.capacity_bytes()
+        await self._sender.ask(upload, token, before=lambda tx: self._room.add(tx, upload, sealed, capacity_bytes))
+
+    def expires_ms(self, upload: Upload) -> int:
+        """When an upload is given up that has not come whole, or could not be sent, until then."""
+        return upload.created_ms + self._room.keep_ms
+
+    async def offset(self, id_: str, storage_user: str) -> int:
+        """How many bytes of a file are here for good: where the next part begins.
+
+        Raises:
+            NotFound: As `find`.
+            WrongNode: It lies on another machine.
+            SpoolBroken: The upload is over, and nothing more of it is taken.
+        """
+        return (await self._open(id_, storage_user)).received_bytes
+
+    async def receive_part(self, id_: str, storage_user: str, offset_bytes: int, chunks: AsyncIterator[bytes]) -> int:
+        """Take the next bytes of a declared file. What has come is kept even where `chunks` raises.
+
+        Args:
+            offset_bytes: Where they begin; it must be where the file ends.
+            chunks: The bytes. What it raises is raised here.
+
+        Returns:
+            The new offset, which is on the disk. With the last byte the file is whole.
+
+        Raises:
+            NotFound, WrongNode, SpoolBroken: As `offset`.
+            Locked: Somebody else is sending bytes of this file.
+            WrongOffset: The file does not end there.
+            TooLarge: More bytes than were declared.
+            Conflict: Nothing came for a minute. Clients of tus try that again; what is no conflict they do not.
+            SpoolFull: No room for it here.
+        """
+        upload = await self._open(id_, storage_user)
+        if upload.browser is BrowserLeg.RECEIVED and offset_bytes == upload.size_bytes:
+            return offset_bytes
+        return await self._receiver.take(id_, offset_bytes, chunks)
+
+    async def _open(self, id_: str, storage_user: str) -> Upload:
+        """An upload of this user whose bytes are taken here."""
+        upload = await self._here(id_, storage_user)
+        if upload.storage not in uploads.KEPT and upload.storage is not StorageLeg.STORED:
+            raise SpoolBroken("This upload is over.")
+        return upload
+
+    async def _here(self, id_: str, storage_user: str) -> Upload:
+        """An upload of this user whose file is, or was, on this machine."""
+        upload = await self.find(id_, storage_user)
+        if id_[: -uploads.RANDOM_CHARS] != uploads.node_prefix(self._node):
+            raise WrongNode("This file lies on another machine.")
+        return upload
+
+    # --- what became of them ------------------------------------------------------------------------------------------
 
     async def history(self, storage_user: str, limit: int = HISTORY) -> list[Upload]:
         """A user's uploads, the newest first."""
         found = await self._database.look(lambda reader: uploads.of_user(reader, storage_user, limit))
         return [self._fresh(upload) for upload in found]
+
+    async def watch(self, storage_user: str, after_ms: int | None = None) -> AsyncGenerator[Upload | None, None]:
+        """See `Notices.watch`. What this process sends itself is as fresh as in `find`."""
+        async with aclosing(self._notices.watch(storage_user, after_ms)) as changes:
+            async for upload in changes:
+                yield None if upload is None else self._fresh(upload)
+
+    def close(self) -> None:
+        """Let those go who look on: the server ends."""
+        self._notices.close()
 
     async def all_recent(self, limit: int) -> list[Upload]:
         """Everybody's uploads, the newest first: for operators."""
@@ -161,14 +284,57 @@ class Uploads:
             Conflict: It is under way, or over.
             SpoolBroken: The file is not kept here any more.
         """
-        upload = await self.find(id_, storage_user)
-        if upload.storage in uploads.REPEATABLE and await self._spool.size_bytes(id_) != upload.size_bytes:
+        return await self._again(id_, storage_user, token, None)
+
+    async def rename_and_send(self, id_: str, storage_user: str, token: str, name: str) -> Upload:
+        """Give a file another name, and send it from the spool: for one whose name the storage refused.
+
+        Returns, Raises:
+            As `send_again`. BadInput: A name that cannot be sent.
+        """
+        _check_name(name)
+        return await self._again(id_, storage_user, token, name)
+
+    async def send_waiting(self, storage_user: str, token: str, leg: StorageLeg) -> bool:
+        """Send all that wait for one and the same thing, which is done now: activation, consent, signing in.
+
+        The first is asked for at once. If it waits for the same again, so would the others, and they are left alone;
+        otherwise they follow in the background.
+
+        Returns:
+            Whether it is still what the storage wants.
+        """
+        waiting = await self._database.look(lambda reader: uploads.waiting_for(reader, storage_user, leg))
+        for number, id_ in enumerate(waiting):
+            with suppress(Conflict, NotFound, SpoolBroken, WrongNode):
+                if number == 0:
+                    first = await self._again(id_, storage_user, token, None)
+                    if first.storage is leg:
+                        return True
+                else:
+                    await self._repeat(id_, storage_user, token, None)
+                    self._sender.notice(id_)
+        return False
+
+    async def sign_out(self, storage_user: str) -> None:
+        """Forget the tokens of this user's files that wait: these go on when they have signed in again."""
+        await self._database.write(lambda tx: uploads.drop_tokens(tx, storage_user, self._now_ms()))
+
+    async def _again(self, id_: str, storage_user: str, token: str, name: str | None) -> Upload:
+        await self._repeat(id_, storage_user, token, name)
+        await self._sender.ask(await self.find(id_, storage_user), token)
+        return await self.find(id_, storage_user)
+
+    async def _repeat(self, id_: str, storage_user: str, token: str, name: str | None) -> None:
+        upload = await self._here(id_, storage_user)
+        is_whole = upload.browser is BrowserLeg.RECEIVED
+        if upload.storage in uploads.REPEATABLE and is_whole and await self._spool.size_bytes(id_) != upload.size_bytes:
             raise SpoolBroken("The file is not kept here any more. Choose it again.")
         sealed = self._box.seal(token, bound_to=id_)
-        if not await self._database.write(lambda tx: uploads.repeat(tx, id_, storage_user, sealed, self._now_ms())):
+        if not await self._database.write(
+            lambda tx: uploads.repeat(tx, id_, storage_user, sealed, self._now_ms(), name=name)
+        ):
             raise Conflict("This file is on its way, or needs nothing more.")
-        await self._sender.ask(upload, token)
-        return await self.find(id_, storage_user)
 
     async def cancel(self, id_: str, storage_user: str) -> Upload:
         """Give an upload up and delete the file here.
@@ -191,11 +357,30 @@ class Uploads:
         return replace(upload, sent_bytes=sent_bytes)
 
 
-async def _take_in(appender: Appender, chunks: AsyncIterator[bytes]) -> int:
+def _check_name(name: str) -> None:
+    check_name(name)
+    if len(name) > MAX_NAME_CHARS:
+        raise BadInput(f"The file's name is longer than {MAX_NAME_CHARS} characters.", field="content_name")
+
+
+def _check_size(size_bytes: int, limit_bytes: int) -> None:
+    if size_bytes < 1:
+        raise BadInput("The file is empty: there is nothing to store.", field="file")
+    if size_bytes > limit_bytes:
+        raise TooLarge(
+            f"The file is larger than the {limit_bytes} bytes that are taken here.",
+            limit_bytes=limit_bytes,
+            field="file",
+        )
+
+
+async def _take_in(appender: Appender, chunks: AsyncIterator[bytes], most_bytes: int) -> int:
     """Spool a file whole; its size in bytes, at least one."""
     async for chunk in chunks:
+        if appender.size_bytes + len(chunk) > most_bytes:
+            raise SpoolFull("Too many of your files wait here already: let some be stored first, or cancel them.")
         await appender.append(chunk)
-    size_bytes = await appender.finish()
+    size_bytes = await appender.sync()
     if size_bytes == 0:
         raise BadInput("The file is empty: there is nothing to store.", field="file")
     return size_bytes

@@ -102,6 +102,20 @@ async def add_page_session(tx: Transaction, row: PageRow) -> None:
     )
 
 
+async def of_storage_user(reader: Reader, storage_user: str) -> list[PageRow]:
+    """The sessions that hold a token of this user."""
+    rows = await reader.fetch(
+        f"SELECT {_PAGE_COLUMNS} FROM page_sessions WHERE storage_user = $1 AND sealed_token IS NOT NULL",  # noqa: S608
+        storage_user,
+    )
+    return [PageRow(*row) for row in rows]
+
+
+async def drop_token(tx: Transaction, token_hash: str) -> None:
+    """Forget the storage's token of a session; who is signed in stays."""
+    await tx.execute("UPDATE page_sessions SET sealed_token = NULL WHERE token_hash = $1", token_hash)
+
+
 async def set_sign_in(tx: Transaction, token_hash: str, state: str, back: str, until_ms: int) -> None:
     """Keep that a sign-in has begun; one that had begun before is forgotten.
 

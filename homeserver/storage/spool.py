@@ -1,6 +1,6 @@
 """Files on their way to the storage: one file for each upload, in a folder that belongs to this server alone.
 
-A file grows by an `Appender` (one at a time, across processes), may be read while it grows, and is whole once `finish`
+A file grows by an `Appender` (one at a time, across processes), may be read while it grows, and is whole once `sync`
 has returned: only then have its bytes reached the disk. Everything that touches the disk runs in a thread.
 
 Several processes of one machine may share a folder. Each counts what it writes itself, and looks at the folder again
@@ -10,29 +10,40 @@ after every `RECOUNT_BYTES`, so all together may exceed a limit by that much eac
 from __future__ import annotations
 
 import asyncio
-import errno
-import fcntl
 import os
 import re
 import secrets
 import shutil
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Final, Self, TypeVar
 
-from homeserver.errors import Conflict, NotFound, SpoolBroken, SpoolFull, TooLarge
+from homeserver.errors import NotFound, SpoolBroken, SpoolFull, TooLarge
+from homeserver.storage.disk import in_thread, open_to_append, read, read_at_once, to_the_end, write_all
 
 CHUNK_BYTES: Final = 256 * 1024
 """How much is written or read in one step: what one `recv` of asyncio's gives at most, too."""
 
+LINGER_S: Final = 0.002
+"""How long bytes may wait for others to be written with; the first ones after a pause do not."""
+
+WAITING_BYTES: Final = 512 * 1024
+"""How much of one file may wait in memory to be written."""
+
 RECOUNT_BYTES: Final = 64 * 1024 * 1024
+
+TICK_S: Final = 0.25
+"""How long a follower waits for more before it gives its reader a word; it looks itself where nobody tells it."""
+
+_LOOK_S: Final = 0.02
+"""How often a follower looks at a file that another process writes."""
 
 _ID: Final = re.compile(r"[A-Za-z0-9_-]{16,80}")
 _CLAIM_SUFFIX: Final = ".sending"
-_NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 T = TypeVar("T")
 
@@ -40,6 +51,18 @@ T = TypeVar("T")
 def new_id(node: str = "") -> str:
     """A name for a new file: url-safe, random (128 bits), after the machine's name where there are several."""
     return f"{node}-{secrets.token_urlsafe(16)}" if node else secrets.token_urlsafe(16)
+
+
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """What has just been written, and where."""
+
+    offset_bytes: int
+    pieces: Sequence[bytes] = ()
+
+
+_UNKNOWN: Final = _Written(-1)
+"""Something was, by whomever."""
 
 
 class Spool:
@@ -60,6 +83,8 @@ class Spool:
         self._room_bytes = 0
         self._counted_bytes = RECOUNT_BYTES  # nothing is known yet: count before the first byte
         self._counting = asyncio.Lock()
+        self._appending: set[str] = set()
+        self._followers: dict[str, set[asyncio.Future[_Written | None]]] = {}
 
     @property
     def file_limit_bytes(self) -> int:
@@ -77,7 +102,16 @@ class Spool:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._folder.chmod(0o700)
 
-        await _in_thread(make)
+        await in_thread(make)
+
+    async def capacity_bytes(self) -> int:
+        """What all files together may take as the disk is now: the quota, or less where others fill the disk."""
+
+        def measure() -> int:
+            used_bytes, free_bytes = self._measure()
+            return min(self._quota_bytes, used_bytes + free_bytes)
+
+        return await in_thread(measure)
 
     async def ids(self, *, untouched_s: float = 0.0) -> list[str]:
         """The files in the folder to which nothing was written for `untouched_s`, claims left over included."""
@@ -95,7 +129,7 @@ class Spool:
                         names.add(entry.name.removesuffix(_CLAIM_SUFFIX))
             return sorted(name for name in names if _ID.fullmatch(name))
 
-        return await _in_thread(look)
+        return await in_thread(look)
 
     async def size_bytes(self, id_: str) -> int | None:
         """How long a file is now; None if there is none."""
@@ -107,22 +141,34 @@ class Spool:
             except FileNotFoundError:
                 return None
 
-        return await _in_thread(look)
+        return await in_thread(look)
 
     @asynccontextmanager
-    async def appending(self, id_: str) -> AsyncIterator[Appender]:
-        """Open a file for its one writer, creating it when there is none. What was not flushed at the end is lost.
+    async def appending(self, id_: str, *, create: bool = True) -> AsyncIterator[Appender]:
+        """Open a file for its one writer. What was not flushed at the end is lost.
+
+        Args:
+            create: Make the file where there is none.
 
         Raises:
-            Conflict: Somebody else writes to it.
+            Locked: Somebody else writes to it.
+            SpoolBroken: There is none, and none is to be made.
         """
         path = self._path(id_)
-        descriptor, size_bytes = await _in_thread(
-            partial(_open_to_append, path), undo=lambda opened: os.close(opened[0])
-        )
         try:
-            yield Appender(self, path, descriptor, size_bytes)
+            descriptor, size_bytes = await in_thread(
+                partial(open_to_append, path, create=create), undo=lambda opened: os.close(opened[0])
+            )
+        except FileNotFoundError:
+            raise SpoolBroken("The file that was kept here is gone.") from None
+        appender = Appender(self, id_, path, descriptor, size_bytes)
+        self._appending.add(id_)
+        try:
+            yield appender
         finally:
+            self._appending.discard(id_)
+            self._tell(id_, _UNKNOWN)
+            await to_the_end(appender.rest())
             os.close(descriptor)  # also lets go of the lock
 
     @asynccontextmanager
@@ -132,42 +178,100 @@ class Spool:
         It stands beside the writer's own lock, because a file may be sent while it is still received.
 
         Raises:
-            Conflict: Somebody else sends it.
+            Locked: Somebody else sends it.
         """
         path = self._path(id_)
         claim = path.with_name(path.name + _CLAIM_SUFFIX)
-        descriptor, _ = await _in_thread(partial(_open_to_append, claim), undo=lambda opened: os.close(opened[0]))
+        descriptor, _ = await in_thread(
+            partial(open_to_append, claim, create=True), undo=lambda opened: os.close(opened[0])
+        )
         try:
             yield
         finally:
             os.close(descriptor)
 
-    async def chunks(self, id_: str, *, size_bytes: int, offset_bytes: int = 0) -> AsyncGenerator[bytes, None]:
+    async def chunks(
+        self, id_: str, *, size_bytes: int, offset_bytes: int = 0
+    ) -> AsyncGenerator[bytes | bytearray, None]:
         """The bytes of a file from `offset_bytes` up to `size_bytes`, in pieces of `CHUNK_BYTES`.
 
         Raises:
             SpoolBroken: The file is gone, ends before `size_bytes`, or cannot be read.
         """
+        async with aclosing(self.follow(id_, size_bytes=size_bytes, offset_bytes=offset_bytes)) as pieces:
+            async for piece in pieces:
+                if piece is None:
+                    raise SpoolBroken("The file that was kept here is shorter than it was.")
+                yield piece
+
+    async def follow(
+        self, id_: str, *, size_bytes: int, offset_bytes: int = 0
+    ) -> AsyncGenerator[bytes | bytearray | None, None]:
+        """The bytes of a file that may still grow up to `size_bytes`, as soon as they are there, whoever writes them.
+
+        Gives None where the file ends for now: the first time at once, then each time that nothing came for `TICK_S`.
+        What lies in memory is read on the event loop, by a call that never waits for the disk; the rest in a thread.
+
+        Raises:
+            SpoolBroken: The file is gone or cannot be read.
+        """
         path = self._path(id_)
         try:
-            descriptor = await _in_thread(
+            descriptor = await in_thread(
                 partial(os.open, path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW), undo=os.close
             )
         except FileNotFoundError:
             raise SpoolBroken("The file that was kept here is gone.") from None
         try:
+            is_waiting = False
             while offset_bytes < size_bytes:
                 wanted = min(CHUNK_BYTES, size_bytes - offset_bytes)
-                try:
-                    chunk = await _in_thread(partial(os.pread, descriptor, wanted, offset_bytes))
-                except OSError as error:
-                    raise SpoolBroken("The file that was kept here cannot be read any more.") from error
-                if not chunk:
-                    raise SpoolBroken("The file that was kept here is shorter than it was.")
-                yield chunk
-                offset_bytes += len(chunk)
+                piece = read_at_once(descriptor, wanted, offset_bytes)
+                if piece is None:
+                    piece = await in_thread(partial(read, descriptor, wanted, offset_bytes))
+                if piece:
+                    is_waiting = False
+                    offset_bytes += len(piece)
+                    yield piece
+                elif not is_waiting:
+                    is_waiting = True
+                    yield None
+                elif (written := await self._grows(id_, descriptor, offset_bytes)) is None:
+                    yield None
+                elif written.offset_bytes == offset_bytes:  # as it is still in memory, it need not be read
+                    is_waiting = False
+                    for piece in written.pieces:
+                        offset_bytes += len(piece)
+                        yield piece
         finally:
             os.close(descriptor)
+
+    async def _grows(self, id_: str, descriptor: int, offset_bytes: int) -> _Written | None:
+        """What has been written behind that, as soon as it was; None where nothing is for `TICK_S`."""
+        left_s = TICK_S
+        while left_s > 0:
+            pause_s = TICK_S if id_ in self._appending else _LOOK_S
+            loop = asyncio.get_running_loop()
+            told: asyncio.Future[_Written | None] = loop.create_future()
+            followers = self._followers.setdefault(id_, set())
+            followers.add(told)
+            timer = loop.call_later(pause_s, _tell, told, None)  # a third of what asyncio.wait costs
+            try:
+                if os.fstat(descriptor).st_size > offset_bytes:
+                    return _UNKNOWN
+                if (written := await told) is not None:
+                    return written
+            finally:
+                timer.cancel()
+                followers.discard(told)
+                if not followers and self._followers.get(id_) is followers:
+                    del self._followers[id_]
+            left_s -= pause_s
+        return _UNKNOWN if os.fstat(descriptor).st_size > offset_bytes else None
+
+    def _tell(self, id_: str, written: _Written) -> None:
+        for told in self._followers.pop(id_, ()):
+            _tell(told, written)
 
     async def delete(self, id_: str) -> None:
         """Remove a file; one that is gone already is no error."""
@@ -182,7 +286,7 @@ class Spool:
                 return 0
             return size_bytes
 
-        self._room_bytes += await _in_thread(remove)
+        self._room_bytes += await in_thread(remove)
 
     def _path(self, id_: str) -> Path:
         if not _ID.fullmatch(id_):
@@ -195,9 +299,13 @@ class Spool:
         Raises:
             SpoolFull: There is none.
         """
+        if self._counted_bytes < RECOUNT_BYTES and self._room_bytes >= bytes_:
+            self._room_bytes -= bytes_
+            self._counted_bytes += bytes_
+            return
         async with self._counting:
             if self._counted_bytes >= RECOUNT_BYTES or self._room_bytes < bytes_:
-                self._room_bytes = await _in_thread(self._measure_room)
+                self._room_bytes = await in_thread(self._measure_room)
                 self._counted_bytes = 0
             if self._room_bytes < bytes_:
                 raise SpoolFull("There is no room here for more files at the moment. Try again later.")
@@ -205,6 +313,11 @@ class Spool:
             self._counted_bytes += bytes_
 
     def _measure_room(self) -> int:
+        used_bytes, free_bytes = self._measure()
+        return min(self._quota_bytes - used_bytes, free_bytes)
+
+    def _measure(self) -> tuple[int, int]:
+        """What the files take, and what may still be written on this disk."""
         used_bytes = 0
         with os.scandir(self._folder) as entries:
             for entry in entries:
@@ -212,23 +325,36 @@ class Spool:
                     used_bytes += entry.stat(follow_symlinks=False).st_size
                 except FileNotFoundError:
                     continue
-        free_bytes = shutil.disk_usage(self._folder).free - self._free_floor_bytes
-        return min(self._quota_bytes - used_bytes, free_bytes)
+        return used_bytes, shutil.disk_usage(self._folder).free - self._free_floor_bytes
 
 
 class Appender:
-    """The one writer of a file. `size_bytes` counts all bytes given so far, `flushed_bytes` those that readers see."""
+    """The one writer of a file.
 
-    def __init__(self, spool: Spool, path: Path, descriptor: int, size_bytes: int) -> None:
+    A thread writes as soon as `CHUNK_BYTES` have come together, or `LINGER_S` after the last write: a slow line loses
+    no time, and a quick one costs few switches between threads. At most `WAITING_BYTES` wait.
+
+    Attributes:
+        size_bytes: All that was given.
+        flushed_bytes: What readers see.
+    """
+
+    def __init__(self, spool: Spool, id_: str, path: Path, descriptor: int, size_bytes: int) -> None:
         self._spool = spool
+        self._id = id_
         self._path = path
         self._descriptor = descriptor
         self._waiting: list[bytes] = []
+        self._writing: asyncio.Future[int] | None = None
+        self._failure: BaseException | None = None
+        self._named = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._written_s = 0.0
         self.size_bytes = size_bytes
         self.flushed_bytes = size_bytes
 
     async def append(self, chunk: bytes) -> None:
-        """Add bytes at the end; they are written when `CHUNK_BYTES` have come together.
+        """Add bytes at the end.
 
         Raises:
             TooLarge: The file would be larger than one may be.
@@ -241,76 +367,100 @@ class Appender:
                 limit_bytes=limit_bytes,
                 field="file",
             )
+        await self._spool._claim(len(chunk))  # noqa: SLF001 - the two are one module's two halves
         self._waiting.append(chunk)
         self.size_bytes += len(chunk)
-        if self.size_bytes - self.flushed_bytes >= CHUNK_BYTES:
-            await self.flush()
+        self._write_soon()
+        while self.size_bytes - self.flushed_bytes > WAITING_BYTES:
+            await self._step()
 
     async def flush(self) -> Self:
-        """Write what waits, so that readers see it."""
-        data = b"".join(self._waiting)
-        self._waiting.clear()
-        if data:
-            await self._spool._claim(len(data))  # noqa: SLF001 - the two are one module's two halves
-            await _in_thread(lambda: _write_all(self._descriptor, data))
-            self.flushed_bytes += len(data)
+        """Return when readers see all that was given."""
+        self._write()
+        while self.flushed_bytes < self.size_bytes:
+            await self._step()
         return self
 
-    async def finish(self) -> int:
-        """Write what waits and force everything to the disk; the size of the whole file, in bytes."""
+    async def sync(self) -> int:
+        """Force what was given so far to the disk; how much of the file that is. Other bytes may be given meanwhile."""
         await self.flush()
+        size_bytes = self.flushed_bytes
+        is_new, self._named = not self._named, True
 
         def force() -> None:
-            os.fsync(self._descriptor)
-            folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            try:
-                os.fsync(folder)  # the name too: a file without a name is no file after a power cut
-            finally:
-                os.close(folder)
+            os.fdatasync(self._descriptor)
+            if is_new:
+                folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+                try:
+                    os.fsync(folder)  # the name too: a file without a name is no file after a power cut
+                finally:
+                    os.close(folder)
 
-        await _in_thread(force)
-        return self.size_bytes
+        await in_thread(force)
+        return size_bytes
+
+    async def cut(self, size_bytes: int) -> None:
+        """Take away what stands behind `size_bytes`, and forget what went wrong."""
+        await self.rest()
+        self._waiting.clear()
+        self._failure = None
+        await in_thread(lambda: os.ftruncate(self._descriptor, size_bytes))
+        self.size_bytes = self.flushed_bytes = size_bytes
+
+    async def rest(self) -> None:
+        """Return when no thread writes: then the descriptor may be closed. What waits is not written any more."""
+        self._waiting.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+        while (writing := self._writing) is not None:
+            await asyncio.wait({writing})
+            await asyncio.sleep(0)  # its callback comes first
+
+    def _write_soon(self) -> None:
+        """Write now what is worth it, or comes alone; else soon."""
+        loop = asyncio.get_running_loop()
+        due_s = self._written_s + LINGER_S
+        if self.size_bytes - self.flushed_bytes >= CHUNK_BYTES or loop.time() >= due_s:
+            self._write()
+        elif self._timer is None and self._writing is None:
+            self._timer = loop.call_at(due_s, self._write)
+
+    def _write(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._writing is None and self._waiting and self._failure is None:
+            pieces, self._waiting = self._waiting, []
+            self._writing = asyncio.get_running_loop().run_in_executor(None, write_all, self._descriptor, pieces)
+            self._writing.add_done_callback(partial(self._wrote, pieces))
+
+    def _wrote(self, pieces: Sequence[bytes], writing: asyncio.Future[int]) -> None:
+        self._writing = None
+        if writing.cancelled():
+            self._failure = asyncio.CancelledError()
+        elif (failure := writing.exception()) is not None:
+            self._failure = failure
+        else:
+            written = _Written(self.flushed_bytes, pieces)
+            self.flushed_bytes += writing.result()
+            self._written_s = asyncio.get_running_loop().time()
+            self._spool._tell(self._id, written)  # noqa: SLF001
+            if self._waiting:
+                self._write_soon()
+
+    async def _step(self) -> None:
+        """Wait until something was written."""
+        if self._failure is not None:
+            raise self._failure
+        if (writing := self._writing) is not None:
+            await asyncio.wait({writing})
+            await asyncio.sleep(0)
+        elif self._waiting:
+            self._write()
+        elif self.flushed_bytes < self.size_bytes:
+            raise SpoolBroken("Bytes were given up before they were written.")
 
 
-def _open_to_append(path: Path) -> tuple[int, int]:
-    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-    descriptor = os.open(path, flags, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return descriptor, os.fstat(descriptor).st_size
-    except BlockingIOError:
-        os.close(descriptor)
-        raise Conflict("Somebody else is at work on this file.") from None
-    except BaseException:
-        os.close(descriptor)
-        raise
-
-
-def _write_all(descriptor: int, data: bytes) -> None:
-    left = memoryview(data)
-    try:
-        while left:
-            left = left[os.write(descriptor, left) :]
-    except OSError as error:
-        if error.errno in _NO_ROOM:
-            raise SpoolFull("The disk is full. Try again later.") from error
-        raise
-
-
-async def _in_thread(work: Callable[[], T], *, undo: Callable[[T], None] | None = None) -> T:
-    """Run blocking work in a thread; when cancelled, first wait until it is done, and undo it if that is needed.
-
-    Otherwise a descriptor could be closed, and its number given to another file, while the thread still writes to it.
-    """
-    future = asyncio.get_running_loop().run_in_executor(None, work)
-    try:
-        return await asyncio.shield(future)
-    except asyncio.CancelledError:
-        while not future.done():
-            try:
-                await asyncio.wait({future})
-            except asyncio.CancelledError:
-                continue
-        if not future.cancelled() and future.exception() is None and undo is not None:
-            undo(future.result())
-        raise
+def _tell(told: asyncio.Future[_Written | None], written: _Written | None) -> None:
+    if not told.done():
+        told.set_result(written)

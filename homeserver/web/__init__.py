@@ -5,10 +5,12 @@ from __future__ import annotations
 from aiohttp import web
 
 from homeserver.paths import STATIC
+from homeserver.web.file_events import STREAMS, Streams
 from homeserver.web.middleware import answer_errors, check_requests, set_headers
 from homeserver.web.rendering import setup_templates
 from homeserver.web.routes import routes
 from homeserver.web.statics import PREFIX, STATIC_FILES, StaticFiles
+from homeserver.web.tus import say_version
 
 __all__ = ["setup"]
 
@@ -18,9 +20,10 @@ def setup(app: web.Application) -> None:
 
     The services' keys may be filled later, at start-up.
     """
+    app[STREAMS] = Streams()
     app[STATIC_FILES] = StaticFiles(STATIC)
     setup_templates(app)
     app.middlewares.extend([answer_errors, check_requests])
-    app.on_response_prepare.append(set_headers)
+    app.on_response_prepare.extend([set_headers, say_version])
     app.add_routes(routes())
     app.router.add_static(PREFIX, STATIC, follow_symlinks=False)

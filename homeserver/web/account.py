@@ -7,10 +7,10 @@ from typing import Final
 from aiohttp import hdrs, web
 
 from homeserver.errors import NotSignedIn
-from homeserver.model import PageSession
+from homeserver.model import PageSession, StorageLeg
 from homeserver.protocol.saml import MAX_ANSWER_CHARS
 from homeserver.web.bodies import read_form
-from homeserver.web.keys import PAGE_SESSIONS, SIGN_IN, SITE
+from homeserver.web.keys import PAGE_SESSIONS, SIGN_IN, SITE, UPLOADS
 from homeserver.web.rendering import render
 from homeserver.web.security import PAGE_COOKIE, cookie, drop_cookie, local_path, set_cookie
 from homeserver.web.visitors import visitor
@@ -67,16 +67,28 @@ async def sign_in_metadata(request: web.Request) -> web.Response:
 
 
 async def finish_sign_in(request: web.Request) -> web.Response:
-    """`GET /sign-in/return`: with a ticket for what the answer said, and now with our cookie."""
+    """`GET /sign-in/return`: with a ticket for what the answer said, and now with our cookie.
+
+    Files that waited for the sign-in go on.
+    """
     query = {name: request.query.getall(name)[-1] for name in request.query}
-    value, back = await request.app[PAGE_SESSIONS].finish_sign_in(cookie(request, PAGE_COOKIE), query)
+    sessions = request.app[PAGE_SESSIONS]
+    value, back = await sessions.finish_sign_in(cookie(request, PAGE_COOKIE), query)
+    session = await sessions.find(value)
+    if session is not None and session.storage_user is not None:
+        token = await sessions.storage_token(session)
+        await request.app[UPLOADS].send_waiting(session.storage_user, token, StorageLeg.NEEDS_SIGN_IN)
     return _see_other(request, local_path(back, "/files"), value)
 
 
 async def sign_out(request: web.Request) -> web.Response:
     """`POST /sign-out`: the session's row is deleted, so a copied cookie is worth nothing any more."""
+    session = (await visitor(request)).session
     await request.app[PAGE_SESSIONS].sign_out(cookie(request, PAGE_COOKIE))
+    if session is not None and session.storage_user is not None:
+        await request.app[UPLOADS].sign_out(session.storage_user)
     response = _see_other(request, "/")
+    response.headers["Clear-Site-Data"] = '"storage"'  # what the files page kept of files that had not come whole
     drop_cookie(response, request.app[SITE], PAGE_COOKIE)
     return response
 

@@ -13,8 +13,9 @@ from homeserver.model import HttpRequest
 
 MAX_FORM_BYTES: Final = 16 * 1024
 JSON: Final = "application/json"
+EVENT_STREAM: Final = "text/event-stream"
 
-_MACHINE_PATHS: Final = ("/gadget/", "/healthz", "/readyz", "/openapi.json")
+_MACHINE_PATHS: Final = ("/gadget/", "/files/tus/", "/healthz", "/readyz", "/openapi.json")
 
 
 async def read_body(request: web.Request, limit_bytes: int) -> bytes:
@@ -71,4 +72,4 @@ def wants_json(request: web.Request) -> bool:
     if request.path.startswith(_MACHINE_PATHS):
         return True
     accept = request.headers.get(hdrs.ACCEPT, "")
-    return JSON in accept and "text/html" not in accept
+    return (JSON in accept or EVENT_STREAM in accept) and "text/html" not in accept

@@ -13,11 +13,11 @@ from aiohttp.http_exceptions import HttpProcessingError
 from homeserver.errors import BadInput, TooLarge
 from homeserver.model import StorageLeg, Upload
 from homeserver.protocol.gadget import iso
-from homeserver.web.bodies import json_answer, wants_json
+from homeserver.web.bodies import json_answer, read_form, wants_json
 from homeserver.web.keys import PAGE_SESSIONS, SITE, UPLOADS
 from homeserver.web.rendering import render
 from homeserver.web.visitors import storage_session
-from homeserver.web.words import upload_words
+from homeserver.web.words import WAITING_WORDS, upload_words
 
 _PIECE_BYTES: Final = 256 * 1024
 _ENVELOPE_BYTES: Final = 16 * 1024
@@ -26,7 +26,11 @@ _ENVELOPE_BYTES: Final = 16 * 1024
 _UNREADABLE: Final = (ValueError, AssertionError, RuntimeError, HttpProcessingError)
 """What aiohttp's reader raises on an envelope that is none, or whose headers are too long or too many."""
 
-ACTIVATE: Final = "MD804"
+ANSWERED_PATH: Final = "/files/answered"
+
+_ENDED: Final = frozenset({StorageLeg.STORED, StorageLeg.CANCELLED, StorageLeg.EXPIRED, StorageLeg.REFUSED})
+_ELSEWHERE: Final = frozenset({StorageLeg.NEEDS_ACTIVATION, StorageLeg.NEEDS_CONSENT})
+"""Legs in which a browser is sent to a page of the storage at once."""
 
 
 async def files_page(request: web.Request) -> web.Response:
@@ -34,13 +38,15 @@ async def files_page(request: web.Request) -> web.Response:
     _, user = await storage_session(request)
     uploads = await request.app[UPLOADS].history(user)
     if wants_json(request):
-        return json_answer(orjson.dumps({"uploads": [_members(upload) for upload in uploads]}))
-    ended = {StorageLeg.STORED, StorageLeg.CANCELLED, StorageLeg.REFUSED}
+        return json_answer(orjson.dumps({"uploads": [members(upload) for upload in uploads]}))
+    now = [upload for upload in uploads if upload.storage not in _ENDED]
     return render(
         request,
         "files.html",
-        now=[upload for upload in uploads if upload.storage not in ended],
-        sent=[upload for upload in uploads if upload.storage in ended],
+        now=now,
+        waiting={upload.storage: upload for upload in now if upload.storage in WAITING_WORDS},
+        still=request.query.get("still"),
+        sent=[upload for upload in uploads if upload.storage in _ENDED],
         max_bytes=request.app[SITE].max_upload_bytes,
     )
 
@@ -48,8 +54,8 @@ async def files_page(request: web.Request) -> web.Response:
 async def receive_file(request: web.Request) -> web.Response:
     """`POST /files`: one file as multipart/form-data, handed on piece by piece, never whole in memory.
 
-    A browser is sent to the storage's portal when the space there is not active yet (MD804), else back to the page. A
-    script gets 201 and the upload, whose `code` and `portal_url` say the same.
+    A browser is sent to the storage's portal when the space there is not active yet (MD804), to its consent page when
+    the user has not allowed this yet (-3), else back to the page. A script gets 201 and the upload: it says the same.
     """
     session, user = await storage_session(request)
     token = await request.app[PAGE_SESSIONS].storage_token(session)
@@ -59,10 +65,10 @@ async def receive_file(request: web.Request) -> web.Response:
     name, media_type, pieces = await _file_part(request, limit)
     upload = await request.app[UPLOADS].receive(user, token, name, media_type, pieces)
     if wants_json(request):
-        answer = json_answer(orjson.dumps(_members(upload)), status=201)
+        answer = json_answer(orjson.dumps(members(upload)), status=201)
         answer.headers[hdrs.LOCATION] = f"/files/{upload.id}"
         return answer
-    portal = upload.portal_url if upload.code == ACTIVATE else None
+    portal = upload.portal_url if upload.storage in _ELSEWHERE else None
     return _see_other(portal or "/files")
 
 
@@ -126,7 +132,7 @@ def _too_large(limit: int) -> TooLarge:
 async def show_upload(request: web.Request) -> web.Response:
     """`GET /files/{upload}`: one upload, for a script."""
     _, user = await storage_session(request)
-    return json_answer(orjson.dumps(_members(await request.app[UPLOADS].find(request.match_info["upload"], user))))
+    return json_answer(orjson.dumps(members(await request.app[UPLOADS].find(request.match_info["upload"], user))))
 
 
 async def send_again(request: web.Request) -> web.Response:
@@ -137,6 +143,42 @@ async def send_again(request: web.Request) -> web.Response:
     return _changed(request, upload)
 
 
+async def send_waiting(request: web.Request) -> web.Response:
+    """`POST /files/send`: what all files that wait for `waiting` (a leg's name) were waiting for is done now."""
+    session, user = await storage_session(request)
+    wanted = (await read_form(request)).get("waiting")
+    leg = next((leg for leg in WAITING_WORDS if leg == wanted), None)
+    if leg is None:
+        raise BadInput("Say what the files were waiting for.", field="waiting")
+    token = await request.app[PAGE_SESSIONS].storage_token(session)
+    still = await request.app[UPLOADS].send_waiting(user, token, leg)
+    if wants_json(request):
+        return json_answer(orjson.dumps({"still": WAITING_WORDS[leg].still if still else None}))
+    return _see_other(f"/files?still={leg}" if still else "/files")
+
+
+async def answered(request: web.Request) -> web.Response:
+    """`GET /files/answered`: the storage's consent page sends people back here. It says nothing, so ask once more.
+
+    Whoever still has not allowed it is told so, and never sent there again without a word of theirs.
+    """
+    session, user = await storage_session(request)
+    token = await request.app[PAGE_SESSIONS].storage_token(session)
+    still = await request.app[UPLOADS].send_waiting(user, token, StorageLeg.NEEDS_CONSENT)
+    return _see_other(f"/files?still={StorageLeg.NEEDS_CONSENT}" if still else "/files")
+
+
+async def rename(request: web.Request) -> web.Response:
+    """`POST /files/{upload}/rename`: another name (the form's `name`) for a file whose name the storage refused."""
+    session, user = await storage_session(request)
+    id_ = request.match_info["upload"]
+    await request.app[UPLOADS].find(id_, user)  # whoever asks for a file of somebody else hears of nothing but that
+    name = (await read_form(request)).get("name", "")
+    token = await request.app[PAGE_SESSIONS].storage_token(session)
+    upload = await request.app[UPLOADS].rename_and_send(id_, user, token, name)
+    return _changed(request, upload)
+
+
 async def cancel(request: web.Request) -> web.Response:
     """`POST /files/{upload}/cancel`: stop, and keep nothing."""
     _, user = await storage_session(request)
@@ -144,14 +186,14 @@ async def cancel(request: web.Request) -> web.Response:
 
 
 def _changed(request: web.Request, upload: Upload) -> web.Response:
-    return json_answer(orjson.dumps(_members(upload))) if wants_json(request) else _see_other("/files")
+    return json_answer(orjson.dumps(members(upload))) if wants_json(request) else _see_other("/files")
 
 
 def _see_other(place: str) -> web.Response:
     return web.Response(status=303, headers={hdrs.LOCATION: place})
 
 
-def _members(upload: Upload) -> dict[str, object]:
+def members(upload: Upload) -> dict[str, object]:
     """An upload as a script sees it. Whose it is stays here: it is theirs."""
     words = upload_words(upload)
     return {

@@ -19,10 +19,24 @@ _log = structlog.get_logger(__name__)
 
 
 async def healthz(request: web.Request) -> web.Response:
-    """`GET /healthz`: the process runs; 503 when one of its jobs has died, which only a new start cures."""
+    """`GET /healthz`: the process runs; 503 when one of its jobs has died, which only a new start cures, or while the
+    storage refuses everybody, which the operator must look at (`homeserver doctor`).
+    """
     if dead := request.app[HEALTH].dead_jobs:
         return json_answer(orjson.dumps({"status": "failing", "dead_jobs": list(dead)}), status=503)
+    if (trouble := await _storage_trouble(request)) is not None:
+        return json_answer(orjson.dumps({"status": "failing", "storage": trouble}), status=503)
     return json_answer(b'{"status":"alive"}')
+
+
+async def _storage_trouble(request: web.Request) -> str | None:
+    """What is wrong with the storage; nothing is known of it while the database is away, which `/readyz` tells."""
+    try:
+        async with asyncio.timeout(_PATIENCE_S):
+            return await request.app[HEALTH].storage_trouble()
+    except Exception:
+        _log.exception("the database does not answer")
+        return None
 
 
 async def readyz(request: web.Request) -> web.Response:

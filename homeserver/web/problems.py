@@ -20,6 +20,9 @@ PROBLEM_TYPE: Final = "application/problem+json"
 _RETRY_AFTER_S: Final = 30.0
 _DATABASE_RETRY_S: Final = 5.0
 
+CHECKSUM_MISMATCH: Final = 460
+"""The tus protocol's own status, which no list of HTTP's has."""
+
 # The most specific class in this table counts. An error of ours that stands in no line is a fault of this server.
 STATUS_OF: Final[Mapping[type[errors.HomeServerError], int]] = MappingProxyType(
     {
@@ -28,14 +31,19 @@ STATUS_OF: Final[Mapping[type[errors.HomeServerError], int]] = MappingProxyType(
         errors.DatabaseUnavailable: 503,
         errors.BadInput: 400,
         errors.TooLarge: 413,
+        errors.UnsupportedMedia: 415,
+        errors.VersionRefused: 412,
+        errors.BadChecksum: CHECKSUM_MISMATCH,
         errors.NotSignedIn: 401,
         errors.SignatureRefused: 401,
         errors.Forbidden: 403,
         errors.NotFound: 404,
         errors.Conflict: 409,
+        errors.Locked: 423,
         errors.TooMany: 429,
         errors.SpoolFull: 507,
         errors.SpoolBroken: 410,
+        errors.WrongNode: 503,
         errors.RemoteError: 502,
         errors.RemoteUnavailable: 503,
         # What the storage says of this user's file or account: neither a broken gateway nor a conflict, which upload
@@ -59,7 +67,7 @@ class Problem:
     @property
     def title(self) -> str:
         """The status in words."""
-        return HTTPStatus(self.status).phrase
+        return "Checksum Mismatch" if self.status == CHECKSUM_MISMATCH else HTTPStatus(self.status).phrase
 
     def dump(self) -> bytes:
         """The document of RFC 9457. Its type is about:blank: the title says what the status says, `code` says more."""
@@ -96,6 +104,8 @@ def of_error(error: errors.HomeServerError) -> Problem:
         case errors.StorageRefused(storage_code=storage_code):
             words = storage_words(storage_code)
             more["storage_code"] = storage_code
+            if isinstance(error, errors.FileRefused):
+                more["portal_url"] = error.portal_url
             detail = f"{words.title} {words.advice}"
         case errors.SignatureRefused():
             headers[hdrs.WWW_AUTHENTICATE] = "OAuth"

@@ -19,7 +19,7 @@ from homeserver.web import charts
 from homeserver.web.keys import SITE
 from homeserver.web.statics import STATIC_FILES
 from homeserver.web.visitors import VISITOR
-from homeserver.web.words import ORIGIN_WORDS, upload_words
+from homeserver.web.words import ORIGIN_WORDS, WAITING_WORDS, upload_words
 
 SPAN_WORDS: Final = {
     Span.ALL: "All time",
@@ -63,6 +63,7 @@ def setup_templates(app: web.Application) -> None:
         "static": app[STATIC_FILES].path,
         "site": app[SITE],
         "board_url": board_url,
+        "waiting_words": WAITING_WORDS,
         "chart": {"width": charts.WIDTH, "height": charts.HEIGHT},
     }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from homeserver.web import account, admin, boards, files, gadget, health
+from homeserver.web import account, admin, boards, file_events, files, gadget, health, tus
 from homeserver.web.security import ANSWER_PATH
 
 
@@ -16,8 +16,18 @@ def routes() -> list[web.AbstractRouteDef]:
         web.get("/players/{player}", boards.player_page),
         web.get("/files", files.files_page),
         web.post("/files", files.receive_file),
+        web.options(tus.PATH, tus.offer),
+        web.post(tus.PATH, tus.create),
+        web.head(f"{tus.PATH}{{upload}}", tus.show),
+        web.patch(f"{tus.PATH}{{upload}}", tus.append),
+        web.delete(f"{tus.PATH}{{upload}}", tus.terminate),
+        web.post(f"{tus.PATH}{{upload}}", tus.override),
+        web.get(files.ANSWERED_PATH, files.answered),
+        web.post("/files/send", files.send_waiting),
+        web.get("/files/events", file_events.events, allow_head=False),
         web.get("/files/{upload}", files.show_upload),
         web.post("/files/{upload}/send", files.send_again),
+        web.post("/files/{upload}/rename", files.rename),
         web.post("/files/{upload}/cancel", files.cancel),
         web.get("/sign-in", account.show_sign_in),
         web.post("/sign-in", account.start_sign_in),

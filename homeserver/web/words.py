@@ -27,7 +27,7 @@ _OPERATOR: Final = "Nothing you can do about it: tell the operator of this site.
 
 STORAGE_WORDS: Final[Mapping[str, Words]] = MappingProxyType(
     {
-        "PA003": Words("Mes Données does not accept this file's name.", "Rename the file and choose it again."),
+        "PA003": Words("Mes Données does not accept this file's name.", "Give it another name and send it again."),
         "PA004": Words("Mes Données does not accept this file's size.", "An empty file cannot be stored."),
         "PA900": Words("Mes Données had a problem of its own.", _LATER),
         "MD113": Words(
@@ -59,6 +59,10 @@ STORAGE_WORDS: Final[Mapping[str, Words]] = MappingProxyType(
         "upload.method": Words("Mes Données refused how this site sends files.", _OPERATOR),
         "upload.preprocess": Words("Mes Données is not set up to receive files from this site.", _OPERATOR),
         "upload.postprocess": Words("Mes Données is not set up to finish files from this site.", _OPERATOR),
+        "storage_paused": Words(
+            "Mes Données lets nobody in from this site at the moment.",
+            "Nothing you have to do: the operator is told, and your file is sent as soon as it does again.",
+        ),
         "remote_unavailable": Words("Mes Données did not answer.", _LATER),
         "remote_garbage": Words("Mes Données gave an answer that this site cannot read.", _LATER),
         "remote_refused": Words("Mes Données did not accept how this site asks.", _OPERATOR),
@@ -92,6 +96,22 @@ _UNCERTAIN: Final = (
 )
 
 
+_FOR_THE_NEXT: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "PA003": "It can be sent under another name.",
+        "MD327": "Once there is room, choose it again.",
+    }
+)
+"""What is said of an upload that was refused before it had a file: the usual advice is about one that is kept."""
+
+_PAUSED: Final = "storage_paused"
+
+_GONE: Final = {
+    StorageLeg.CANCELLED: "You cancelled it; no copy is kept here.",
+    StorageLeg.EXPIRED: "It waited too long; no copy is kept here any more.",
+}
+
+
 def upload_words(upload: Upload) -> UploadWords:
     """What is said of an upload, and what may be done with it."""
     words = storage_words(upload.code) if upload.code else None
@@ -100,8 +120,8 @@ def upload_words(upload: Upload) -> UploadWords:
         case StorageLeg.STORED:
             where = f"content {upload.content_id}" if upload.content_id else "stored"
             return UploadWords("stored", "good", f"{where} in folder {upload.folder_id}" if upload.folder_id else where)
-        case StorageLeg.CANCELLED:
-            return UploadWords("cancelled", "", "You cancelled it; no copy is kept here.")
+        case StorageLeg.CANCELLED | StorageLeg.EXPIRED:
+            return UploadWords(upload.storage.value, "", _GONE[upload.storage])
         case StorageLeg.UNKNOWN:
             return UploadWords("uncertain", "warn", _UNCERTAIN, send="Send again", cancel=True)
         case StorageLeg.NEEDS_ACTIVATION:
@@ -126,22 +146,76 @@ def upload_words(upload: Upload) -> UploadWords:
             said = "Your sign-in at Orange has ended. Sign in again, then send it; we keep the file for you."
             return UploadWords("waiting for your sign-in", "warn", said, send="Send now", cancel=True)
         case StorageLeg.OUT_OF_SPACE:
-            return UploadWords("no space", "bad", line or _line("MD327"), send="Send again", cancel=True)
+            return UploadWords(
+                "no space",
+                "bad",
+                line or _line("MD327"),
+                send="I have made room, send now",
+                portal="Make room at Orange",
+                cancel=True,
+            )
+        case StorageLeg.NEEDS_NAME:
+            return UploadWords("waiting for another name", "bad", line or _line("PA003"), cancel=True)
         case StorageLeg.REFUSED:
-            return UploadWords("refused", "bad", line or _line(None), cancel=False)
+            advice = _FOR_THE_NEXT.get(upload.code or "")
+            return UploadWords("refused", "bad", f"{words.title} {advice}" if words and advice else line or _line(None))
         case StorageLeg.FAILED:
             return UploadWords("failed", "bad", line or _line(None), send="Send again", cancel=True)
         case StorageLeg.ASKING | StorageLeg.WAITING | StorageLeg.SENDING | StorageLeg.CLOSING:
             if upload.browser is not BrowserLeg.RECEIVED:
-                return UploadWords("receiving", "", "On its way from you.", moving=True, cancel=True)
+                return UploadWords(
+                    "receiving",
+                    "",
+                    "On its way from you. If it has stopped, choose the same file again: it goes on.",
+                    moving=True,
+                    cancel=True,
+                )
             earlier = f" Once more: {words.title}" if words else ""
-            out_whole = upload.storage is StorageLeg.CLOSING
-            return UploadWords("sending", "", f"On its way to Mes Données.{earlier}", moving=True, cancel=not out_whole)
+            said = line if upload.code == _PAUSED else f"On its way to Mes Données.{earlier}"
+            return UploadWords("sending", "", said, moving=True, cancel=upload.storage is not StorageLeg.CLOSING)
 
 
 def _line(code: str | None) -> str:
     words = storage_words(code)
     return f"{words.title} {words.advice}"
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingWords:
+    """What is said once of all files that wait for the same. `still`: of what has not been done yet, after all."""
+
+    title: str
+    advice: str
+    portal: str
+    send: str
+    still: str
+
+
+WAITING_WORDS: Final[Mapping[StorageLeg, WaitingWords]] = MappingProxyType(
+    {
+        StorageLeg.NEEDS_ACTIVATION: WaitingWords(
+            STORAGE_WORDS["MD804"].title,
+            "Orange asks you to activate it once, on its portal. We keep your files meanwhile.",
+            "Activate at Orange",
+            "I have activated it, send now",
+            "Orange says that it is not switched on yet.",
+        ),
+        StorageLeg.NEEDS_CONSENT: WaitingWords(
+            STORAGE_WORDS["-3"].title,
+            "Answer there, then come back. We keep your files meanwhile.",
+            "Answer at Orange",
+            "I have answered, send now",
+            "Orange says that you have not allowed it.",
+        ),
+        StorageLeg.NEEDS_SIGN_IN: WaitingWords(
+            "Your sign-in at Orange has ended.",
+            "Sign in again, and your files go on. We keep them meanwhile.",
+            "Sign in at Orange",
+            "I have signed in, send now",
+            "Orange does not accept your sign-in yet.",
+        ),
+    }
+)
 
 
 HEADINGS: Final[Mapping[int, str]] = MappingProxyType(
@@ -153,9 +227,13 @@ HEADINGS: Final[Mapping[int, str]] = MappingProxyType(
         405: "That is not possible here",
         409: "Not in this state",
         410: "That is gone",
+        412: "That is another version",
         413: "That is too large",
+        415: "That is not taken here",
+        423: "Somebody is at work on it",
         422: "Mes Données said no",
         429: "A little slower, please",
+        460: "That was damaged on its way",
         502: "A service we depend on gave a wrong answer",
         503: "A service we depend on does not answer",
         507: "No room left here",

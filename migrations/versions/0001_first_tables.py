@@ -197,6 +197,7 @@ CREATE TABLE page_sessions (
     sign_in_back TEXT,
     expires_ms BIGINT NOT NULL
 );
+CREATE INDEX page_sessions_storage_user ON page_sessions (storage_user);
 
 CREATE INDEX page_sessions_player ON page_sessions (player) WHERE player IS NOT NULL;
 
@@ -272,11 +273,27 @@ CREATE TABLE uploads (
     content_id TEXT,
     folder_id TEXT,
     sealed_token TEXT,
+    failures BIGINT NOT NULL DEFAULT 0,
+    whole_first SMALLINT NOT NULL DEFAULT 0,
+    cuts BIGINT NOT NULL DEFAULT 0,
     created_ms BIGINT NOT NULL,
     updated_ms BIGINT NOT NULL
 );
 CREATE INDEX uploads_user ON uploads (storage_user, created_ms);
-CREATE INDEX uploads_created ON uploads (created_ms)
+CREATE INDEX uploads_created ON uploads (created_ms);
+CREATE INDEX uploads_updated ON uploads (updated_ms);
+CREATE INDEX uploads_open ON uploads (storage_user) WHERE storage NOT IN ('cancelled', 'expired', 'refused', 'stored');
+
+CREATE TABLE step_one (
+    only_row SMALLINT PRIMARY KEY,
+    refused_user TEXT NOT NULL,
+    code TEXT,
+    detail TEXT NOT NULL,
+    refused_ms BIGINT NOT NULL,
+    paused SMALLINT NOT NULL,
+    next_try_ms BIGINT NOT NULL,
+    pause_ms BIGINT NOT NULL
+)
 """
 
 IDENTITY = {

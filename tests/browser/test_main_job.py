@@ -12,6 +12,7 @@ from playwright.async_api import Browser, FrameLocator, Page, expect
 
 from homeserver.demo import OPERATOR, Demo
 from tests.browser.conftest import KeepPicture
+from tests.browser.files_page import choose, sign_in
 
 pytestmark = pytest.mark.chromium
 
@@ -25,16 +26,6 @@ async def play(page: Page, demo: Demo) -> FrameLocator:
     gadget = page.frame_locator("iframe")
     await expect(gadget.get_by_role("table")).to_be_visible()
     return gadget
-
-
-async def sign_in_to_the_storage(page: Page, demo: Demo, name: str, *, scripts: bool = True) -> None:
-    """From the files page to the storage's sign-in and back, which takes a button where there is no script."""
-    await page.goto(f"{demo.home_url}/files")
-    await page.get_by_role("button", name="Sign in at Orange").click()
-    await page.get_by_role("button", name=name).click()
-    if not scripts:
-        await page.get_by_role("button", name="Go back").click()
-    await expect(page).to_have_url(f"{demo.home_url}/files")
 
 
 async def test_play_and_watch_the_board_change(page: Page, demo: Demo, keep_picture: KeepPicture) -> None:
@@ -87,8 +78,7 @@ async def test_send_a_file_and_see_it_stored(page: Page, demo: Demo, keep_pictur
     await keep_picture(page, "storage-sign-in")
     await page.get_by_role("button", name="Marie Dupont").click()
     await keep_picture(page, "files-empty")
-    await page.get_by_label("Choose a file").set_input_files(file)
-    await page.get_by_role("button", name="Send", exact=True).click()
+    await choose(page, file)
     stored = page.get_by_role("row").filter(has_text="Pemberley.jpg")
     await expect(stored).to_contain_text("stored")
     await expect(stored).to_contain_text("6174")
@@ -100,35 +90,13 @@ async def test_send_a_file_and_see_it_stored(page: Page, demo: Demo, keep_pictur
     await keep_picture(page, "storage-arrived")
 
 
-async def test_who_has_not_activated_lands_on_the_portal_and_the_file_waits(
-    page: Page, demo: Demo, keep_picture: KeepPicture, tmp_path: Path
-) -> None:
-    file = tmp_path / "HelloWorld.jpg"
-    file.write_bytes(b"Hello, World")
-    await sign_in_to_the_storage(page, demo, "Paul Martin")
-    await page.get_by_label("Choose a file").set_input_files(file)
-    await page.get_by_role("button", name="Send", exact=True).click()
-    await expect(page).to_have_url(re.compile(f"{demo.sandbox_url}/mesdonnees/portal"))
-    await keep_picture(page, "portal")
-    await page.goto(f"{demo.home_url}/files")
-    await keep_picture(page, "files-needs-activation")
-    async with page.context.expect_page() as opened:
-        await page.get_by_role("link", name="Activate at Orange").click()
-    portal = await opened.value
-    await portal.get_by_role("button", name="Activate my space").click()
-    await portal.close()
-    await page.get_by_role("button", name="I have activated it, send now").click()
-    await expect(page.get_by_role("row").filter(has_text="HelloWorld.jpg")).to_contain_text("stored")
-    assert demo.sandbox.storage.files["HelloWorld.jpg"].size_bytes == len(b"Hello, World")
-
-
 async def test_the_form_alone_does_the_same_without_scripts(browser: Browser, demo: Demo, tmp_path: Path) -> None:
     """The real policy is in force: a 303 from our form to another site must be allowed by it."""
     file = tmp_path / "HelloWorld.jpg"
     file.write_bytes(b"Hello, World")
     context = await browser.new_context(java_script_enabled=False)
     page = await context.new_page()
-    await sign_in_to_the_storage(page, demo, "Paul Martin", scripts=False)
+    await sign_in(page, demo, "Paul Martin", scripts=False)
     await page.get_by_label("Choose a file").set_input_files(file)
     await page.get_by_role("button", name="Send", exact=True).click()
     await expect(page).to_have_url(re.compile(f"{demo.sandbox_url}/mesdonnees/portal"))

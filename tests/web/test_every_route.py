@@ -24,8 +24,16 @@ TABLE: Final[dict[tuple[str, str], tuple[str, str, str, str]]] = {
     ("GET", "/players/{player}"): ("401", "401", "200", "401"),
     ("GET", "/files"): (SIGN_IN, "200", "200", SIGN_IN),
     ("POST", "/files"): (SIGN_IN, "400", "400", SIGN_IN),
+    ("OPTIONS", "/files/tus/"): ("204", "204", "204", "204"),
+    ("POST", "/files/tus/"): ("401", "400", "400", "401"),
+    ("PATCH", "/files/tus/{upload}"): ("401", "415", "415", "401"),
+    ("POST", "/files/tus/{upload}"): ("401", "405", "405", "401"),
+    ("POST", "/files/send"): (SIGN_IN, "400", "400", SIGN_IN),
+    ("GET", "/files/answered"): (SIGN_IN, "303 /files", "303 /files", SIGN_IN),
+    ("GET", "/files/events"): (SIGN_IN, "200", "200", SIGN_IN),
     ("GET", "/files/{upload}"): (SIGN_IN, "404", "200", SIGN_IN),
     ("POST", "/files/{upload}/send"): (SIGN_IN, "404", "303 /files", SIGN_IN),
+    ("POST", "/files/{upload}/rename"): (SIGN_IN, "404", "400", SIGN_IN),
     ("POST", "/files/{upload}/cancel"): (SIGN_IN, "404", "303 /files", SIGN_IN),
     ("GET", "/sign-in"): ("200", "200", "200", "200"),
     ("GET", "/sign-in/return"): ("400", "400", "400", "400"),
@@ -54,6 +62,8 @@ TABLE: Final[dict[tuple[str, str], tuple[str, str, str, str]]] = {
     ("GET", "/healthz"): ("200", "200", "200", "200"),
     ("GET", "/readyz"): ("200", "200", "200", "200"),
     ("GET", "/openapi.json"): ("200", "200", "200", "200"),
+    # The owner's upload is over by then.
+    ("DELETE", "/files/tus/{upload}"): ("401", "404", "410", "401"),
     # These end sessions or begin them, so they come last.
     ("POST", "/sign-in"): ("303 elsewhere", "303 elsewhere", "303 elsewhere", "303 elsewhere"),
     ("POST", "/page-link/{token}"): ("303 /", "303 /", "303 /", "303 /"),
@@ -110,6 +120,14 @@ async def test_everybody_gets_what_the_table_says(stack: Stack) -> None:
 
 
 async def ask(browser: Browser, method: str, path: str) -> Reply:
+    if path.startswith("/files/tus/"):
+        said = {"Origin": browser.home_url, "Tus-Resumable": "1.0.0", "Accept": "*/*"}
+        return await browser.request(method, path, said)
+    if path == "/files/events":  # it never ends by itself
+        cookies = "; ".join(f"{name}={value}" for name, value in browser.cookies.items())
+        url, sent = f"{browser.home_url}{path}", {"Cookie": cookies, "Accept": "text/html"}
+        async with browser.http.get(url, headers=sent, allow_redirects=False) as response:
+            return Reply(response.status, response.headers.copy(), b"")
     return await (browser.get(path) if method == "GET" else browser.post(path))
 
 

@@ -103,6 +103,7 @@ async def test_signing_out_ends_copies_of_the_cookie_too(stack: Stack) -> None:
     browser = await stack.player()
     copied = Browser(stack.http, stack.home_url, dict(browser.cookies))
     out = await browser.post("/sign-out")
+    assert out.headers["Clear-Site-Data"] == '"storage"'  # parts of files that a shared computer would keep
     assert (out.status, out.location) == (303, "/")
     assert browser.cookies == {}
     assert (await copied.get("/boards/letters")).status == 401

@@ -70,14 +70,66 @@ async def test_a_users_uploads_come_newest_first(database: Database) -> None:
 
 
 async def test_what_is_under_way_on_one_node(database: Database) -> None:
+    def named(prefix: str, tail: str) -> str:
+        return prefix + tail.rjust(uploads.RANDOM_CHARS, "-")
+
     for number, leg in enumerate(StorageLeg):
-        await add(database, replace(UPLOAD, id=f"a-{number}", storage=leg, created_ms=number))
-    await add(database, replace(UPLOAD, id="b-0"))
-    await add(database, replace(UPLOAD, id="a-receiving", browser=BrowserLeg.RECEIVING))
-    legs = list(StorageLeg)
-    expected = [f"a-{legs.index(leg)}" for leg in legs if leg in uploads.UNDER_WAY]
-    assert await database.read(lambda reader: uploads.under_way(reader, "a-")) == expected
-    assert await database.read(lambda reader: uploads.under_way(reader, "")) == [*expected, "b-0"]
+        whole = replace(UPLOAD, id=named("a-", leg.value), storage=leg, created_ms=number)
+        await add(database, whole)
+        await add(database, replace(whole, id=named("a-", f"r.{leg.value}"), browser=BrowserLeg.RECEIVING))
+        await add(database, replace(whole, id=named("a-b-", leg.value)))
+    await add(database, replace(UPLOAD, id=named("", "0")))
+    expected = ["asking", "r.asking", "waiting", "sending", "r.sending", "closing", "r.closing"]
+    found = await database.read(lambda reader: uploads.under_way(reader, "a"))
+    assert found == [named("a-", tail) for tail in expected]
+    assert await database.read(lambda reader: uploads.under_way(reader, "")) == [named("", "0")]
+
+
+async def test_what_is_kept_takes_room_from_its_user_and_its_node(database: Database) -> None:
+    for number, leg in enumerate(StorageLeg):
+        id_ = f"a-{number:022}"
+        await add(database, replace(UPLOAD, id=id_, storage=leg, size_bytes=1 << number))
+    await add(database, replace(UPLOAD, id="b-" + "0" * 22, size_bytes=1 << 40))
+    await add(database, replace(UPLOAD, id="a-" + "x" * 22, storage_user="paul", size_bytes=1 << 41))
+    kept = sum(1 << number for number, leg in enumerate(StorageLeg) if leg in uploads.KEPT)
+    assert await database.read(lambda reader: uploads.kept_bytes(reader, "marie")) == kept + (1 << 40)
+    assert await database.read(lambda reader: uploads.kept_bytes_on(reader, "a")) == kept + (1 << 41)
+    assert await database.read(lambda reader: uploads.kept_bytes(reader, "nobody")) == 0
+
+
+async def test_received_is_written_down_while_the_file_is_wanted(database: Database) -> None:
+    async def try_all(tx: Transaction) -> None:
+        for leg in StorageLeg:
+            await tx.execute("DELETE FROM uploads")
+            await uploads.add(tx, replace(UPLOAD, storage=leg, size_bytes=9, browser=BrowserLeg.DECLARED), "sealed")
+            assert await uploads.receive(tx, UPLOAD.id, 5, 2) is (leg in uploads.KEPT)
+            if leg not in uploads.KEPT:
+                assert not await uploads.cut(tx, UPLOAD.id, 3)
+                continue
+            found = await uploads.find(tx, UPLOAD.id)
+            assert found is not None
+            assert (found.browser, found.received_bytes, found.updated_ms) == (BrowserLeg.RECEIVING, 5, 2)
+            assert await uploads.cut(tx, UPLOAD.id, 3)
+            assert await uploads.receive(tx, UPLOAD.id, 9, 4)
+            found = await uploads.find(tx, UPLOAD.id)
+            assert found is not None
+            assert (found.browser, found.received_bytes, found.storage) == (BrowserLeg.RECEIVED, 9, leg)
+            assert not await uploads.receive(tx, UPLOAD.id, 5, 5)  # whole is whole
+            assert not await uploads.cut(tx, UPLOAD.id, 5)
+
+    await database.write(try_all)
+
+
+async def test_nobody_closes_what_was_cut(database: Database) -> None:
+    receiving = replace(UPLOAD, storage=L.SENDING, browser=BrowserLeg.RECEIVING, size_bytes=9, received_bytes=5)
+    await add(database, receiving)
+    assert await database.write(lambda tx: uploads.cut(tx, UPLOAD.id, 3))
+    assert not await database.write(lambda tx: uploads.note_progress(tx, UPLOAD.id, 7, 4, cuts=0))
+    assert not await database.write(lambda tx: uploads.close(tx, UPLOAD.id, 5, cuts=0))
+    assert await database.write(lambda tx: uploads.close(tx, UPLOAD.id, 6, cuts=1))
+    closed = await row(database)
+    assert (closed.browser, closed.received_bytes, closed.sent_bytes) == (BrowserLeg.RECEIVED, 9, 9)
+    assert not await database.write(lambda tx: uploads.receive(tx, UPLOAD.id, 9, 7))
 
 
 Step = Callable[[Transaction], Awaitable[bool]]
@@ -93,11 +145,14 @@ def settle(tx: Transaction) -> Awaitable[bool]:
 @pytest.mark.parametrize(
     ("step", "allowed", "to"),
     [
-        (lambda tx: uploads.begin_attempt(tx, UPLOAD.id, 9), {L.ASKING, L.WAITING, L.SENDING}, L.ASKING),
+        (lambda tx: uploads.ask(tx, UPLOAD.id, 9), {L.ASKING, L.WAITING}, L.ASKING),
+        (lambda tx: uploads.fail(tx, UPLOAD.id, "X", "y", 9), uploads.UNDER_WAY, L.WAITING),
+        (lambda tx: uploads.wait_until_whole(tx, UPLOAD.id, 9), {L.ASKING, L.SENDING, L.WAITING}, L.WAITING),
+        (lambda tx: uploads.expire(tx, UPLOAD.id, 9), uploads.KEPT - {L.SENDING, L.CLOSING}, L.EXPIRED),
         (lambda tx: uploads.wait(tx, UPLOAD.id, "X", "y", 9), uploads.UNDER_WAY, L.WAITING),
         (lambda tx: uploads.send(tx, UPLOAD.id, 9), {L.ASKING, L.WAITING}, L.SENDING),
-        (lambda tx: uploads.note_progress(tx, UPLOAD.id, 5, 9), {L.SENDING}, L.SENDING),
-        (lambda tx: uploads.close(tx, UPLOAD.id, 9), {L.SENDING}, L.CLOSING),
+        (lambda tx: uploads.note_progress(tx, UPLOAD.id, 5, 9, cuts=0), {L.SENDING}, L.SENDING),
+        (lambda tx: uploads.close(tx, UPLOAD.id, 9, cuts=0), {L.SENDING}, L.CLOSING),
         (lambda tx: uploads.store(tx, UPLOAD.id, "1", "2", 9), {L.CLOSING}, L.STORED),
         (settle, uploads.UNDER_WAY, L.OUT_OF_SPACE),
         (lambda tx: uploads.repeat(tx, UPLOAD.id, "marie", "new", 9), uploads.REPEATABLE, L.ASKING),
@@ -131,16 +186,17 @@ async def test_a_step_is_taken_from_some_legs_only(
 
 async def test_what_the_steps_write_down(database: Database) -> None:
     await add(database)
-    await database.write(lambda tx: uploads.begin_attempt(tx, UPLOAD.id, 2))
-    assert ((await row(database)).attempts, (await row(database)).sent_bytes) == (2, 0)
-    await database.write(lambda tx: uploads.begin_attempt(tx, UPLOAD.id, 2, counted=False))
-    assert (await row(database)).attempts == 2
-    await database.write(lambda tx: uploads.wait(tx, UPLOAD.id, "MD1", "words", 3))
-    assert ((await row(database)).code, (await row(database)).detail) == ("MD1", "words")
+    await database.write(lambda tx: uploads.ask(tx, UPLOAD.id, 2))
+    assert ((await row(database)).attempts, (await row(database)).sent_bytes) == (1, 0)
+    await database.write(lambda tx: uploads.fail(tx, UPLOAD.id, "MD1", "words", 3))
+    failed = await row(database)
+    assert (failed.attempts, failed.code, failed.detail) == (2, "MD1", "words")
+    await database.write(lambda tx: uploads.wait_until_whole(tx, UPLOAD.id, 3))
+    assert await database.look(lambda reader: uploads.agreed(reader, UPLOAD.id)) == uploads.Agreed(1, True, 0)
     await database.write(lambda tx: uploads.send(tx, UPLOAD.id, 4))
-    await database.write(lambda tx: uploads.note_progress(tx, UPLOAD.id, 1 << 39, 5))
+    await database.write(lambda tx: uploads.note_progress(tx, UPLOAD.id, 1 << 39, 5, cuts=0))
     assert (await row(database)).sent_bytes == 1 << 39
-    await database.write(lambda tx: uploads.close(tx, UPLOAD.id, 6))
+    await database.write(lambda tx: uploads.close(tx, UPLOAD.id, 6, cuts=0))
     assert (await row(database)).sent_bytes == 1 << 40
     await database.write(lambda tx: uploads.store(tx, UPLOAD.id, "1", None, 7))
     stored = await row(database)
@@ -155,5 +211,12 @@ async def test_an_end_keeps_the_reason_and_drops_the_token(database: Database) -
     assert await token(database) is None
     await database.write(lambda tx: uploads.repeat(tx, UPLOAD.id, "marie", "new", 9))
     again = await row(database)
+    assert again.name == UPLOAD.name
     assert (again.attempts, again.sent_bytes, again.portal_url) == (2, 0, None)
     assert await token(database) == "new"
+
+
+async def test_a_file_is_sent_again_under_another_name(database: Database) -> None:
+    await add(database, replace(UPLOAD, storage=L.NEEDS_NAME))
+    await database.write(lambda tx: uploads.repeat(tx, UPLOAD.id, "marie", "new", 9, name="Hiver\0.jpg"))
+    assert (await row(database)).name == "Hiver\ufffd.jpg"

@@ -1,0 +1,1 @@
+"""Uploads: their rows, their service, their senders, their faults."""
