@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -27,16 +28,22 @@ class Written:
 
 @dataclass(slots=True)
 class Container:
-    """Holds AppData as a container would. Each update takes two milliseconds of the test's clock."""
+    """Holds AppData as a container would. Each update takes two milliseconds of the test's clock.
+
+    With `together`, the answers come when so many players are being updated.
+    """
 
     clock: Clock
     held: dict[int, dict[str, str]] = field(default_factory=dict)
     down: bool = False
+    together: asyncio.Barrier | None = None
 
     @asynccontextmanager
     async def updating(self, player: int, changes: Mapping[str, str]) -> AsyncIterator[Written]:
         if self.down:
             raise RemoteUnavailable("no answer", service="container")
+        if self.together is not None:
+            await self.together.wait()
         before = dict(self.held.get(player, {}))
         read_at_ms = self.clock.now_ms()
         self.clock.advance(ms=2)
