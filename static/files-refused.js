@@ -46,8 +46,7 @@ export class Refusals {
     row.append(thumb, what, make("span", "chip bad", code === "MD327" ? "no space" : "not accepted"), actions);
 
     const again = (changes = {}) => {
-      this.remove(row);
-      this.resend({ ...file, ...changes });
+      if (this.resend({ ...file, ...changes })) this.remove(row);
     };
     if (code === "PA003" || problem.field === "content_name") {
       actions.append(this.renaming(file, again));

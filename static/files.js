@@ -190,8 +190,14 @@ async function start({ Uppy, Dashboard, GoldenRetriever, Tus }) {
     return file !== undefined;
   }
 
+  // Whether it is in the queue now. What Uppy has against it, it has said.
   function resend({ data, name, type }) {
-    uppy.addFile({ data, name, type });
+    try {
+      uppy.addFile({ data, name, type });
+      return true;
+    } catch {
+      return false;
+    }
   }
 
   function isSendable(file, files) {

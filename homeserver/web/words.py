@@ -96,8 +96,13 @@ _UNCERTAIN: Final = (
 )
 
 
-_FOR_THE_NEXT: Final = frozenset({"PA003", "MD327"})
-"""Codes whose advice is about sending the file again, where this upload has none: the page holds it, and says so."""
+_FOR_THE_NEXT: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "PA003": "It can be sent under another name.",
+        "MD327": "Once there is room, choose it again.",
+    }
+)
+"""What is said of an upload that was refused before it had a file: the usual advice is about one that is kept."""
 
 _PAUSED: Final = "storage_paused"
 
@@ -152,8 +157,8 @@ def upload_words(upload: Upload) -> UploadWords:
         case StorageLeg.NEEDS_NAME:
             return UploadWords("waiting for another name", "bad", line or _line("PA003"), cancel=True)
         case StorageLeg.REFUSED:
-            told = words or storage_words(None)
-            return UploadWords("refused", "bad", told.title if upload.code in _FOR_THE_NEXT else line or _line(None))
+            advice = _FOR_THE_NEXT.get(upload.code or "")
+            return UploadWords("refused", "bad", f"{words.title} {advice}" if words and advice else line or _line(None))
         case StorageLeg.FAILED:
             return UploadWords("failed", "bad", line or _line(None), send="Send again", cancel=True)
         case StorageLeg.ASKING | StorageLeg.WAITING | StorageLeg.SENDING | StorageLeg.CLOSING:

@@ -389,7 +389,13 @@ async def test_a_refused_name_is_replaced_without_choosing_again(
     await sign_in(page, demo, "Marie Dupont")
     demo.sandbox.storage.fail_next("PA003")
     await choose(page, file)
-    await page.get_by_label("Another name for no good.jpg").fill("better.jpg")
+    # A name that cannot be sent either costs nothing.
+    field = page.get_by_label("Another name for no good.jpg")
+    await field.evaluate("field => field.removeAttribute('maxlength')")
+    await field.fill("n" * 256)
+    await page.get_by_role("button", name="Send under this name").click()
+    await expect(page.locator("#trouble")).to_contain_text("is longer than 255 characters")
+    await field.fill("better.jpg")
     await page.get_by_role("button", name="Send under this name").click()
     await expect_stored(page, ["better.jpg"])
     assert stored(demo, "better.jpg").size_bytes == 31_163

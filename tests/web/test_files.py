@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from aiohttp import FormData
@@ -15,6 +16,7 @@ from yarl import URL
 
 from homeserver.model import BrowserLeg, StorageLeg, Upload
 from homeserver.protocol.mesdonnees_refusals import REFUSALS
+from homeserver.sandbox.mesdonnees_space import Consent
 from homeserver.web.files import file_name
 from homeserver.web.problems import STATUS_OF
 from homeserver.web.words import HEADINGS, STORAGE_WORDS, storage_words, upload_words
@@ -134,6 +136,59 @@ async def test_whoever_has_not_activated_lands_on_the_portal_and_loses_nothing(s
     assert (await browser.post(f"/files/{upload}/send")).status == 303
     assert (await settled(browser, upload))["storage"] == "stored"
     assert stack.sandbox.storage.files["second.jpg"].sha256 == hashlib.sha256(HELLO).hexdigest()
+
+
+@pytest.mark.parametrize("consent", [Consent.ALWAYS, Consent.REFUSED])
+async def test_consent_is_asked_for_once_and_what_waited_is_tried_once_more(stack: Stack, consent: Consent) -> None:
+    browser = await signed_in(stack, "chloe")
+    sent = await browser.post("/files", picture())
+    assert sent.location.startswith(f"{stack.sandbox_url}/mesdonnees/consent")
+    (back,) = parse_qs(urlsplit(sent.location).query)["urlRetour"]
+    assert back == f"{stack.home_url}/files/answered"
+    stack.sandbox.storage.consent("chloe", consent)
+    asked = stack.sandbox.storage.urls_issued
+    returned = await browser.get("/files/answered")
+    (upload,) = (await browser.get("/files", **JSON)).json["uploads"]
+    if consent is Consent.ALWAYS:
+        assert (returned.status, returned.location) == (303, "/files")
+        assert (await settled(browser, upload["id"]))["storage"] == "stored"
+    else:
+        assert (returned.status, returned.location) == (303, "/files?still=needs_consent")
+        assert "Orange says that you have not allowed it." in (await browser.get(returned.location)).text
+        assert (upload["storage"], stack.sandbox.storage.urls_issued) == ("needs_consent", asked)
+
+
+async def test_a_refused_name_is_replaced_by_the_form(stack: Stack) -> None:
+    browser = await signed_in(stack, "marie")
+    stack.sandbox.storage.fail_next("PA003")
+    assert (await browser.post("/files", picture(name="no good.jpg"))).location == "/files"
+    (upload,) = (await browser.get("/files", **JSON)).json["uploads"]
+    page = (await browser.get("/files")).text
+    assert f'action="/files/{upload["id"]}/rename"' in page
+    assert 'value="no good.jpg"' in page
+    for wrong in ("", "a\nb", "n" * 256):
+        assert (await browser.post(f"/files/{upload['id']}/rename", {"name": wrong}, **JSON)).status == 400
+    renamed = await browser.post(f"/files/{upload['id']}/rename", {"name": "better.jpg"})
+    assert (renamed.status, renamed.location) == (303, "/files")
+    assert (await settled(browser, upload["id"]))["storage"] == "stored"
+    assert stack.sandbox.storage.files["better.jpg"].sha256 == hashlib.sha256(HELLO).hexdigest()
+
+
+async def test_many_files_that_wait_for_one_thing_go_on_by_one_word(stack: Stack) -> None:
+    browser = await signed_in(stack, "paul")
+    names = [f"{number}.jpg" for number in range(4)]
+    for name in names:
+        await browser.post("/files", picture(name=name))
+    page = (await browser.get("/files")).text
+    assert page.count("I have activated it, send now") == 1
+    still = await browser.post("/files/send", {"waiting": "needs_activation"})
+    assert (still.status, still.location) == (303, "/files?still=needs_activation")
+    assert "Orange says that it is not switched on yet." in (await browser.get(still.location)).text
+    stack.sandbox.storage.activate("paul")
+    assert (await browser.post("/files/send", {"waiting": "needs_activation"})).location == "/files"
+    for upload in (await browser.get("/files", **JSON)).json["uploads"]:
+        assert (await settled(browser, upload["id"]))["storage"] == "stored"
+    assert set(stack.sandbox.storage.files) == set(names)
 
 
 async def test_a_file_can_be_given_up(stack: Stack) -> None:
