@@ -361,6 +361,7 @@ class Appender:
         self._named = False
         self._timer: asyncio.TimerHandle | None = None
         self._written_s = 0.0
+        self._has_written = asyncio.Event()
         self.size_bytes = size_bytes
         self.flushed_bytes = size_bytes
 
@@ -423,9 +424,8 @@ class Appender:
         self._waiting.clear()
         if self._timer is not None:
             self._timer.cancel()
-        while (writing := self._writing) is not None:
-            await asyncio.wait({writing})
-            await asyncio.sleep(0)  # its callback comes first
+        while self._writing is not None:
+            await self._written()
 
     def _write_soon(self) -> None:
         """Write now what is worth it, or comes alone; else soon."""
@@ -447,6 +447,7 @@ class Appender:
 
     def _wrote(self, pieces: Sequence[bytes], writing: asyncio.Future[int]) -> None:
         self._writing = None
+        self._has_written.set()
         if writing.cancelled():
             self._failure = asyncio.CancelledError()
         elif (failure := writing.exception()) is not None:
@@ -459,13 +460,16 @@ class Appender:
             if self._waiting:
                 self._write_soon()
 
+    async def _written(self) -> None:
+        self._has_written.clear()
+        await self._has_written.wait()
+
     async def _step(self) -> None:
         """Wait until something was written."""
         if self._failure is not None:
             raise self._failure
-        if (writing := self._writing) is not None:
-            await asyncio.wait({writing})
-            await asyncio.sleep(0)
+        if self._writing is not None:
+            await self._written()
         elif self._waiting:
             self._write()
         elif self.flushed_bytes < self.size_bytes:
