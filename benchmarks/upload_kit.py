@@ -151,7 +151,6 @@ async def home(folder: Path, sink_url: str, read_bufsize: int) -> None:
             "spool_dir": folder / "spool",
             "max_file_bytes": 4 << 30,
             "free_floor_bytes": 0,
-            "max_sending": 64,
             "max_sending_per_user": 10,
         },
     )

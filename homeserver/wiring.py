@@ -41,7 +41,7 @@ from homeserver.services.sign_in import SamlSignIn, Wanted
 from homeserver.services.step_one import StepOne
 from homeserver.services.sync import Sync
 from homeserver.services.upkeep import Upkeep
-from homeserver.services.upload_room import Limits
+from homeserver.services.upload_room import RoomLimits
 from homeserver.services.upload_run import Kit
 from homeserver.services.upload_verdicts import PortalRule
 from homeserver.services.uploads import Uploads
@@ -308,10 +308,10 @@ def spool_of(settings: config.Settings) -> Spool:
     )
 
 
-def upload_limits(settings: config.Settings) -> Limits:
+def upload_limits(settings: config.Settings) -> RoomLimits:
     """How much is kept, and how long."""
     storage = settings.mesdonnees
-    return Limits(
+    return RoomLimits(
         user_bytes=storage.max_user_bytes,
         keep_ms=storage.keep_hours * 3_600_000,
         history_ms=storage.history_days * 24 * 3_600_000,

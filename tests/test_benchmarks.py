@@ -29,6 +29,16 @@ def test_signing_and_verifying_are_measured_beside_oauthlib(capsys: pytest.Captu
     assert status == (0 if all(line["ok"] is not False for line in lines) else 1)
 
 
+@pytest.mark.long
+def test_uploads_are_measured_beside_a_bare_forwarder(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["uploads", "--quick"])
+    figures = {line["name"]: line for line in map(json.loads, capsys.readouterr().out.splitlines())}
+    for name in ("spool/through", "memory", "cpu"):
+        assert figures[f"uploads.20MB.{name}"]["ok"] is not None
+    assert figures["uploads.first_byte"]["unit"] == "ms"
+    assert figures["uploads.40_at_once.memory"]["unit"] == "MB"
+
+
 def test_an_unknown_benchmark_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as refused:
         main(["nothing"])

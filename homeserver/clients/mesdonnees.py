@@ -50,6 +50,7 @@ BeforeClose = Callable[[], Awaitable[None]]
 
 _CONNECT_S: Final = 10.0
 _CALL_S: Final = 30.0
+_UNSENT_BYTES: Final = 128 * 1024
 
 
 class MesDonneesClient:
@@ -279,6 +280,14 @@ class _FileBody(Payload):
         await self._put(writer, self._tail)
 
     async def _put(self, writer: AbstractStreamWriter, data: bytes | bytearray) -> None:
+        """Hand on a piece. Only where much lies in front of the line is there anything to wait for, and to time."""
+        if isinstance(writer, StreamWriter):
+            await writer.write(data, drain=False)
+            if writer.transport is not None and writer.transport.get_write_buffer_size() < _UNSENT_BYTES:
+                return
+            async with asyncio.timeout(self._idle_s):
+                await writer.drain()
+            return
         async with asyncio.timeout(self._idle_s):
             await writer.write(data)
 

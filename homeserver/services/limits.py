@@ -20,6 +20,7 @@ SIGN_IN_ADDRESS: Final = Limit("sign-in-address", 30, 15 * _MINUTE_MS)
 SYNC: Final = Limit("sync", 10, 5 * _MINUTE_MS)
 SCORES: Final = Limit("scores", 60, _MINUTE_MS)
 PAGE_LINKS: Final = Limit("page-links", 20, 5 * _MINUTE_MS)
+UPLOADS: Final = Limit("uploads", 300, 10 * _MINUTE_MS)
 GADGET_SESSIONS: Final = Limit("gadget-sessions", 60, 5 * _MINUTE_MS)
 
 

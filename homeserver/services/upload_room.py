@@ -26,10 +26,11 @@ _log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class RoomLimits:
     """`keep_ms`: how long a file waits here; `history_ms`: how long what became of it is told."""
 
     user_bytes: int = 10 << 30
+    user_files: int = 500
     keep_ms: int = 72 * 3_600_000
     history_ms: int = 90 * 24 * 3_600_000
 
@@ -37,7 +38,7 @@ class Limits:
 class Room:
     """Gives room, and takes it back."""
 
-    def __init__(self, database: Database, spool: Spool, now_ms: NowMs, limits: Limits, node: str) -> None:
+    def __init__(self, database: Database, spool: Spool, now_ms: NowMs, limits: RoomLimits, node: str) -> None:
         self._database = database
         self._spool = spool
         self._now_ms = now_ms
@@ -65,7 +66,9 @@ class Room:
             SpoolFull: There is none: for this user, or for anybody.
         """
         await tx.lock("room for uploads")
-        if await uploads.kept_bytes(tx, upload.storage_user) + upload.size_bytes > self._limits.user_bytes:
+        kept_bytes = await uploads.kept_bytes(tx, upload.storage_user)
+        kept_files = await uploads.kept_files(tx, upload.storage_user)
+        if kept_bytes + upload.size_bytes > self._limits.user_bytes or kept_files >= self._limits.user_files:
             raise SpoolFull("Too many of your files wait here already: let some be stored first, or cancel them.")
         if await uploads.kept_bytes_on(tx, self._node) + upload.size_bytes > capacity_bytes:
             raise SpoolFull("There is no room here for more files at the moment. Try again later.")

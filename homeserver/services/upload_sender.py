@@ -170,9 +170,12 @@ class Sender:
             return await uploads.under_way(reader, self._kit.node)
 
         while True:
-            for id_ in await self._kit.database.read(work):
-                if id_ not in self._running:
-                    self.notice(id_)
+            try:
+                for id_ in await self._kit.database.read(work):
+                    if id_ not in self._running:
+                        self.notice(id_)
+            except Exception:  # a database that is away comes back
+                _log.exception("uploads_not_seen")
             await asyncio.sleep(self._rescan_s)
 
     async def _work(self) -> None:

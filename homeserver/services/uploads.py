@@ -26,9 +26,10 @@ from homeserver.errors import (
 )
 from homeserver.model import BrowserLeg, StorageLeg, Upload
 from homeserver.protocol.mesdonnees import check_name, clean_media_type
+from homeserver.services.limits import UPLOADS, Limits
 from homeserver.services.upload_notices import Notices
 from homeserver.services.upload_receiver import SILENCE_S, Receiver
-from homeserver.services.upload_room import Limits, Room
+from homeserver.services.upload_room import Room, RoomLimits
 from homeserver.services.upload_run import Kit
 from homeserver.services.upload_sender import RESCAN_S, Sender
 from homeserver.services.upload_verdicts import PortalRule
@@ -51,7 +52,7 @@ class Uploads:
         self,
         kit: Kit,
         portal: PortalRule,
-        limits: Limits,
+        limits: RoomLimits,
         *,
         max_sending: int = 32,
         rescan_s: float = RESCAN_S,
@@ -75,6 +76,7 @@ class Uploads:
         self._tidy_s = tidy_s
         self._sender = Sender(kit, portal, max_sending=max_sending, rescan_s=rescan_s, jitter=jitter)
         self._notices = Notices(kit.database)
+        self._limits = Limits(kit.database, kit.now_ms)
         self._room = Room(kit.database, kit.spool, kit.now_ms, limits, kit.node)
         self._receiver = Receiver(kit.database, kit.spool, kit.now_ms, self._sender.on_bytes, silence_s=silence_s)
 
@@ -112,6 +114,7 @@ class Uploads:
             BadInput: An empty file, or a name that cannot be sent.
             TooLarge: More than one file may have.
             SpoolFull: No room for it here.
+            TooMany: As `declare`.
         """
         _check_name(name)
         id_, is_kept = new_id(self._node), False
@@ -169,6 +172,7 @@ class Uploads:
             BadInput: An empty file, or a name that cannot be sent.
             TooLarge: More than one file may have.
             SpoolFull: No room for it here: for this user, or for anybody.
+            TooMany: This user declares files too fast.
             FileRefused: The storage will not have this file: no room, not this name or size, not from this user.
         """
         _check_name(name)
@@ -185,6 +189,7 @@ class Uploads:
         return asked
 
     async def _begin(self, upload: Upload, token: str) -> None:
+        await self._limits.take(UPLOADS, upload.storage_user)
         sealed = self._box.seal(token, bound_to=upload.id)
         capacity_bytes = await self._room.capacity_bytes()
         await self._sender.ask(upload, token, before=lambda tx: self._room.add(tx, upload, sealed, capacity_bytes))

@@ -31,8 +31,13 @@ CHUNK_BYTES: Final = 256 * 1024
 LINGER_S: Final = 0.002
 """How long bytes may wait for others to be written with; the first ones after a pause do not."""
 
-WAITING_BYTES: Final = 512 * 1024
-"""How much of one file may wait in memory to be written."""
+WAITING_BYTES: Final = 1024 * 1024
+"""How much of one file may wait in memory to be written, where few come in at once."""
+
+ALL_WAITING_BYTES: Final = 8 * 1024 * 1024
+"""How much of all files may, but `LEAST_WAITING_BYTES` of each."""
+
+LEAST_WAITING_BYTES: Final = 32 * 1024
 
 RECOUNT_BYTES: Final = 64 * 1024 * 1024
 
@@ -90,6 +95,12 @@ class Spool:
     def file_limit_bytes(self) -> int:
         """The largest file that is taken."""
         return self._file_limit_bytes
+
+    @property
+    def waiting_bytes(self) -> int:
+        """How much of each file may wait in memory now."""
+        share_bytes = ALL_WAITING_BYTES // max(1, len(self._appending))
+        return max(LEAST_WAITING_BYTES, min(WAITING_BYTES, share_bytes))
 
     async def prepare(self) -> None:
         """Make the folder, readable by this user alone.
@@ -225,7 +236,7 @@ class Spool:
         try:
             is_waiting = False
             while offset_bytes < size_bytes:
-                wanted = min(CHUNK_BYTES, size_bytes - offset_bytes)
+                wanted = min(CHUNK_BYTES, self.waiting_bytes, size_bytes - offset_bytes)
                 piece = read_at_once(descriptor, wanted, offset_bytes)
                 if piece is None:
                     piece = await in_thread(partial(read, descriptor, wanted, offset_bytes))
@@ -331,8 +342,8 @@ class Spool:
 class Appender:
     """The one writer of a file.
 
-    A thread writes as soon as `CHUNK_BYTES` have come together, or `LINGER_S` after the last write: a slow line loses
-    no time, and a quick one costs few switches between threads. At most `WAITING_BYTES` wait.
+    A thread writes as soon as half of what may wait has come together, or `LINGER_S` after the last write: a slow line
+    loses no time, and a quick one costs few switches between threads.
 
     Attributes:
         size_bytes: All that was given.
@@ -350,6 +361,7 @@ class Appender:
         self._named = False
         self._timer: asyncio.TimerHandle | None = None
         self._written_s = 0.0
+        self._has_written = asyncio.Event()
         self.size_bytes = size_bytes
         self.flushed_bytes = size_bytes
 
@@ -371,7 +383,7 @@ class Appender:
         self._waiting.append(chunk)
         self.size_bytes += len(chunk)
         self._write_soon()
-        while self.size_bytes - self.flushed_bytes > WAITING_BYTES:
+        while self.size_bytes - self.flushed_bytes > self._spool.waiting_bytes:
             await self._step()
 
     async def flush(self) -> Self:
@@ -412,15 +424,14 @@ class Appender:
         self._waiting.clear()
         if self._timer is not None:
             self._timer.cancel()
-        while (writing := self._writing) is not None:
-            await asyncio.wait({writing})
-            await asyncio.sleep(0)  # its callback comes first
+        while self._writing is not None:
+            await self._written()
 
     def _write_soon(self) -> None:
         """Write now what is worth it, or comes alone; else soon."""
         loop = asyncio.get_running_loop()
         due_s = self._written_s + LINGER_S
-        if self.size_bytes - self.flushed_bytes >= CHUNK_BYTES or loop.time() >= due_s:
+        if self.size_bytes - self.flushed_bytes >= self._spool.waiting_bytes // 2 or loop.time() >= due_s:
             self._write()
         elif self._timer is None and self._writing is None:
             self._timer = loop.call_at(due_s, self._write)
@@ -436,6 +447,7 @@ class Appender:
 
     def _wrote(self, pieces: Sequence[bytes], writing: asyncio.Future[int]) -> None:
         self._writing = None
+        self._has_written.set()
         if writing.cancelled():
             self._failure = asyncio.CancelledError()
         elif (failure := writing.exception()) is not None:
@@ -448,13 +460,16 @@ class Appender:
             if self._waiting:
                 self._write_soon()
 
+    async def _written(self) -> None:
+        self._has_written.clear()
+        await self._has_written.wait()
+
     async def _step(self) -> None:
         """Wait until something was written."""
         if self._failure is not None:
             raise self._failure
-        if (writing := self._writing) is not None:
-            await asyncio.wait({writing})
-            await asyncio.sleep(0)
+        if self._writing is not None:
+            await self._written()
         elif self._waiting:
             self._write()
         elif self.flushed_bytes < self.size_bytes:

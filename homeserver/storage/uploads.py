@@ -241,6 +241,17 @@ async def kept_bytes(reader: Reader, storage_user: str) -> int:
     )
 
 
+async def kept_files(reader: Reader, storage_user: str) -> int:
+    """How many files of a user are kept, or still to come."""
+    return cast(
+        "int",
+        await reader.fetch_value(
+            f"SELECT COUNT(*) FROM uploads WHERE storage_user = $1 AND {_OPEN}",  # noqa: S608 - a constant
+            storable(storage_user),
+        ),
+    )
+
+
 async def kept_bytes_on(reader: Reader, node: str) -> int:
     """The same of everybody, on one node."""
     prefix = node_prefix(node)

@@ -19,7 +19,7 @@ from homeserver.errors import BadInput
 from homeserver.model import StorageLeg, Upload
 from homeserver.services.secret_box import SecretBox
 from homeserver.services.step_one import StepOne
-from homeserver.services.upload_room import Limits
+from homeserver.services.upload_room import RoomLimits
 from homeserver.services.upload_run import Kit
 from homeserver.services.upload_verdicts import PortalRule
 from homeserver.services.uploads import Uploads
@@ -54,6 +54,7 @@ class House:
     free_floor_bytes: int = 0
     user_sending: int = 2
     user_bytes: int = 1 << 26
+    user_files: int = 500
     silence_s: float = 5
     forgotten: list[tuple[str, str]] = field(default_factory=list)
 
@@ -97,7 +98,7 @@ class House:
             user_sending=self.user_sending,
             sleep=self._sleep,
         )
-        limits = Limits(user_bytes=self.user_bytes)
+        limits = RoomLimits(user_bytes=self.user_bytes, user_files=self.user_files)
         return Uploads(
             kit,
             self.portal,

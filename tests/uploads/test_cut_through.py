@@ -198,7 +198,8 @@ async def test_failures_are_counted_across_processes(house: House) -> None:
         await until(lambda: first.find(upload.id, "marie"), lambda upload: upload.attempts >= 2)
     async with running(house.open()) as second:
         failed = await house.until(second, upload.id, L.FAILED)
-    assert (failed.attempts, house.service.storage.urls_issued) == (3, 3)
+    assert failed.attempts == 3
+    assert house.service.storage.urls_issued in {3, 4}  # an attempt that our own end cut short is not the storage's
 
 
 async def test_a_cancelled_upload_stops_both_legs(house: House) -> None:

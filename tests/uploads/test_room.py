@@ -10,8 +10,9 @@ from typing import TypeVar
 
 import pytest
 
-from homeserver.errors import SpoolBroken, SpoolFull
+from homeserver.errors import SpoolBroken, SpoolFull, TooMany
 from homeserver.model import StorageLeg
+from homeserver.services.limits import UPLOADS
 from homeserver.services.uploads import Uploads
 from homeserver.storage import uploads as rows
 from tests.uploads.house import CONTENT, NAME, House, L, pieces, running, until
@@ -48,6 +49,23 @@ async def test_a_users_files_together_take_so_much_declared_ones_in_full(house: 
     await uploads.cancel(first, "marie")
     await house.receive(uploads, content=b"x" * 60_000)
     assert len(house.files_kept()) == 1  # nothing is left of what was refused
+
+
+async def test_a_user_has_so_many_files_and_declares_so_many_in_ten_minutes(house: House) -> None:
+    house.user_files = 2
+    uploads = house.open()
+    first, _ = await declare(house, uploads, 1), await declare(house, uploads, 1)
+    with pytest.raises(SpoolFull, match="your files"):
+        await declare(house, uploads, 1)
+    await uploads.cancel(first, "marie")
+    for _ in range(UPLOADS.allowed - 3):
+        await uploads.cancel(await declare(house, uploads, 1), "marie")
+    with pytest.raises(TooMany):
+        await declare(house, uploads, 1)
+    with pytest.raises(TooMany):
+        await house.receive(uploads)
+    house.clock.advance(minutes=10)
+    await declare(house, uploads, 1)
 
 
 async def test_all_files_together_take_so_much(house: House) -> None:
