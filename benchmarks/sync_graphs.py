@@ -43,14 +43,14 @@ def power_law(players: int, friends: int) -> Circles:
 def appdata_bound(circles: Circles) -> float:
     """Fewer requests than this bring nobody's plan everybody's AppData.
 
-    Give everybody the share 1 / (the largest circle that they are in). The shares of any one circle add up to 1 at most,
-    so that many circles are needed as all shares together.
+    Give everybody the share 1 / (the largest circle that they are in). The shares in one circle add up to 1 at most,
+    so as many circles are needed as all shares together.
     """
     return sum(1 / max((len(circles[friend]) for friend in circle), default=1) for circle in circles)
 
 
 def lists_bound(circles: Circles) -> int:
-    """Fewer friend lists than this do not show every friendship: of people who all know each other, one may be left out.
+    """Fewer friend lists do not show every friendship: of people who all know each other, one may be left out.
 
     Parts everybody into such groups, greedily.
     """

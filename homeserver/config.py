@@ -157,6 +157,19 @@ class Container(Section):
     picture_hosts: tuple[WebOrigin, ...] = Field((), description="Where people's pictures come from.")
 
 
+class SyncSettings(Section):
+    """How players are kept fresh. Whoever opens the gadget is synced at once in any case."""
+
+    appdata_max_age_minutes: int = Field(60, ge=4, le=10_080, description="No score is older than this, give or take.")
+    friends_max_age_hours: int = Field(24, ge=1, le=2_160, description="No list of friends is older than this.")
+    requests_per_second: float = Field(
+        20.0, gt=0, le=10_000, description="The most that the container is asked, by all processes together."
+    )
+    delist_after_days: int = Field(
+        7, ge=1, le=365, description="How long players stay listed whom the container refuses while it answers others."
+    )
+
+
 class TrustedSignerSettings(Section):
     """One key that a container signs its calls to us with."""
 
@@ -281,6 +294,7 @@ class Settings(BaseSettings):
     container: Container
     gadget: Gadget = Gadget()
     mesdonnees: MesDonnees
+    sync: SyncSettings = SyncSettings()
     admin: Admin = Admin()
     boards: Annotated[tuple[Board, ...], BeforeValidator(_boards)] = ()
 

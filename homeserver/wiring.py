@@ -31,11 +31,14 @@ from homeserver.services.gadget_sessions import GadgetSessions
 from homeserver.services.health import Health
 from homeserver.services.jobs import Jobs
 from homeserver.services.leaderboards import Leaderboards
+from homeserver.services.meter import Meter
 from homeserver.services.operators import Operators
+from homeserver.services.pace import Pace
 from homeserver.services.page_sessions import PageSessions
 from homeserver.services.players import Players
 from homeserver.services.secret_box import SecretBox, derive
-from homeserver.services.sync import Sync
+from homeserver.services.sync import Sync, SyncRules
+from homeserver.services.sync_rounds import Rounds
 from homeserver.services.upkeep import Upkeep
 from homeserver.services.upload_verdicts import PortalRule
 from homeserver.services.uploads import Uploads
@@ -84,6 +87,8 @@ class Core:
     container: ContainerClient
     boards: Leaderboards
     sync: Sync
+    rounds: Rounds
+    meter: Meter
 
 
 @contextlib.asynccontextmanager
@@ -105,7 +110,9 @@ async def open_core(settings: config.Settings, now_ms: NowMs = wall_clock_ms) ->
         )
         for difference in await boards.seed(settings.boards):
             log.warning("board_differs", difference=difference)
-        yield Core(database, session, container, boards, Sync(database, container, name, boards.fields, now_ms))
+        meter = Meter(database)
+        sync = sync_of(settings, database, container, boards, meter, now_ms=now_ms)
+        yield Core(database, session, container, boards, sync, Rounds(database, sync, name, now_ms), meter)
 
 
 async def _open(
@@ -153,7 +160,9 @@ async def _open(
     # A queue and a spool belong to their process and machine, so their workers always run here.
     await stack.enter_async_context(running.running("uploads", uploads.run))
     await stack.enter_async_context(running.running("sync", core.sync.run))
+    await stack.enter_async_context(running.running("counters", core.meter.run))
     if jobs:
+        await stack.enter_async_context(running.running("sync schedule", core.rounds.run))
         await stack.enter_async_context(running.running("upkeep", Upkeep(core.database, now_ms).run))
 
 
@@ -242,6 +251,44 @@ def container_client(settings: config.Settings, session: ClientSession, now_ms: 
         now_ms=now_ms,
         body_hash={"auto": None, "always": True, "never": False}[container.body_hash],
         override_methods=container.override_methods,
+    )
+
+
+def sync_of(
+    settings: config.Settings,
+    database: Database,
+    client: ContainerClient,
+    boards: Leaderboards,
+    meter: Meter,
+    *,
+    now_ms: NowMs,
+) -> Sync:
+    """The sync of the container's players, at the container's pace."""
+    container, rules = settings.container, settings.sync
+    pace = Pace(
+        database,
+        container.name,
+        now_ms,
+        meter=meter,
+        concurrency=container.max_connections,
+        per_s=rules.requests_per_second,
+    )
+    return Sync(
+        database,
+        client,
+        container.name,
+        boards.fields,
+        now_ms,
+        # What one waits for the database, another uses to ask.
+        concurrency=2 * container.max_connections,
+        pace=pace,
+        meter=meter,
+        rules=SyncRules(
+            offline=container.offline == "allowed",
+            appdata_max_age_ms=rules.appdata_max_age_minutes * 60_000,
+            friends_max_age_ms=rules.friends_max_age_hours * 3_600_000,
+            grace_ms=rules.delist_after_days * 86_400_000,
+        ),
     )
 
 

@@ -35,11 +35,21 @@ async def test_one_player_is_synced_and_what_came_is_said(demo: Demo) -> None:
 async def test_everybody_is_synced_and_a_failure_stops_nobody(demo: Demo) -> None:
     said: list[str] = []
     await sync_one(demo.settings, ELIZABETH, said.append)
-    demo.sandbox.faults.add(Fault(f"GET /social/rest/people/{JANE}/*", reply=CannedReply(503, b"")))
+    container = demo.sandbox.container
+    container.requests.clear()
+    demo.sandbox.faults.add(Fault(f"GET /social/rest/people/{JANE}/*", reply=CannedReply(500, b"oops")))
     assert not await sync_all(demo.settings, said.append)
-    friends = sum(demo.sandbox.container.has_app(one) for one in demo.sandbox.container.friends[ELIZABETH])
-    assert said[1].startswith(f"{friends} of {friends + 1} players synced, ")
-    assert said[2].startswith("1 not synced: ")
+    players = 1 + sum(container.has_app(one) for one in container.friends[ELIZABETH])
+    questions = players + 2  # everybody's list; Elizabeth's circle brings all but her, and she is asked for alone
+    assert said[1].startswith(f"{players} players: {questions} questions (1 circles of friends, {players} lists")
+    assert said[2].startswith(f"{questions - 1} of {questions} questions answered, ")
+    assert said[3] == "1 not answered: 500: oops"
+    assert said[4] == "1 stay in the queue; a server that runs goes on with them."
+    assert [r.path for r in container.requests if r.path.startswith("appdata")].count(
+        f"appdata/{ELIZABETH}/@friends/@app"
+    ) == 1
+    asked = [r.path for r in container.requests if r.path.endswith("/@friends")]
+    assert len(asked) == len(set(asked)) == players
 
 
 async def test_somebody_who_lost_the_application_is_said(demo: Demo) -> None:

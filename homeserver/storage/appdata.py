@@ -50,16 +50,30 @@ async def observe_many(
         away and came back may be set back by a read that was under way all the time; the next sync repairs that.
     """
     wanted = {
-        (player, key): None if value is None else storable(value)
-        for player, values in observed.items()
-        for key, value in values.items()
+        (player, key): (value, observed_ms) for player, values in observed.items() for key, value in values.items()
+    }
+    return await observe_places(tx, wanted, at_ms=at_ms, origin=origin)
+
+
+async def observe_places(
+    tx: Transaction,
+    observed: Mapping[tuple[int, str], tuple[str | None, int]],
+    *,
+    at_ms: int,
+    origin: Origin,
+) -> list[Change]:
+    """As `observe_many`, where each value (by player and key) has an `observed_ms` of its own."""
+    wanted = {
+        place: (None if value is None else storable(value), observed_ms)
+        for place, (value, observed_ms) in observed.items()
     }
 
     def changes(place: tuple[int, str], row: _Row) -> bool:
+        value, observed_ms = wanted[place]
         fits = row.observed_ms < observed_ms or (row.observed_ms == observed_ms and origin is Origin.SUBMITTED)
-        return fits and row.value != wanted[place]
+        return fits and row.value != value
 
-    known = await _rows(tx, observed.keys())
+    known = await _rows(tx, {player for player, _ in wanted})
     places = sorted(place for place in wanted if changes(place, known.get(place, _NO_ROW)))
     if not places:
         return []
@@ -75,7 +89,7 @@ async def observe_many(
         Change(
             *place,
             old=locked[place].value,
-            new=wanted[place],
+            new=wanted[place][0],
             at_ms=at_ms,
             origin=Origin.BASELINE if origin is Origin.READ and not locked[place].has_events else origin,
         )
@@ -84,7 +98,7 @@ async def observe_many(
     ]
     await tx.execute_many(
         "UPDATE appdata SET value = $3, observed_ms = $4 WHERE player = $1 AND key = $2",
-        [(change.player, change.key, change.new, observed_ms) for change in changed],
+        [(change.player, change.key, change.new, wanted[change.player, change.key][1]) for change in changed],
     )
     await tx.execute_many(
         "INSERT INTO events (player, key, old, new, at_ms, origin) VALUES ($1, $2, $3, $4, $5, $6)",
