@@ -49,7 +49,8 @@ async def test_everybody_is_synced_and_a_failure_stops_nobody(demo: Demo) -> Non
         f"appdata/{ELIZABETH}/@friends/@app"
     ) == 1
     asked = [r.path for r in container.requests if r.path.endswith("/@friends")]
-    assert len(asked) == len(set(asked)) == players
+    assert len(set(asked)) == players
+    assert len(asked) <= players + 1, "only Elizabeth has more friends than a page is sure to hold"
 
 
 async def test_somebody_who_lost_the_application_is_said(demo: Demo) -> None:
