@@ -173,7 +173,7 @@ class SyncSettings(Section):
 class TrustedSignerSettings(Section):
     """One key that a container signs its calls to us with."""
 
-    container: str = Field(description="The container that it speaks for (container.name).")
+    container: str = Field(min_length=1, description="The container that it speaks for (container.name).")
     consumer_key: str
     method: Literal["RSA-SHA1", "HMAC-SHA1"] = "RSA-SHA1"
     key_name: str | None = None

@@ -217,6 +217,18 @@ class EntryPage:
     as_of_ms: int
 
 
+class State(StrEnum):
+    """Whether others see what a player has on a board."""
+
+    VISIBLE = "visible"
+    PENDING = "pending"
+    """A claim waits for an operator's word."""
+    HIDDEN = "hidden"
+    """The player is hidden until they are restored."""
+    REMOVED = "removed"
+    """The score was removed; one that is reached later counts."""
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where one player stands on one board in one period. Without an entry, `rank`, `score` and `display` are None."""
@@ -228,6 +240,8 @@ class Place:
     total: int
     score: str | None
     display: str | None
+    state: State = field(default=State.VISIBLE, kw_only=True)
+    """What stands between this place and everybody's view of it: then it is the one that the player would have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -345,6 +359,49 @@ class History:
     board: Board
     player: PlayerCard
     scores: tuple[PastScore, ...]
+
+
+# --- moderation -----------------------------------------------------------------------------------------------------
+
+
+class Action(StrEnum):
+    """What an operator may do about a player, and what happens to those who remove the application and return."""
+
+    HIDE = "hide"
+    RESTORE = "restore"
+    REMOVE = "remove"
+    APPROVE = "approve"
+    REJECT = "reject"
+    ERASE = "erase"
+    DELIST = "delist"
+    RELIST = "relist"
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """What was done, when, by whom and why. `player` and `reason` are gone once the person was erased."""
+
+    action: Action
+    at_ms: int
+    actor: str
+    reason: str
+    board: str | None
+    player: int | None
+    detail: str = ""
+    """What else belongs to it, such as the score that was removed."""
+    id: int = 0
+    """Grows with time; 0 before it is kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moderated:
+    """What was decided about a player on one board, and stands."""
+
+    board: str
+    state: State
+    reason: str
+    actor: str
+    at_ms: int
 
 
 # --- uploads --------------------------------------------------------------------------------------------------------

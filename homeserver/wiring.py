@@ -153,7 +153,8 @@ async def _open(
         settings.app_url,
         settings.gadget.app_id,
         now_ms=now_ms,
-        on_open=core.sync.request,
+        on_open=core.sync.arrived,
+        on_removed=core.sync.left,
         allow_missing_body_hash=settings.gadget.allow_missing_body_hash,
     )
     app[keys.HEALTH] = Health(core.database, running)

@@ -92,17 +92,17 @@ async def check(database: Database, board: Board, *, least: int) -> int:
         for period, number in await reader.fetch(
             "SELECT period, list FROM lists WHERE board = $1 AND generation = $2", board.id, in_force.generation
         ):
-            stored = await _stored(reader, number)
-            check_blocks(stored)
-            if stored.entries:
-                found[period] = {player: (score_of(key, board.order), ms) for key, ms, player in stored.entries}
+            held = await stored(reader, number)
+            check_blocks(held)
+            if held.entries:
+                found[period] = {player: (score_of(key, board.order), ms) for key, ms, player in held.entries}
         assert found == expected
         return sum(len(entries) for entries in found.values())
 
     return await database.read(work)
 
 
-async def _stored(reader: Reader, number: int) -> Stored:
+async def stored(reader: Reader, number: int) -> Stored:
     dense = await reader.fetch_value("SELECT dense FROM lists WHERE list = $1", number)
     entries = await reader.fetch("SELECT key, reached_ms, player FROM entries WHERE list = $1", number)
     scores = await reader.fetch("SELECT key, n FROM scores WHERE list = $1", number)

@@ -1,4 +1,4 @@
-"""What tests of the sync engine share: a small society in the sandbox, and homes that sync it under a clock they move."""
+"""What tests of the sync engine share: a small society in the sandbox, and homes that sync it by a moving clock."""
 
 from __future__ import annotations
 
@@ -111,10 +111,6 @@ class World:
     http: Client
     session: ClientSession
     clock: Clock
-
-    @property
-    def container(self) -> object:
-        return self.sandbox.container
 
     def client(self, dialect: Dialect = GUIDE) -> ContainerClient:
         settings = self.sandbox.settings

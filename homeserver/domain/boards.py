@@ -35,6 +35,8 @@ class BoardInForce:
     board: Board
     revision: int
     generation: int
+    moderated: int = 0
+    """How many players an operator has hidden from it, or removed scores of."""
 
 
 def board_from(item: Mapping[str, object]) -> Board:

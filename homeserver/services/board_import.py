@@ -99,9 +99,11 @@ class BoardImport:
         many = await self._is_many(in_force, expected)
         work = partial(self._add, board=in_force.board, verified=verified, count=not many)
         for batch in _batches(self._usable(read, result, verified=verified), MANY_BATCH if many else BATCH):
-            added = await self._database.write(partial(work, batch=batch))
+            added, erased = await self._database.write(partial(work, batch=batch))
             result.new += added
-            result.known += len(batch) - added
+            result.known += len(batch) - added - len(erased)
+            for score in erased:
+                result.refuse(BadLine(score.line, "player: this person was erased, and has not come back"))
             progress(result)
         progress(result)
         await self._rebuild_what_is_due(in_force.board, rebuilding)
@@ -134,13 +136,21 @@ class BoardImport:
             else:
                 yield each
 
-    async def _add(self, tx: Transaction, *, board: Board, batch: list[Score], verified: bool, count: bool) -> int:
-        """Keep these scores, and count them or remember that it is to be done: how many were new."""
+    async def _add(
+        self, tx: Transaction, *, board: Board, batch: list[Score], verified: bool, count: bool
+    ) -> tuple[int, list[Score]]:
+        """Keep these scores, and count them or remember that it is to be done.
+
+        Returns:
+            How many were new, and those of people who were erased.
+        """
         now_ms = self._now_ms()
         boards = await store.begin(tx, [board.field])
         if board not in [each.board for each in boards]:
             raise BadInput(f"the board {board.id} was changed meanwhile; import the file again")
         numbers = await people.players_of(tx, self._container, {score.player for score in batch})
+        erased = [score for score in batch if score.player not in numbers]
+        batch = [score for score in batch if score.player in numbers]
         named = {numbers[score.player]: score for score in batch if score.name}
         # Observed never: whatever the container says of them, or has said, is newer.
         await people.observe_people(
@@ -152,7 +162,7 @@ class BoardImport:
             await store.record(tx, boards, changes, now_ms)
         elif changes:
             await rebuild.set_due(tx, [each.board.id for each in boards])
-        return len(changes)
+        return len(changes), erased
 
 
 def _batches(items: Iterator[T], size: int) -> Iterator[list[T]]:

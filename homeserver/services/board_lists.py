@@ -24,6 +24,7 @@ from homeserver.model import (
     PlaceChange,
     PlayerCard,
     Position,
+    State,
     Ties,
 )
 from homeserver.storage import leaderboards as store
@@ -49,6 +50,11 @@ class List:
     def board(self) -> Board:
         """The definition in force."""
         return self.in_force.board
+
+    @property
+    def exists(self) -> bool:
+        """Whether anybody has ever entered it."""
+        return self.number != _NO_LIST
 
     def scope(self, view: str) -> Scope:
         """What a cursor of this list, in this view of it, is bound to."""
@@ -128,18 +134,22 @@ async def standing_in(db: Reader, list_: List, player: int) -> Standing | None:
     return None if position is None else await standings.standing(db, list_.number, list_.board.ties, position)
 
 
-async def place(db: Reader, list_: List, standing: Standing | None) -> Place:
-    """A player's place in the list."""
-    total = await standings.total(db, list_.number)
+async def place(
+    db: Reader, list_: List, standing: Standing | None, state: State = State.VISIBLE, *, unlisted: bool = False
+) -> Place:
+    """A player's place in the list; `unlisted` says that it is the one that they would have."""
+    total = await standings.total(db, list_.number) + unlisted
     if standing is None:
-        return Place(list_.board, list_.period, None, tied=False, total=total, score=None, display=None)
+        return Place(list_.board, list_.period, None, tied=False, total=total, score=None, display=None, state=state)
     score, display = _written(list_.board, standing)
-    return Place(list_.board, list_.period, standing.rank, standing.tied, total, score, display)
+    return Place(list_.board, list_.period, standing.rank, standing.tied, total, score, display, state=state)
 
 
-async def detailed_place(db: Reader, list_: List, standing: Standing | None) -> DetailedPlace:
-    """A player's place in the list, better than how many that is, and what is missing to a better one."""
-    plain = await place(db, list_, standing)
+async def detailed_place(
+    db: Reader, list_: List, standing: Standing | None, state: State = State.VISIBLE, *, unlisted: bool = False
+) -> DetailedPlace:
+    """A player's place in the list, better than how many that is, and what is missing to a better one; see `place`."""
+    plain = await place(db, list_, standing, state, unlisted=unlisted)
     return DetailedPlace(
         board=plain.board,
         period=plain.period,
@@ -148,15 +158,21 @@ async def detailed_place(db: Reader, list_: List, standing: Standing | None) -> 
         total=plain.total,
         score=plain.score,
         display=plain.display,
-        better_than=None if standing is None else await better_than(db, list_, standing.position, plain.total),
+        state=plain.state,
+        better_than=None
+        if standing is None
+        else await better_than(db, list_, standing.position, plain.total, unlisted=unlisted),
         next=None if standing is None else await _next(db, list_, standing),
     )
 
 
-async def better_than(db: Reader, list_: List, position: Position, total: int) -> Fraction | None:
-    """The share of the others whose score is strictly worse than that of this entry of the list, which has `total`."""
+async def better_than(
+    db: Reader, list_: List, position: Position, total: int, *, unlisted: bool = False
+) -> Fraction | None:
+    """The share of the others whose score is strictly worse than that of this entry of the list, which has `total`, or
+    would have with it."""
     behind = Position(position.key, INT64_MAX, INT64_MAX)
-    return distribution.better_than(total - await standings.index_of(db, list_.number, behind), total)
+    return distribution.better_than(total - unlisted - await standings.index_of(db, list_.number, behind), total)
 
 
 async def _next(db: Reader, list_: List, standing: Standing) -> NextPlace | None:

@@ -25,10 +25,10 @@ from homeserver.model import (
     ScoreClass,
     Span,
 )
-from homeserver.services import board_lists
+from homeserver.services import board_lists, own_places
 from homeserver.services.board_lists import List
 from homeserver.storage import board_views as store
-from homeserver.storage import people, standings
+from homeserver.storage import moderation, people, standings
 from homeserver.storage.database import Database, Reader
 
 MAX_LIMIT: Final = 100
@@ -117,11 +117,12 @@ class BoardViews:
 
         return await self._database.read(work)
 
-    async def history(self, player: int, board_id: str, *, limit: int = DEFAULT_LIMIT) -> History:
+    async def history(self, player: int, board_id: str, *, own: bool = False, limit: int = DEFAULT_LIMIT) -> History:
         """The last scores that the player had on a board, newest first: changes of the AppData value that could rank.
 
         What could not (junk) is left out. The last changes that we learned of are looked at, ten for each score asked
         for, so much junk hides what was before it, and an old score that came by an import is among those of its time.
+        Others do not see what was hidden or removed; with `own` it is the player who looks.
 
         Raises:
             NotFound: No such board, or no such player.
@@ -129,9 +130,14 @@ class BoardViews:
         _check_limit(limit)
 
         async def work(db: Reader) -> History:
-            of = (await board_lists.board(db, board_id)).board
+            in_force = await board_lists.board(db, board_id)
+            of = in_force.board
             card = await people.card(db, player)
-            values = await store.past_values(db, player, of.field, limit * _VALUES_PER_SCORE)
+            shown = moderation.VISIBLE if own else await moderation.verdict(db, in_force, player)
+            if shown.hidden:
+                return History(of, card, ())
+            asked = limit * _VALUES_PER_SCORE
+            values = await store.past_values(db, player, of.field, asked, after=shown.until_event or 0)
             # An import brings times of its own. The order in which changes came decides between equal times.
             values.sort(key=lambda value: value.at_ms, reverse=True)
             read = (_past_score(of, value) for value in values)
@@ -180,13 +186,14 @@ def _class(of: Board, bounds: Bounds, count: int) -> ScoreClass:
 
 
 async def _own_class(db: Reader, list_: List, bounds: tuple[Bounds, ...], total: int, player: int) -> OwnClass | None:
-    position = await standings.entry_of(db, list_.number, player)
-    if position is None:
+    own = await own_places.entry(db, list_, player)
+    if own.position is None or not bounds:
         return None
     of = list_.board
-    score = scores.score_of(position.key, of.order)
-    (index,) = (number for number, each in enumerate(bounds) if each.least <= score <= each.greatest)
-    better_than = await board_lists.better_than(db, list_, position, total)
+    score = scores.score_of(own.position.key, of.order)
+    # One that others do not see may lie outside of all classes: then it is in the nearest.
+    index = min(sum(each.greatest < score for each in bounds), len(bounds) - 1)
+    better_than = await board_lists.better_than(db, list_, own.position, total + own.unlisted, unlisted=own.unlisted)
     return OwnClass(index, scores.exact(score, of.decimals), scores.display(score, of), better_than)
 
 

@@ -50,6 +50,7 @@ class GadgetSessions:
         *,
         now_ms: NowMs,
         on_open: OnOpen | None = None,
+        on_removed: OnOpen | None = None,
         allow_missing_body_hash: bool = False,
     ) -> None:
         """
@@ -58,6 +59,7 @@ class GadgetSessions:
             public_url: Where the world reaches us: what the signatures are checked against.
             app_url: Our gadget specification's address as the container knows it.
             app_id: The container's id of our application, where it is known.
+            on_removed: Told of each player who removed the application.
             on_open: Told of each viewer who opens the gadget, and of each player who added the application.
             allow_missing_body_hash: Accept a body that the signature does not cover.
         """
@@ -68,13 +70,15 @@ class GadgetSessions:
         self._app_id = app_id
         self._now_ms = now_ms
         self._on_open = on_open
+        self._on_removed = on_removed
         self._allow_missing_body_hash = allow_missing_body_hash
 
     async def open(self, request: HttpRequest) -> OpenedGadget:
         """Turn a signed call for our application into a token, good for an hour. Without a viewer the token only reads.
 
         Whoever is named in the call becomes a player. A viewer is one who has the application: a container names nobody
-        else to us. So is an owner, on whose page the gadget stands.
+        else to us. So is an owner, on whose page the gadget stands. A viewer who was erased has come back; an owner who
+        was erased has not, by somebody looking at their page.
 
         Raises:
             SignatureRefused: Not signed by one whom we trust, not for our application, too old, or seen before. The log
@@ -90,9 +94,10 @@ class GadgetSessions:
             if not await nonces.use(tx, verified.consumer_key, verified.timestamp_s, verified.nonce):
                 return None
             named = [user_id for user_id in (call.owner_id, call.viewer_id) if user_id is not None]
-            players = await people.players_of(tx, call.container, named)
+            came = [] if call.viewer_id is None else [call.viewer_id]
+            players = await people.players_of(tx, call.container, named, came=came)
             viewer = None if call.viewer_id is None else players[call.viewer_id]
-            owner = None if call.owner_id is None else players[call.owner_id]
+            owner = None if call.owner_id is None else players.get(call.owner_id)
             if viewer is not None:
                 wait_ms = await limits.take(tx, GADGET_SESSIONS, str(viewer), now_ms)
                 if wait_ms:
@@ -105,7 +110,7 @@ class GadgetSessions:
         opened = await self._once(verified, work)
         refuse(opened.wait_ms)
         if opened.viewer_player is not None:
-            await self._tell(opened.viewer_player)
+            await self._tell(opened.viewer_player, self._on_open)
         return OpenedGadget(token, expires_ms, opened.viewer)
 
     async def check(self, token: str) -> GadgetSession:
@@ -127,8 +132,8 @@ class GadgetSessions:
     async def lifecycle(self, request: HttpRequest) -> None:
         """Hear that people added or removed the application (OpenSocial 0.9, "Lifecycle Events").
 
-        One call may name many. Who adds it becomes a player; who removes it loses their tokens. An event of another
-        type changes nothing.
+        One call may name many. Who adds it becomes a player; one who was erased, only when they open it. Who removes it
+        loses their tokens. An event of another type changes nothing.
 
         Raises:
             SignatureRefused: As for `open`.
@@ -153,15 +158,17 @@ class GadgetSessions:
                 for player in added:
                     await people.set_has_app(tx, player, True, now_ms)
                 return added
+            removed: list[int] = []
             for user_id in user_ids:
                 known = await people.find_player(tx, container, user_id)
                 if known is not None:
                     await people.set_has_app(tx, known, False, now_ms)
                     await sessions.remove_gadget_sessions_of(tx, known)
-            return []
+                    removed.append(known)
+            return removed
 
         for player in await self._once(verified, work):
-            await self._tell(player)
+            await self._tell(player, self._on_open if event_type == ADDED else self._on_removed)
 
     # ------------------------------------------------------------------------------------------------------------------
 
@@ -197,10 +204,11 @@ class GadgetSessions:
             raise SignatureRefused("replayed")
         return result
 
-    async def _tell(self, player: int) -> None:
-        if self._on_open is None:
+    @staticmethod
+    async def _tell(player: int, listener: OnOpen | None) -> None:
+        if listener is None:
             return
         try:
-            await self._on_open(player)
+            await listener(player)
         except HomeServerError as error:  # they are in all the same
             _log.info("sync_not_requested", player=player, reason=error.code)

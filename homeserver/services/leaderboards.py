@@ -10,16 +10,18 @@ event loop. Friends may be many and each is counted, and a search reads all name
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Final, Protocol
+from dataclasses import replace
+from functools import partial
+from typing import Final, Protocol, TypeVar, cast
 
 from homeserver.domain import scores
 from homeserver.domain.cursors import Cursor, Cursors, Direction, Scope
 from homeserver.domain.scores import INT64_MIN
 from homeserver.errors import BadInput
 from homeserver.model import AppData, Board, DetailedPlace, EntryPage, NowMs, Origin, Placed, Position
-from homeserver.services import board_lists
+from homeserver.services import board_lists, own_places
 from homeserver.services.board_lists import List, Shown
 from homeserver.storage import appdata, people, standings
 from homeserver.storage import leaderboards as store
@@ -56,6 +58,17 @@ class AppDataWriter(Protocol):
 
     def updating(self, player: int, changes: Mapping[str, str]) -> AbstractAsyncContextManager[AppDataWrite]:
         """Set these keys and leave all others as they are; nobody else writes this player until the context ends."""
+
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+
+class _OwnWork(Protocol[T_co]):
+    """Reads something about the reader: `look` says that only a bounded number of rows may be read; None, that it would
+    take more."""
+
+    def __call__(self, db: Reader, *, look: bool) -> Awaitable[T_co | None]: ...
 
 
 _WHOLE: Final = "all"
@@ -140,18 +153,20 @@ class Leaderboards:
     async def around(self, board_id: str, *, period: str = "all", reader: int, limit: int = DEFAULT_LIMIT) -> EntryPage:
         """The reader's entry with its neighbours; at either end of the list a full page all the same.
 
-        A reader without an entry gets the best entries: that shows what there is to reach, an empty page nothing.
+        A reader without an entry gets the best entries: that shows what there is to reach, an empty page nothing. One
+        whose entry nobody else sees gets those among which it would be.
         """
         _check_limit(limit)
 
-        async def work(db: Reader) -> EntryPage:
+        async def work(db: Reader, *, look: bool) -> EntryPage | None:
             shown = await self._list(db, board_id, period)
-            mine = await standings.entry_of(db, shown.number, reader)
-            around = mine or standings.BEGINNING
+            if look and await own_places.needs_events(db, shown, reader):
+                return None
+            around = (await own_places.entry(db, shown, reader)).position or standings.BEGINNING
             run = await standings.run_around(db, shown.number, shown.board.ties, around, limit)
             return self._page(await board_lists.show(db, shown, run, reader), shown.scope(_WHOLE), run)
 
-        return await self._database.look(work)
+        return await self._own(work)
 
     async def at_rank(
         self, board_id: str, *, period: str = "all", reader: int | None, rank: int, limit: int = DEFAULT_LIMIT
@@ -235,29 +250,44 @@ class Leaderboards:
 
         return await self._database.read(work)
 
-    async def place(self, board_id: str, *, period: str = "all", player: int) -> DetailedPlace:
-        """Where the player stands on one board in one period."""
+    async def place(self, board_id: str, *, period: str = "all", player: int, own: bool = False) -> DetailedPlace:
+        """Where the player stands on one board in one period.
 
-        async def work(db: Reader) -> DetailedPlace:
-            shown = await self._list(db, board_id, period)
-            return await board_lists.detailed_place(db, shown, await board_lists.standing_in(db, shown, player))
+        Args:
+            own: It is the player who looks: if others do not see their entry, they see the place that they would have.
+        """
 
-        return await self._database.look(work)
+        async def work(db: Reader, *, look: bool) -> DetailedPlace | None:
+            return await _place(db, await self._list(db, board_id, period), player, own=own, look=look)
 
-    async def places(self, player: int) -> tuple[DetailedPlace, ...]:
-        """Where the player stands on every board in every current period, in the order of boards and spans."""
+        return await self._own(work)
+
+    async def places(self, player: int, *, own: bool = False) -> tuple[DetailedPlace, ...]:
+        """Where the player stands on every board in every current period, in the order of boards and spans.
+
+        Args:
+            own: As for `place`.
+        """
         now_ms = self._now_ms()
 
-        async def work(db: Reader) -> tuple[DetailedPlace, ...]:
-            return tuple(
-                [
-                    await board_lists.detailed_place(db, shown, await board_lists.standing_in(db, shown, player))
-                    for in_force in await store.boards_in_force(db)
-                    for shown in await board_lists.current(db, in_force, now_ms)
-                ]
-            )
+        async def work(db: Reader, *, look: bool) -> tuple[DetailedPlace, ...] | None:
+            found: list[DetailedPlace] = []
+            for in_force in await store.boards_in_force(db):
+                for shown in await board_lists.current(db, in_force, now_ms):
+                    place = await _place(db, shown, player, own=own, look=look)
+                    if place is None:
+                        return None
+                    found.append(place)
+            return tuple(found)
 
-        return await self._database.look(work)
+        return await self._own(work)
+
+    async def _own(self, work: _OwnWork[T]) -> T:
+        """Look; only where that gives nothing, read. See `own_places`."""
+        found = await self._database.look(partial(work, look=True))
+        if found is None:
+            found = await self._database.read(partial(work, look=False))
+        return cast("T", found)
 
     # --- a score ------------------------------------------------------------------------------------------------------
 
@@ -272,7 +302,7 @@ class Leaderboards:
             The new place in each current period of this board, with the rank that the player had there before.
 
         Raises:
-            NotFound: No such board, or no such player.
+            NotFound: No such board, or no such player; or they were erased meanwhile, and nothing counts.
             BadInput: `value` is no score of this board (field "value"). Nothing was written anywhere.
             TooMany: This player's AppData is written too often.
             RemoteError: The container did not take it, or did not say so. Nothing counts; a sync finds what it took.
@@ -282,11 +312,31 @@ class Leaderboards:
         # Counted before the next write of this player may begin: the first score of two must be the first to count.
         async with self._writer.updating(player, {board.field: text}) as written:
             await self._database.write(lambda tx: self._count_read(tx, player, written))
-            return await self._database.write(lambda tx: self._count(tx, player, board, text, written))
+            placed = await self._database.write(lambda tx: self._count(tx, player, board, text, written))
+        return await self._as_they_see_it(player, placed)
+
+    async def _as_they_see_it(self, player: int, placed: Placed) -> Placed:
+        """The same with the places that the player would have, where others do not see theirs."""
+        now_ms = self._now_ms()
+
+        async def work(db: Reader, *, look: bool) -> Placed | None:
+            changes = []
+            for change in placed.changes:
+                in_force = await board_lists.board(db, placed.board.id)
+                (shown,) = await board_lists.lists(db, in_force, [change.place.period], now_ms)
+                if not await own_places.needs_events(db, shown, player):
+                    return placed
+                if look:
+                    return None
+                changes.append(replace(change, place=await own_places.place(db, shown, player)))
+            return replace(placed, changes=tuple(changes))
+
+        return await self._own(work)
 
     async def _count_read(self, tx: Transaction, player: int, written: AppDataWrite) -> None:
         """Let count what was read on the way; see `submit`. A transaction records once, so this is one of its own."""
         in_force = await store.begin(tx)
+        await people.user_of(tx, player)  # erased while the container was asked: nothing may be kept
         read = await appdata.observe(
             tx,
             player,
@@ -300,6 +350,7 @@ class Leaderboards:
     async def _count(self, tx: Transaction, player: int, board: Board, text: str, written: AppDataWrite) -> Placed:
         """Let a score count that the container has taken; see `submit`."""
         in_force = await store.begin(tx, [board.field])
+        await people.user_of(tx, player)
         at_ms = written.written_at_ms
         mine = await board_lists.board(tx, board.id)
         before = [
@@ -339,6 +390,15 @@ class Leaderboards:
             previous=self._cursors.seal(scope, Cursor(Direction.PREVIOUS, first)) if run.more_before else None,
             as_of_ms=shown.list.now_ms,
         )
+
+
+async def _place(db: Reader, shown: List, player: int, *, own: bool, look: bool) -> DetailedPlace | None:
+    """The player's place; None where that is not to be found by a look."""
+    if not own:
+        return await board_lists.detailed_place(db, shown, await board_lists.standing_in(db, shown, player))
+    if look and await own_places.needs_events(db, shown, player):
+        return None
+    return await own_places.place(db, shown, player)
 
 
 def _check_limit(limit: int) -> None:

@@ -10,13 +10,17 @@ Writers know nothing of this, and wait for one short transaction. Nothing is los
 while nobody is in the middle of writing one: what is older has been read, what is newer will be.
 
 What stops half way leaves lists that nobody sees; the next rebuild of the board has them deleted.
+
+What operators decide meanwhile is obeyed: whoever they acted on since the rebuild began is replayed in what it built,
+and whoever was erased is taken out of it, at the latest in the transaction that puts it in force. Nobody has to wait
+with an act until a rebuild is done.
 """
 
 from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -26,14 +30,18 @@ from homeserver.domain.replay import Event, Made, Replay, Tally
 from homeserver.errors import Conflict
 from homeserver.model import Board, NowMs, Ties
 from homeserver.services.turns import to_the_end
-from homeserver.storage import blocks, leases, rebuild
+from homeserver.storage import blocks, erasing, leases, moderation, rebuild, replays
 from homeserver.storage import leaderboards as store
-from homeserver.storage.blocks import SIZES, Sizes
+from homeserver.storage.blocks import SIZES, Move, Sizes
 from homeserver.storage.database import Database, Reader, Transaction
+from homeserver.storage.erasing import Erasures
+from homeserver.storage.moderation import Verdict, counting
 from homeserver.storage.rebuild import Cuts
 
 LEASE_MS: Final = 60_000
 """A rebuild that did nothing for so long is taken for dead."""
+
+_ALL: Final = 2**31
 
 Progress = Callable[[int, int], None]
 """Told how far it is: so many of so many players."""
@@ -56,6 +64,8 @@ class Pace:
     caught_up: int = 200
     """So many events at most are left for the transaction that holds the board alone, unless they never get fewer."""
     rounds: int = 50
+    replayed: int = 100
+    """Acts of operators whose players are replayed in one transaction."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +85,17 @@ class _Build:
     building: BoardInForce
     was: BoardInForce | None
     holder: str
+    verdicts: Mapping[int, Verdict]
+    """What was decided about players when it began."""
+    acts: int
+    """What operators did up to here is obeyed in the new lists."""
+    erasures: Erasures
+    """As it was when the rebuild began."""
     until: int = 0
     """Events up to here are in the new lists."""
     events: int = 0
+    lists: frozenset[int] = frozenset()
+    """Those that were filled."""
 
 
 class Rebuilds:
@@ -125,7 +143,10 @@ class Rebuilds:
         _check_revision(board, was, revision)
         generation = await rebuild.new_generation(tx, board.id)
         revision = store.FIRST_REVISION if was is None else was.revision + (was.board != board)
-        build = _Build(BoardInForce(board, revision, generation), was, holder)
+        building = BoardInForce(board, revision, generation)
+        verdicts = await moderation.all_verdicts(tx, board.id)
+        acts = await moderation.newest_act(tx)
+        build = _Build(building, was, holder, verdicts, acts, await erasing.erasures(tx))
         build.until = await rebuild.newest_event(tx, board)
         return build
 
@@ -145,7 +166,7 @@ class Rebuilds:
         last: Event | None = None
         try:
             while found := await self._events(build, last):
-                replay.add(found)
+                replay.add(counting(found, build.verdicts))
                 last = found[-1]
                 build.events += len(found)
                 progress(min(last[1], players), players)
@@ -181,6 +202,7 @@ class Rebuilds:
             raise RuntimeError(f"lists of {sorted(expected)} were folded, those of {sorted(lists)} were stored")
         for period, list_ in lists.items():
             found = await self._database.read(partial(rebuild.tally, list_=list_))
+            build.lists |= {list_}
             if found != expected[period]:
                 raise RuntimeError(f"{period}: {expected[period]} was folded, {found} was stored")
 
@@ -226,6 +248,8 @@ class Rebuilds:
             newest, rebuilt = await self._database.write(lambda tx, most=most: self._try_switch(tx, build, most))  # type: ignore[misc]
             if rebuilt is not None:
                 return rebuilt
+            while await self._database.write(lambda tx: self._catch_up_with_acts(tx, build)):
+                pass
             while build.until < newest:
                 build.until, recorded = await self._database.write(lambda tx, to=newest: self._catch_up(tx, build, to))  # type: ignore[misc]
                 build.events += recorded
@@ -240,27 +264,48 @@ class Rebuilds:
         await self._record(tx, build, found)
         return (found[-1][0] if len(found) == limit else newest), len(found)
 
+    async def _catch_up_with_acts(self, tx: Transaction, build: _Build) -> bool:
+        """Replay some of those on whom operators acted meanwhile; whether there are more."""
+        board = build.building.board
+        await tx.lock(blocks.lock_name(board.id), shared=True)
+        await self._hold(tx, board.id, build.holder)
+        acted = await moderation.acted_on(tx, board.id, build.acts, self._pace.replayed)
+        moves = await replays.moves(tx, build.building, acted.players, self._now_ms(), until=build.until)
+        await store.write(tx, moves, self._sizes)
+        build.acts = acted.until
+        return acted.more
+
     async def _try_switch(self, tx: Transaction, build: _Build, most: int | None) -> tuple[int, Rebuilt | None]:
-        """Change over if no more than `most` events are left; the newest event."""
+        """Change over if no more than `most` events, and few acts of operators, are left; the newest event."""
         board = build.building.board
         newest = await rebuild.newest_event(tx, board)
         await self._hold(tx, board.id, build.holder)
         limit = newest if most is None else most + 1
         found = await rebuild.later_events(tx, board.field, build.until, newest, limit)
-        if most is not None and len(found) > most:
+        acted = await moderation.acted_on(tx, board.id, build.acts, _ALL if most is None else self._pace.replayed)
+        if most is not None and (len(found) > most or acted.more):
             return newest, None
         was = await store.board_in_force(tx, board.id)
         _check_revision(board, was, None if build.was is None else build.was.revision)
         before = 0 if was is None else await self._entries(tx, was)
         lists = await rebuild.lists_of(tx, build.building)
+        erased = await erasing.unfinished_since(tx, build.erasures)
+        if erased is None or not build.lists <= set(lists.values()):
+            raise Conflict(f"The rebuild of {board.id} stood still for too long. Run it again.")
         await rebuild.put_in_force(tx, build.building)
-        await self._record(tx, build, found)
+        moves = await replays.moves(tx, build.building, acted.players | erased, self._now_ms(), nobody=erased)
+        found = [event for event in found if event[1] not in acted.players | erased]
+        await self._record(tx, build, found, besides=moves)
         entries = await self._entries(tx, build.building)
         return newest, Rebuilt(build.events + len(found), len(lists), entries, before)
 
-    async def _record(self, tx: Transaction, build: _Build, found: Sequence[Event]) -> None:
-        changes = rebuild.changes(build.building.board.field, found)
-        await store.record(tx, [build.building], changes, self._now_ms(), self._sizes)
+    async def _record(
+        self, tx: Transaction, build: _Build, found: Sequence[Event], besides: Sequence[Move] = ()
+    ) -> None:
+        board = build.building.board
+        verdicts = await moderation.verdicts(tx, board.id, {event[1] for event in found})
+        changes = rebuild.changes(board.field, counting(found, verdicts))
+        await store.record(tx, [build.building], changes, self._now_ms(), self._sizes, besides=besides)
 
     async def _entries(self, reader: Reader, in_force: BoardInForce) -> int:
         """Entries of all the board's lists, as their blocks have it, which agree with each other."""

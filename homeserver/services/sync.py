@@ -16,7 +16,7 @@ import contextlib
 import random
 import secrets
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -33,10 +33,11 @@ from homeserver.errors import (
     TooMany,
 )
 from homeserver.model import NowMs, SyncResult, SyncState
+from homeserver.services.delisting import Delisting
 from homeserver.services.limits import SYNC, Limits
 from homeserver.services.meter import Meter
 from homeserver.services.pace import Pace
-from homeserver.services.sync_answers import ASKED_AT_MOST, Answers, Asker, apply
+from homeserver.services.sync_answers import ASKED_AT_MOST, Answers, Applied, Asker, apply
 from homeserver.services.sync_refusals import Refusals
 from homeserver.services.turns import to_the_end
 from homeserver.storage import people, sync_tasks
@@ -141,6 +142,7 @@ class Sync:
             delist=self._delist,
             grace_ms=self.rules.grace_ms,
         )
+        self.delisting = Delisting(database, now_ms)
         self.tally = Tally()
         self._limits = Limits(database, now_ms)
         self._holder = secrets.token_hex(8)
@@ -227,7 +229,7 @@ class Sync:
                     await self._apply([waiting], alone=True)
 
     async def _apply(self, batch: Sequence[_Waiting], *, alone: bool) -> bool:
-        async def work(tx: Transaction) -> dict[int, int]:
+        async def work(tx: Transaction) -> Applied:
             answers = [waiting.answers for waiting in batch]
             return await apply(
                 tx,
@@ -239,7 +241,7 @@ class Sync:
             )
 
         try:
-            changed = await self._database.write(work)
+            applied = await self._database.write(work)
         except Exception as error:
             if not alone:
                 return False
@@ -249,15 +251,35 @@ class Sync:
             return True
         for place, waiting in enumerate(batch):
             if not waiting.changed.done():
-                waiting.changed.set_result(changed.get(place))
+                waiting.changed.set_result(applied.changed.get(place))
+        try:
+            await self.delisting.settle(applied.returned)
+        except Exception:  # the next plan does it
+            _log.exception("lists_not_followed")
         return True
 
-    async def _delist(self, players: Iterable[int]) -> None:
+    async def _delist(self, players: Collection[int]) -> None:
         async def work(tx: Transaction) -> None:
             for player in sorted(players):
                 await people.set_has_app(tx, player, False, self._now_ms())
 
         await self._database.write(work)
+        await self.delisting.settle(players)
+
+    # --- who comes and goes -------------------------------------------------------------------------------------------
+
+    async def arrived(self, player: int) -> None:
+        """Somebody opened the gadget or added the application: they are listed again, and synced before others.
+
+        Raises:
+            TooMany: As `request`.
+        """
+        await self.delisting.settle([player])
+        await self.request(player)
+
+    async def left(self, player: int) -> None:
+        """The container said that somebody removed the application."""
+        await self.delisting.settle([player])
 
     # --- the queue ----------------------------------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 import structlog
 
@@ -219,17 +219,23 @@ def by_itself(answer: Mapping[str, AppData], user_id: str, fields: Sequence[str]
 # --- keeping it -------------------------------------------------------------------------------------------------------
 
 
+class Applied(NamedTuple):
+    """What keeping several answers did."""
+
+    changed: dict[int, int]
+    """How many values changed, by the answer's place among them, for those that were kept."""
+    returned: list[int]
+    """Who was known to be without the application, and has it again."""
+
+
 async def apply(
     tx: Transaction, container: str, answers: Sequence[Answers], *, holder: str, now_ms: int, offline: bool
-) -> dict[int, int]:
+) -> Applied:
     """Keep these answers, all in this transaction; what is unchanged is not written.
 
     An answer whose task another process has taken over meanwhile is dropped, and so is one about a player who was
     erased meanwhile. Friends who were too many to be asked for are put into the queue, where `offline` players can be
     asked for at all.
-
-    Returns:
-        How many values changed, by the answer's place in `answers`, for those that were kept.
     """
     boards = await leaderboards.begin(tx)
     made = {answer.user_id for answer in answers} | {friend for answer in answers for friend in answer.friends or ()}
@@ -255,15 +261,15 @@ async def apply(
     if unasked := {player for answer in kept.values() for player in answer.unasked if offline}:
         wanted = [(player, Kind.ALONE) for player in unasked]
         await sync_tasks.add(tx, container, wanted, priority=Priority.ROUND, now_ms=now_ms)
-    del returned
     await leaderboards.record(tx, boards, changed, now_ms)
     by_player: dict[int, int] = {}
     for change in changed:
         by_player[change.player] = by_player.get(change.player, 0) + 1
-    return {
+    by_place = {
         place: sum(by_player.pop(numbers[user_id], 0) for user_id in answer.values if user_id in numbers)
         for place, answer in kept.items()
     }
+    return Applied(by_place, returned)
 
 
 def _newest_people(kept: Collection[Answers], numbers: Mapping[str, int]) -> dict[int, tuple[Person, int]]:

@@ -110,6 +110,7 @@ class Rounds:
         if due.graph is not None:
             plan = await asyncio.to_thread(cover, due.graph, due.needs, under_way=due.around)
         found = Round(plan, due.lists, due.again)
+        await self._sync.delisting.settle()
         await self._add(((player, Kind.AROUND) for player in found.plan.circles[: found.plan.urgent]), Priority.ACTIVE)
         await self._add(((player, Kind.AROUND) for player in found.plan.circles[found.plan.urgent :]), Priority.ROUND)
         await self._add(((player, Kind.ALONE) for player in (*found.plan.alone, *found.again)), Priority.ROUND)

@@ -1,4 +1,7 @@
-"""Throws away what has ended: sessions, links, nonces, leases, counters. Any number of processes may do it at once."""
+"""Throws away what has ended: sessions, links, nonces, leases, counters, and what is left of people who were erased.
+
+Any number of processes may do it at once.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from typing import Final
 import structlog
 
 from homeserver.model import NowMs
+from homeserver.services.eraser import Eraser
 from homeserver.services.turns import Sleep
 from homeserver.storage import leases, limits, nonces, operators, sessions
 from homeserver.storage.database import Database, Transaction
@@ -24,6 +28,7 @@ class Upkeep:
         self._database = database
         self._now_ms = now_ms
         self._sleep = sleep
+        self._eraser = Eraser(database, now_ms)
 
     async def tidy(self) -> int:
         """Delete what has ended by now.
@@ -44,6 +49,7 @@ class Upkeep:
         while True:
             try:
                 await self.tidy()
+                await self._eraser.go_on()
             except Exception:
                 _log.exception("not_tidied")
             await self._sleep(EVERY_S)

@@ -59,13 +59,15 @@ class PastValue(NamedTuple):
     origin: Origin
 
 
-async def past_values(reader: Reader, player: int, key: str, limit: int) -> list[PastValue]:
-    """The last `limit` values that the player had under this key, newest first; removals are left out."""
+async def past_values(reader: Reader, player: int, key: str, limit: int, *, after: int = 0) -> list[PastValue]:
+    """The last `limit` values that the player had under this key, newest first, from events beyond `after`; values that
+    were gone are left out."""
     rows = await reader.fetch(
-        "SELECT new, at_ms, origin FROM events WHERE player = $1 AND key = $2 AND new IS NOT NULL "
-        "ORDER BY event DESC LIMIT $3",
+        "SELECT new, at_ms, origin FROM events WHERE player = $1 AND key = $2 AND event > $4 "
+        "AND new IS NOT NULL ORDER BY event DESC LIMIT $3",
         player,
         key,
         limit,
+        after,
     )
     return [PastValue(value, at_ms, Origin(origin)) for value, at_ms, origin in rows]

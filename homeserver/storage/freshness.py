@@ -7,7 +7,7 @@ are (`around_ms` of a friend). So an answer about fifty friends writes one row, 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from typing import Final, NamedTuple, cast
+from typing import Final, NamedTuple
 
 from homeserver.storage.database import Reader, Row, Transaction
 
@@ -167,8 +167,3 @@ async def overview(reader: Reader, container: str) -> Overview:
         container,
     )
     return Overview(row[0], row[1], row[2] or 0, row[3]) if row else Overview(0, 0, 0, None)
-
-
-async def delisted_ms(reader: Reader, player: int) -> int | None:
-    """Since when the player is in no list because they removed the application."""
-    return cast("int | None", await reader.fetch_value("SELECT delisted_ms FROM players WHERE player = $1", player))

@@ -17,7 +17,7 @@ from homeserver.domain import periods, ranking
 from homeserver.domain.boards import BoardInForce
 from homeserver.domain.ranking import NoScore
 from homeserver.model import Board, Change, Period, Position, Ties
-from homeserver.storage import blocks, boundaries
+from homeserver.storage import blocks, boundaries, moderation
 from homeserver.storage.blocks import SIZES, Move, Sizes
 from homeserver.storage.database import LostRaceError, Reader, Row, Transaction
 
@@ -30,7 +30,7 @@ FIRST_GENERATION = 1
 
 async def boards_in_force(reader: Reader) -> tuple[BoardInForce, ...]:
     """All boards, in their order."""
-    rows = await reader.fetch("SELECT definition, revision, generation FROM boards ORDER BY position, board")
+    rows = await reader.fetch("SELECT definition, revision, generation, moderated FROM boards ORDER BY position, board")
     return tuple(_in_force(row) for row in rows)
 
 
@@ -38,13 +38,15 @@ async def board_in_force(reader: Reader, board_id: str) -> BoardInForce | None:
     """One board, or None if there is none of this id, which may be any text from outside."""
     if "\0" in board_id:  # PostgreSQL does not even compare it
         return None
-    row = await reader.fetch_one("SELECT definition, revision, generation FROM boards WHERE board = $1", board_id)
+    row = await reader.fetch_one(
+        "SELECT definition, revision, generation, moderated FROM boards WHERE board = $1", board_id
+    )
     return None if row is None else _in_force(row)
 
 
 def _in_force(row: Row) -> BoardInForce:
-    definition, revision, generation = row
-    return BoardInForce(_read(definition), revision, generation)
+    definition, revision, generation, moderated = row
+    return BoardInForce(_read(definition), revision, generation, moderated)
 
 
 @lru_cache(maxsize=256)
@@ -63,7 +65,9 @@ async def seed(tx: Transaction, wanted: Sequence[Board]) -> tuple[str, ...]:
         BadInput: A definition is not right; nothing is stored.
     """
     await tx.execute_many(
-        "INSERT INTO boards (board, position, definition, revision, generation) VALUES ($1, $2, $3, $4, $5) "
+        "INSERT INTO boards (board, position, definition, revision, generation, moderated) "
+        "VALUES ($1, $2, $3, $4, $5, (SELECT count(*) FROM moderation WHERE board = $1) "
+        "+ (SELECT count(*) FROM delisted)) "
         "ON CONFLICT (board) DO NOTHING",
         # In sorted order: two servers that start at once wait for each other instead of deadlocking.
         sorted(
@@ -177,7 +181,13 @@ async def begin(tx: Transaction, fields: Iterable[str] | None = None) -> tuple[B
 
 
 async def record(
-    tx: Transaction, boards: Sequence[BoardInForce], changes: Sequence[Change], now_ms: int, sizes: Sizes = SIZES
+    tx: Transaction,
+    boards: Sequence[BoardInForce],
+    changes: Sequence[Change],
+    now_ms: int,
+    sizes: Sizes = SIZES,
+    *,
+    besides: Sequence[Move] = (),
 ) -> None:
     """Let accepted changes take effect on every board whose field they are of, in every period that they concern.
 
@@ -190,18 +200,22 @@ async def record(
             that it locked make writers of the same player and field wait for each other.
         now_ms: No change counts as later than this.
         sizes: Of blocks. Any are right, at any time.
+        besides: What else moves in this transaction (`replays.moves`): entries of players who have no change here.
+
+    Whoever is hidden from a board enters none of its lists; see `moderation.py`.
 
     A baseline concerns `all` alone, any other change all periods of `at_ms`; what it does to the entry there says
     `ranking.settle`. A value that is gone, or that `latest` cannot rank, therefore leaves `all` and the periods then
     current, while closed periods keep their final result.
     """
+    hidden = await moderation.hidden_among(tx, boards, {change.player for change in changes})
     effects: list[_Effect] = []
     concerned: dict[ListName, NewList] = {}
     scored: set[ListName] = set()
     for change in changes:
         at_ms = min(change.at_ms, now_ms)
         for in_force in boards:
-            if in_force.board.field != change.key:
+            if in_force.board.field != change.key or (in_force.board.id, change.player) in hidden:
                 continue
             claim = ranking.claim(in_force.board, change.new)
             for period in periods.concerned(in_force.board, at_ms, change.origin):
@@ -211,6 +225,7 @@ async def record(
                     scored.add(name)
                 effects.append(_Effect(name, in_force, claim, change.player, at_ms, change.origin.is_import))
     if not effects:
+        await write(tx, besides, sizes)
         return
     lists = await find_lists(tx, concerned) | await make_lists(tx, {name: concerned[name] for name in scored})
     before = await _positions(tx, lists.values(), {effect.player for effect in effects})
@@ -227,15 +242,20 @@ async def record(
                 imported=effect.imported,
             )
     moves = [Move(*place, before.get(place), new) for place, new in after.items() if new != before.get(place)]
-    if moves:
-        await _write(tx, moves)
-        await blocks.count(tx, moves, sizes)
+    await write(tx, [*moves, *besides], sizes)
 
 
 async def apply_changes(tx: Transaction, changes: Sequence[Change], now_ms: int, sizes: Sizes = SIZES) -> None:
     """`begin` and `record`, for a transaction that does nothing else."""
     if changes:
         await record(tx, await begin(tx, {change.key for change in changes}), changes, now_ms, sizes)
+
+
+async def write(tx: Transaction, moves: Sequence[Move], sizes: Sizes = SIZES) -> None:
+    """Write entries and count them: the last thing that a transaction does, and once; see `record`."""
+    if moves:
+        await _write(tx, moves)
+        await blocks.count(tx, moves, sizes)
 
 
 async def _positions(

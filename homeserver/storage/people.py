@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Final, cast
 
 from homeserver.errors import BadInput, NotFound
 from homeserver.model import Person, PlayerCard
+from homeserver.storage import erased
 from homeserver.storage.database import Reader, Transaction
 from homeserver.storage.texts import search_key, storable
 
+NOWHERE: Final = ""
+"""The container of whom nothing may be known any more: they were erased. No container is called so."""
 MAX_NAME: Final = 200
 MAX_URL: Final = 2_000
 WALKS_UNTIL_GONE: Final = 2
@@ -35,8 +38,16 @@ def usable_user_id(user_id: str) -> bool:
 # --- who is who -----------------------------------------------------------------------------------------------------
 
 
-async def players_of(tx: Transaction, container: str, user_ids: Iterable[str]) -> dict[str, int]:
+async def players_of(
+    tx: Transaction, container: str, user_ids: Iterable[str], *, came: Collection[str] = ()
+) -> dict[str, int]:
     """The player numbers of these people; whoever is new gets one, and a random public id.
+
+    Whoever was erased is left out, and nobody of the others is erased before this transaction ends. It may hold boards
+    before this, but no row that others change.
+
+    Args:
+        came: Those among them who have come by themselves just now. If they were erased, they are as new as anybody.
 
     Raises:
         BadInput: One of them is no `usable_user_id`.
@@ -44,8 +55,13 @@ async def players_of(tx: Transaction, container: str, user_ids: Iterable[str]) -
     wanted = sorted(set(user_ids))
     if not all(map(usable_user_id, wanted)):
         raise BadInput("a user id is empty, too long, or holds characters that no id has", field="user_id")
+    await tx.lock(erased.LOCK, shared=True)
     found = await known_players(tx, container, wanted)
     missing = [user_id for user_id in wanted if user_id not in found]
+    gone = await erased.among(tx, container, missing)
+    if back := gone & set(came):
+        await erased.forget(tx, container, back)
+    missing = [user_id for user_id in missing if user_id not in gone - back]
     if missing:
         # In sorted order: two transactions that create the same people wait for each other instead of deadlocking.
         await tx.execute_many(
@@ -69,8 +85,15 @@ async def known_players(reader: Reader, container: str, user_ids: Iterable[str])
 
 
 async def player_of(tx: Transaction, container: str, user_id: str) -> int:
-    """The number of one player, created where they are new; see `players_of`."""
-    return (await players_of(tx, container, [user_id]))[user_id]
+    """The number of one player, created where they are new; see `players_of`.
+
+    Raises:
+        NotFound: They were erased.
+    """
+    found = await players_of(tx, container, [user_id])
+    if user_id not in found:
+        raise NotFound("This person was erased. They are a player again when they open the gadget.")
+    return found[user_id]
 
 
 async def find_player(reader: Reader, container: str, user_id: str) -> int | None:
@@ -90,7 +113,7 @@ async def user_of(reader: Reader, player: int) -> tuple[str, str]:
         NotFound: No such player.
     """
     row = await reader.fetch_one("SELECT container, user_id FROM players WHERE player = $1", player)
-    if row is None:
+    if row is None or row[0] == NOWHERE:
         raise NotFound("no such player")
     return row[0], row[1]
 

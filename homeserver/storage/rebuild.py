@@ -21,7 +21,7 @@ from homeserver.domain.boards import BoardInForce
 from homeserver.domain.replay import KEY_SHIFT, PLAYER_SHIFT, PRIME, TIME_SHIFT, Event, Made, Tally
 from homeserver.domain.scores import INT64_MIN
 from homeserver.model import Board, Change, Origin, Span, Ties
-from homeserver.storage import blocks, boundaries, standings
+from homeserver.storage import blocks, boundaries, moderation, standings
 from homeserver.storage import leaderboards as store
 from homeserver.storage.blocks import SIZES, Sizes
 from homeserver.storage.boundaries import BLOCKS, FIRST, LEVELS, SUPERBLOCKS, Place, start_of
@@ -32,16 +32,17 @@ LEASE: Final = "rebuild:"
 """Leases named so, with the board's id behind, are held while it is rebuilt."""
 
 
-async def alone(tx: Transaction, board: Board) -> None:
-    """Hold the board, and every other whose field is the same: nobody is in the middle of writing such an event.
+async def alone(tx: Transaction, *boards: Board) -> None:
+    """Hold these boards, and every other of the same fields: nobody is in the middle of writing such an event.
 
     Nothing else may have been locked before. From here on this transaction sees all events of the field up to the
     newest, and none will come that is older.
     """
     held: set[str] = set()
+    fields = {board.field for board in boards}
     while True:
-        found = {each.board.id for each in await store.boards_in_force(tx) if each.board.field == board.field}
-        missing = {board.id, *found} - held
+        found = {each.board.id for each in await store.boards_in_force(tx) if each.board.field in fields}
+        missing = {*(board.id for board in boards), *found} - held
         if not missing:
             return
         await tx.lock(*(blocks.lock_name(id_) for id_ in sorted(missing)))
@@ -307,6 +308,7 @@ async def put_in_force(tx: Transaction, building: BoardInForce) -> None:
         building.generation,
     )
     await tx.execute("DELETE FROM meta WHERE name = $1", _DUE + board.id)
+    await moderation.count(tx, [board.id])
 
 
 async def redefine(tx: Transaction, board: Board, revision: int) -> None:

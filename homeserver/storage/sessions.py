@@ -194,6 +194,19 @@ async def unlink_storage_user(tx: Transaction, storage_user: str) -> None:
     await tx.execute("DELETE FROM account_links WHERE storage_user = $1", storage_user)
 
 
+async def remove_all_of(tx: Transaction, player: int) -> None:
+    """End whatever a player, who is erased, is signed in by. A session that holds a storage user too holds only that.
+
+    Cost: reads all tokens and links of the gadget, which live for an hour at most.
+    """
+    await tx.execute("UPDATE gadget_sessions SET owner = NULL WHERE owner = $1", player)
+    await remove_gadget_sessions_of(tx, player)
+    await tx.execute("DELETE FROM page_links WHERE player = $1", player)
+    await tx.execute("DELETE FROM page_sessions WHERE player = $1 AND storage_user IS NULL", player)
+    await tx.execute("UPDATE page_sessions SET player = NULL WHERE player = $1", player)
+    await unlink_player(tx, player)
+
+
 async def prune(tx: Transaction, now_ms: int) -> int:
     """Remove all tokens, sessions and links that have ended; how many."""
     removed = 0

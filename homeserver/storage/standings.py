@@ -117,6 +117,13 @@ async def standings(reader: Reader, list_: int, ties: Ties, positions: Sequence[
     )
 
 
+async def would_stand(reader: Reader, list_: int, ties: Ties, position: Position) -> Standing:
+    """Where an entry at this position would stand, if it were in the list, which has none of that player."""
+    found = await _ahead(reader, list_, ties, [position], places=False)
+    same = await reader.fetch_value("SELECT 1 FROM entries WHERE list = $1 AND key = $2 LIMIT 1", list_, position.key)
+    return Standing(position, ranking.rank(ties, found[position][0]), tied=same is not None)
+
+
 # --- runs -------------------------------------------------------------------------------------------------------------
 
 

@@ -27,7 +27,7 @@ async def home(request: web.Request) -> web.Response:
     if who.player is None and not request.app[SITE].boards_for_everyone:
         return render(request, "welcome.html")
     leaderboards = request.app[LEADERBOARDS]
-    places = await leaderboards.places(who.player) if who.player is not None else ()
+    places = await leaderboards.places(who.player, own=True) if who.player is not None else ()
     shown = []
     for board in await leaderboards.boards():
         page = await leaderboards.entries(board.id, period=default_period(board), reader=who.player, limit=_TOP)
@@ -50,7 +50,9 @@ async def board_page(request: web.Request) -> web.Response:
         given.append(("period", default_period(board)))
     asked = parse_entries_query(given)
     page = await entries(leaderboards, board.id, asked, who.player)
-    me = await leaderboards.place(board.id, period=asked.period, player=who.player) if who.player is not None else None
+    me = None
+    if who.player is not None:
+        me = await leaderboards.place(board.id, period=asked.period, player=who.player, own=True)
     views = request.app[BOARD_VIEWS]
     listed = await views.periods(board.id, span=page.period.span, limit=_PERIODS)
     return render(
@@ -103,13 +105,13 @@ def _player(reader: int | None) -> int:
 
 async def player_page(request: web.Request) -> web.Response:
     """`GET /players/{player}`: where a player stands on every board, and what they had before, by their public id."""
-    await board_reader(request)
+    own = (await board_reader(request)).player
     player = await request.app[PLAYERS].find(request.match_info["player"])
     card: PlayerCard = await request.app[PLAYERS].card(player)
-    places = await request.app[LEADERBOARDS].places(player)
+    places = await request.app[LEADERBOARDS].places(player, own=own == player)
     boards: dict[str, list[Place]] = {}
     for place in places:
         boards.setdefault(place.board.id, []).append(place)
     views = request.app[BOARD_VIEWS]
-    histories = [await views.history(player, board, limit=_PAST_SCORES) for board in boards]
+    histories = [await views.history(player, board, own=own == player, limit=_PAST_SCORES) for board in boards]
     return render(request, "player.html", card=card, boards=list(zip(boards.values(), histories, strict=True)))

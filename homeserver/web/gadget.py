@@ -78,10 +78,12 @@ async def board_periods(request: web.Request) -> web.Response:
 
 async def player_history(request: web.Request) -> web.Response:
     """`GET /gadget/v1/players/{player}/history`: the scores that a player had on a board, newest first."""
-    await gadget_session(request)
+    session = await gadget_session(request)
     asked = gadget.parse_history_query(request.query.items())
     player = await request.app[PLAYERS].find(request.match_info["player"])
-    history = await request.app[BOARD_VIEWS].history(player, asked.board, limit=asked.limit)
+    history = await request.app[BOARD_VIEWS].history(
+        player, asked.board, own=player == session.viewer, limit=asked.limit
+    )
     return json_answer(gadget.dump_history(history))
 
 
@@ -91,7 +93,7 @@ async def me(request: web.Request) -> web.Response:
     if session.viewer is None:
         return json_answer(gadget.dump_me(None, ()))
     card = await request.app[PLAYERS].card(session.viewer)
-    return json_answer(gadget.dump_me(card, await request.app[LEADERBOARDS].places(session.viewer)))
+    return json_answer(gadget.dump_me(card, await request.app[LEADERBOARDS].places(session.viewer, own=True)))
 
 
 async def submit_score(request: web.Request) -> web.Response:

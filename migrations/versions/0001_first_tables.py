@@ -40,7 +40,6 @@ CREATE TABLE players (
     alone_ms BIGINT,
     refused_ms BIGINT,
     refused_again_ms BIGINT,
-    delisted_ms BIGINT,
     birthday TEXT,
     UNIQUE (container, user_id)
 );
@@ -77,7 +76,8 @@ CREATE TABLE boards (
     position BIGINT NOT NULL,
     definition TEXT NOT NULL,
     revision BIGINT NOT NULL,
-    generation BIGINT NOT NULL
+    generation BIGINT NOT NULL,
+    moderated BIGINT NOT NULL DEFAULT 0
 );
 
 CREATE TABLE lists (
@@ -119,6 +119,40 @@ CREATE TABLE scores (
     PRIMARY KEY (list, key)
 ) {often_updated};
 
+CREATE TABLE moderation (
+    player BIGINT NOT NULL,
+    board TEXT NOT NULL,
+    state TEXT NOT NULL,
+    until_event BIGINT,
+    reason TEXT NOT NULL,
+    actor TEXT NOT NULL,
+    at_ms BIGINT NOT NULL,
+    PRIMARY KEY (player, board)
+) {without_rowid};
+CREATE INDEX moderation_board ON moderation (board, player);
+
+CREATE TABLE delisted (
+    player BIGINT PRIMARY KEY,
+    at_ms BIGINT NOT NULL
+);
+
+CREATE TABLE audit (
+    act {identity},
+    at_ms BIGINT NOT NULL,
+    actor TEXT NOT NULL,
+    action TEXT NOT NULL,
+    board TEXT,
+    player BIGINT,
+    reason TEXT NOT NULL,
+    detail TEXT NOT NULL
+);
+CREATE INDEX audit_player ON audit (player, act);
+CREATE INDEX audit_board ON audit (board, act);
+
+CREATE TABLE erased (
+    mark TEXT PRIMARY KEY
+) {without_rowid};
+
 CREATE TABLE gadget_sessions (
     token_hash TEXT PRIMARY KEY,
     owner BIGINT,
@@ -137,6 +171,8 @@ CREATE TABLE page_sessions (
     sign_in_back TEXT,
     expires_ms BIGINT NOT NULL
 );
+
+CREATE INDEX page_sessions_player ON page_sessions (player) WHERE player IS NOT NULL;
 
 CREATE TABLE page_links (
     token_hash TEXT PRIMARY KEY,

@@ -1,0 +1,273 @@
+"""What operators decided about players on boards, and the log of who did what, when and why.
+
+A row of `moderation` says that a player is *hidden* from a board, or that their score was *removed*: events up to
+`until_event` make no entries. One who is hidden may have had a score removed before (or since): the row then has both,
+and that they are hidden goes first.
+
+Beside that, a row of `delisted` says that a player has removed the application: they are in no list of any board until
+they come back. Operators have no part in it, and what they decided stays as it is meanwhile.
+
+`boards.moderated` counts a board's rows of both, so that boards without any cost nobody anything. Rows change only
+while their board is held alone (`rebuild.alone`): whoever has begun to write on it (`leaderboards.begin`) finds them as
+they are until the end of the transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Final, NamedTuple, cast
+
+from homeserver.domain.boards import BoardInForce
+from homeserver.domain.replay import Event
+from homeserver.model import Act, Action, Moderated, State
+from homeserver.storage.database import Reader, Row, Transaction
+
+
+class Verdict(NamedTuple):
+    """What counts of a player on a board: no event up to `until_event`, and nothing at all while they are unlisted."""
+
+    hidden: bool = False
+    until_event: int | None = None
+    delisted: bool = False
+
+    @property
+    def unlisted(self) -> bool:
+        """Whether they are in no list, by an operator's word or because they are not there any more."""
+        return self.hidden or self.delisted
+
+    @property
+    def state(self) -> State:
+        """The word for it."""
+        if self.hidden:
+            return State.HIDDEN
+        return State.VISIBLE if self.until_event is None else State.REMOVED
+
+
+VISIBLE: Final = Verdict()
+
+
+def counting(events: Sequence[Event], verdicts: Mapping[int, Verdict]) -> Sequence[Event]:
+    """Those of these events that make entries."""
+    if not verdicts:
+        return events
+
+    def counts(event: Event) -> bool:
+        found = verdicts.get(event[1])
+        return found is None or not (found.unlisted or event[0] <= (found.until_event or 0))
+
+    return list(filter(counts, events))
+
+
+# --- rows -------------------------------------------------------------------------------------------------------------
+
+
+async def hidden_among(
+    reader: Reader, boards: Iterable[BoardInForce], players: Collection[int]
+) -> set[tuple[str, int]]:
+    """Who of these players is hidden from which of these boards: (board, player). Reads nothing where nobody can be."""
+    moderated = [each.board.id for each in boards if each.moderated]
+    if not moderated:
+        return set()
+    rows = await reader.fetch(
+        "SELECT m.board, m.player FROM each_bigint($1) AS w CROSS JOIN moderation AS m "
+        "WHERE m.player = w.value AND m.board IN (SELECT b.value FROM each_text($2) AS b) AND m.state = $3",
+        sorted(players),
+        moderated,
+        State.HIDDEN.value,
+    )
+    gone = await delisted_among(reader, players)
+    return {(board, player) for board, player in rows} | {(board, player) for board in moderated for player in gone}
+
+
+async def verdict(reader: Reader, in_force: BoardInForce, player: int) -> Verdict:
+    """What was decided about one player. Reads nothing on a board without any such rows."""
+    if not in_force.moderated:
+        return VISIBLE
+    return (await verdicts(reader, in_force.board.id, [player])).get(player, VISIBLE)
+
+
+async def verdicts(reader: Reader, board_id: str, players: Collection[int]) -> dict[int, Verdict]:
+    """What was decided about those of these players about whom something was."""
+    rows = await reader.fetch(
+        "SELECT m.player, m.state, m.until_event FROM each_bigint($2) AS w CROSS JOIN moderation AS m "
+        "WHERE m.player = w.value AND m.board = $1",
+        board_id,
+        sorted(players),
+    )
+    return _verdicts(rows, await delisted_among(reader, players))
+
+
+async def all_verdicts(reader: Reader, board_id: str) -> dict[int, Verdict]:
+    """What was decided about anybody on this board."""
+    rows = await reader.fetch("SELECT player, state, until_event FROM moderation WHERE board = $1", board_id)
+    gone = await reader.fetch("SELECT player FROM delisted")
+    return _verdicts(rows, {row[0] for row in gone})
+
+
+def _verdicts(rows: Iterable[Row], gone: Collection[int]) -> dict[int, Verdict]:
+    found = {player: Verdict(state == State.HIDDEN, until_event) for player, state, until_event in rows}
+    return found | {player: found.get(player, VISIBLE)._replace(delisted=True) for player in gone}
+
+
+async def delisted_among(reader: Reader, players: Collection[int]) -> set[int]:
+    """Those of these players who are in no list because they removed the application."""
+    rows = await reader.fetch(
+        "SELECT player FROM delisted WHERE player IN (SELECT w.value FROM each_bigint($1) AS w)", sorted(players)
+    )
+    return {row[0] for row in rows}
+
+
+async def of_player(reader: Reader, player: int) -> list[Moderated]:
+    """What was decided about a player, by board."""
+    rows = await reader.fetch(
+        "SELECT board, state, reason, actor, at_ms FROM moderation WHERE player = $1 ORDER BY board", player
+    )
+    return [Moderated(board, State(state), reason, actor, at_ms) for board, state, reason, actor, at_ms in rows]
+
+
+async def decide(tx: Transaction, board_id: str, player: int, decided: Verdict, act: Act) -> None:
+    """Let this be what was decided; `VISIBLE` takes the row away. The board is held alone."""
+    await tx.execute("DELETE FROM moderation WHERE player = $1 AND board = $2", player, board_id)
+    if decided._replace(delisted=False) != VISIBLE:
+        await tx.execute(
+            "INSERT INTO moderation (player, board, state, until_event, reason, actor, at_ms) "
+            "VALUES ($1, $2, $3, $4, $5, $6, $7)",
+            player,
+            board_id,
+            decided.state.value,
+            decided.until_event,
+            act.reason,
+            act.actor,
+            act.at_ms,
+        )
+    await count(tx, [board_id])
+
+
+async def forget(tx: Transaction, player: int) -> None:
+    """Take away whatever was decided about a player. All boards are held alone."""
+    rows = await tx.fetch("SELECT board FROM moderation WHERE player = $1", player)
+    await tx.execute("DELETE FROM moderation WHERE player = $1", player)
+    was_delisted = await tx.execute("DELETE FROM delisted WHERE player = $1", player)
+    await count(tx, await _all_boards(tx) if was_delisted else [row[0] for row in rows])
+
+
+async def _all_boards(reader: Reader) -> list[str]:
+    return [row[0] for row in await reader.fetch("SELECT board FROM boards ORDER BY board")]
+
+
+# --- those who are not there ------------------------------------------------------------------------------------------
+
+
+async def misplaced(reader: Reader, players: Collection[int] | None = None) -> list[int]:
+    """Those of these players, or of all, who are listed without having the application, or the other way round."""
+    among = "" if players is None else "AND p.player IN (SELECT w.value FROM each_bigint($1) AS w) "
+    rows = await reader.fetch(
+        "SELECT p.player FROM players AS p LEFT JOIN delisted AS d ON d.player = p.player "  # noqa: S608
+        "WHERE p.container <> '' "
+        "AND ((p.has_app = 0 AND d.player IS NULL) OR (p.has_app = 1 AND d.player IS NOT NULL)) "
+        f"{among}ORDER BY p.player",
+        *(() if players is None else (sorted(players),)),
+    )
+    return [row[0] for row in rows]
+
+
+async def set_delisted(tx: Transaction, players: Iterable[int], at_ms: int) -> list[int]:
+    """Let these be delisted who do not have the application, and those listed again who have it. All boards are held.
+
+    Returns:
+        Those with whom something changed.
+    """
+    changed = await misplaced(tx, list(players))
+    for player in changed:
+        if not await tx.execute("DELETE FROM delisted WHERE player = $1", player):
+            await tx.execute("INSERT INTO delisted (player, at_ms) VALUES ($1, $2)", player, at_ms)
+    if changed:
+        await count(tx, await _all_boards(tx))
+    return changed
+
+
+# --- counting ---------------------------------------------------------------------------------------------------------
+
+
+async def count(tx: Transaction, board_ids: Iterable[str]) -> None:
+    """Let these boards know how many rows they have. Each is held alone, or new."""
+    await tx.execute_many(
+        "UPDATE boards SET moderated = (SELECT count(*) FROM moderation AS m WHERE m.board = boards.board) "
+        "+ (SELECT count(*) FROM delisted) WHERE board = $1",
+        [(board_id,) for board_id in sorted(board_ids)],
+    )
+
+
+# --- the log ----------------------------------------------------------------------------------------------------------
+
+
+async def log(tx: Transaction, act: Act) -> None:
+    """Append what was done."""
+    await tx.execute(
+        "INSERT INTO audit (at_ms, actor, action, board, player, reason, detail) VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        act.at_ms,
+        act.actor,
+        act.action.value,
+        act.board,
+        act.player,
+        act.reason,
+        act.detail,
+    )
+
+
+async def acts(
+    reader: Reader, *, board_id: str | None, player: int | None, before: int | None, limit: int
+) -> list[Act]:
+    """What was done, newest first: on one board or to one player, if they are given, and before the act `before`."""
+    wanted = {"board": board_id, "player": player}
+    given = {column: value for column, value in wanted.items() if value is not None}
+    values: list[object] = [*given.values(), limit]
+    where = [f"{column} = ${number}" for number, column in enumerate(given, 1)]
+    if before is not None:
+        values.append(before)
+        where.append(f"act < ${len(values)}")
+    rows = await reader.fetch(
+        "SELECT act, at_ms, actor, action, board, player, reason, detail FROM audit "  # noqa: S608 - columns of ours
+        f"{'WHERE ' if where else ''}{' AND '.join(where)} ORDER BY act DESC LIMIT ${len(given) + 1}",
+        *values,
+    )
+    return [
+        Act(Action(action), at_ms, actor, reason, board, player_, detail, id_)
+        for id_, at_ms, actor, action, board, player_, reason, detail in rows
+    ]
+
+
+async def newest_act(reader: Reader) -> int:
+    """The number of the last thing that was done; 0 before the first."""
+    return cast("int", await reader.fetch_value("SELECT coalesce(max(act), 0) FROM audit"))
+
+
+async def acts_since(reader: Reader, action: Action, after: int) -> int:
+    """How often this was done after the act of this number."""
+    return cast(
+        "int",
+        await reader.fetch_value("SELECT count(*) FROM audit WHERE act > $1 AND action = $2", after, action.value),
+    )
+
+
+class ActedOn(NamedTuple):
+    """To whom something was done: `until` is the last act that was looked at, `more` says that it was not the last."""
+
+    players: frozenset[int]
+    until: int
+    more: bool
+
+
+async def acted_on(reader: Reader, board_id: str, after: int, limit: int) -> ActedOn:
+    """To whom something was done on a board, in the first `limit` acts after this one."""
+    rows = await reader.fetch(
+        "SELECT act, player FROM audit WHERE board = $1 AND act > $2 ORDER BY act LIMIT $3", board_id, after, limit + 1
+    )
+    seen = rows[:limit]
+    players = frozenset(row[1] for row in seen if row[1] is not None)  # others were erased
+    return ActedOn(players, seen[-1][0] if seen else after, more=len(rows) > limit)
+
+
+async def forget_in_log(tx: Transaction, player: int) -> None:
+    """Leave of what was done to a player only what, when and by whom. Words about them may name them."""
+    await tx.execute("UPDATE audit SET player = NULL, reason = '', detail = '' WHERE player = $1", player)

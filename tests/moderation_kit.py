@@ -1,0 +1,125 @@
+"""What tests of moderation share: players who change, operators who act, and a naive board that knows both."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from homeserver.domain.scores import score_of
+from homeserver.model import Board, Change, Origin
+from homeserver.services.moderation import Moderation
+from homeserver.storage import appdata, people
+from homeserver.storage import leaderboards as store
+from homeserver.storage.database import Database, Reader, Transaction
+from tests.blocks_kit import check_blocks
+from tests.clock import Clock
+from tests.naive_board import NaiveBoard
+from tests.rebuild_kit import SMALL, stored
+
+WHY = {"actor": "maria", "reason": "a score that nobody can reach"}
+
+
+@dataclass(slots=True)
+class Scene:
+    """Players and their values, as a sync writes them."""
+
+    database: Database
+    clock: Clock
+    players: Sequence[int]
+    moderation: Moderation = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.moderation = Moderation(self.database, self.clock.now_ms, sizes=SMALL)
+
+    async def give(
+        self, player: int, value: str | None, *, key: str = "letters", origin: Origin = Origin.SUBMITTED
+    ) -> None:
+        """A player's value becomes this, a millisecond later."""
+        self.clock.advance(ms=1)
+        at_ms = self.clock.now_ms()
+
+        async def work(tx: Transaction) -> None:
+            boards = await store.begin(tx, [key])
+            changes = await appdata.observe(tx, player, {key: value}, observed_ms=at_ms, at_ms=at_ms, origin=origin)
+            await store.record(tx, boards, changes, at_ms, SMALL)
+
+        await self.database.write(work)
+
+
+async def lists_of(database: Database, board: Board) -> dict[str, dict[int, tuple[int, int]]]:
+    """Every list of a board in force, whose blocks are checked: by period, the score and time of each player."""
+
+    async def work(reader: Reader) -> dict[str, dict[int, tuple[int, int]]]:
+        in_force = await store.board_in_force(reader, board.id)
+        assert in_force is not None
+        found: dict[str, dict[int, tuple[int, int]]] = {}
+        for period, number in await reader.fetch(
+            "SELECT period, list FROM lists WHERE board = $1 AND generation = $2", board.id, in_force.generation
+        ):
+            held = await stored(reader, number)
+            check_blocks(held)
+            if held.entries:
+                found[period] = {player: (score_of(key, board.order), ms) for key, ms, player in held.entries}
+        return found
+
+    return await database.read(work)
+
+
+Counts = Callable[[int, int], bool]
+"""Whether an event of this number counts, of this player."""
+
+
+async def expected(database: Database, board: Board, counts: Counts) -> dict[str, dict[int, tuple[int, int]]]:
+    """The same, from the events that count, taken one by one."""
+    naive = NaiveBoard(board.order, board.keep, board.ties, -(10**9) if board.minimum is None else board.minimum)
+
+    async def work(reader: Reader) -> None:
+        for event, player, value, at_ms, origin in await reader.fetch(
+            "SELECT event, player, new, at_ms, origin FROM events WHERE key = $1 ORDER BY event", board.field
+        ):
+            if counts(event, player):
+                naive.apply(Change(player, board.field, None, value, at_ms, Origin(origin)))
+
+    await database.read(work)
+    wanted = {span.value for span in board.spans}
+    return {id_: entries for id_, entries in naive.lists.items() if entries and id_.split(":")[0] in wanted}
+
+
+async def newest_event(database: Database, player: int, key: str = "letters") -> int:
+    async def work(reader: Reader) -> int:
+        number = await reader.fetch_value("SELECT max(event) FROM events WHERE player = $1 AND key = $2", player, key)
+        return int(number or 0)
+
+    return await database.read(work)
+
+
+async def traces(database: Database, player: int) -> dict[str, int]:
+    """How many rows of each table speak of the player."""
+
+    async def work(reader: Reader) -> dict[str, int]:
+        found = {}
+        for table, columns in TABLES.items():
+            where = " OR ".join(f"{column} = $1" for column in columns)
+            found[table] = int(await reader.fetch_value(f"SELECT count(*) FROM {table} WHERE {where}", player))
+        return {table: count for table, count in found.items() if count}
+
+    return await database.read(work)
+
+
+TABLES = {
+    "players": ("player",),
+    "friendships": ("player", "friend"),
+    "appdata": ("player",),
+    "events": ("player",),
+    "entries": ("player",),
+    "moderation": ("player",),
+    "audit": ("player",),
+    "gadget_sessions": ("owner", "viewer"),
+    "page_sessions": ("player",),
+    "page_links": ("player",),
+    "account_links": ("player",),
+}
+
+
+async def player_of(database: Database, user_id: str, container: str = "orkut") -> int:
+    return await database.write(lambda tx: people.player_of(tx, container, user_id))
