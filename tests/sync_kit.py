@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -12,6 +12,7 @@ from aiohttp import ClientSession
 
 from homeserver.clients.container import ContainerClient
 from homeserver.clients.transport import open_session
+from homeserver.domain.scores import score_of
 from homeserver.model import Board
 from homeserver.protocol.dialects import GUIDE, Dialect
 from homeserver.protocol.oauth1 import Credentials
@@ -122,7 +123,7 @@ class World:
             now_ms=self.clock.now_ms,
         )
 
-    def settle(self, letters: dict[str, str | None], friends: Sequence[tuple[str, str]]) -> None:
+    def settle(self, letters: Mapping[str, str | None], friends: Sequence[tuple[str, str]]) -> None:
         """Let exactly these people be there, with these scores and friendships; all have the application."""
         society = self.sandbox.container.society
         for table in (society.people, society.friends, society.contacts, society.appdata):
@@ -204,7 +205,7 @@ async def listed(database: Database) -> dict[str, int]:
             "SELECT p.user_id, e.key FROM entries AS e JOIN lists AS l ON l.list = e.list AND l.period = 'all' "
             "JOIN players AS p ON p.player = e.player"
         )
-        return {row[0]: -row[1] for row in rows}
+        return {row[0]: score_of(row[1], BOARD.order) for row in rows}
 
     return await database.read(work)
 

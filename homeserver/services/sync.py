@@ -339,6 +339,7 @@ class Sync:
             await to_the_end(self._leave(applier))
 
     async def _leave(self, applier: asyncio.Task[None]) -> None:
+        self._rest.clear()
         await self._stop_applying(applier)
         await self._database.write(lambda tx: sync_tasks.release(tx, self._holder))
 
