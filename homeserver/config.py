@@ -14,6 +14,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 from urllib.parse import urlsplit
+from zoneinfo import available_timezones
 
 from pydantic import (
     AfterValidator,
@@ -23,6 +24,7 @@ from pydantic import (
     Field,
     SecretStr,
     ValidationError,
+    field_validator,
     model_validator,
 )
 from pydantic_core import ErrorDetails
@@ -155,6 +157,9 @@ class Container(Section):
     )
     max_connections: int = Field(10, ge=1, le=1000, description="How many requests run at the same time.")
     picture_hosts: tuple[WebOrigin, ...] = Field((), description="Where people's pictures come from.")
+    birthday_field: Literal["none", "dateOfBirth", "birthday"] = Field(
+        "none", description="The Person field with the date of birth, asked for where something is to happen on it."
+    )
 
 
 class SyncSettings(Section):
@@ -168,6 +173,23 @@ class SyncSettings(Section):
     delist_after_days: int = Field(
         7, ge=1, le=365, description="How long players stay listed whom the container refuses while it answers others."
     )
+
+
+class AppDataRule(Section):
+    """A value that each player's AppData gets on their birthday."""
+
+    id: str = Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")
+    key: str = Field(pattern=r"^[A-Za-z0-9_.-]{1,255}$")
+    value: str | None = Field(None, max_length=4_000)
+    at: str = Field("09:00", pattern=r"^([01]\d|2[0-3]):[0-5]\d$")
+    zone: str = "UTC"
+
+    @field_validator("zone")
+    @classmethod
+    def _is_a_zone(cls, zone: str) -> str:
+        if zone not in available_timezones():
+            raise ValueError("should be a time zone, such as America/Sao_Paulo")
+        return zone
 
 
 class TrustedSignerSettings(Section):
@@ -296,6 +318,7 @@ class Settings(BaseSettings):
     mesdonnees: MesDonnees
     sync: SyncSettings = SyncSettings()
     admin: Admin = Admin()
+    appdata_rules: tuple[AppDataRule, ...] = ()
     boards: Annotated[tuple[Board, ...], BeforeValidator(_boards)] = ()
 
     @property
@@ -391,11 +414,20 @@ field = "letters"             # the AppData key that holds the score
 # minimum = "0"
 # maximum = "1000000"
 """
+_RULE_EXAMPLE: Final = """\
+# What is written into everybody's AppData on their birthday, although they are not there (container.birthday_field).
+# [[appdata_rules]]
+# id = "birthday"
+# key = "greeting"
+# value = "Happy birthday!"     # without a value the key is deleted
+# at = "09:00"
+# zone = "America/Sao_Paulo"
+"""
 
 
 def example() -> str:
     """A commented settings file that loads as it is, with a secret key that nobody else has."""
-    return "\n".join([*_example_lines(), _BOARD_EXAMPLE])
+    return "\n".join([*_example_lines(), _BOARD_EXAMPLE, _RULE_EXAMPLE])
 
 
 def _example_lines() -> Iterator[str]:

@@ -57,6 +57,8 @@ class Person:
     display_name: str = ""
     thumbnail_url: str = ""
     has_app: bool | None = None
+    birthday: str = ""
+    """As `05-28`; the year is left out."""
 
     @property
     def name(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -39,6 +39,7 @@ from homeserver.services.players import Players
 from homeserver.services.secret_box import SecretBox, derive
 from homeserver.services.sync import Sync, SyncRules
 from homeserver.services.sync_rounds import Rounds
+from homeserver.services.timed_writes import Rule, TimedWrites
 from homeserver.services.upkeep import Upkeep
 from homeserver.services.upload_verdicts import PortalRule
 from homeserver.services.uploads import Uploads
@@ -88,6 +89,7 @@ class Core:
     boards: Leaderboards
     sync: Sync
     rounds: Rounds
+    timed_writes: TimedWrites
     meter: Meter
 
 
@@ -112,7 +114,16 @@ async def open_core(settings: config.Settings, now_ms: NowMs = wall_clock_ms) ->
             log.warning("board_differs", difference=difference)
         meter = Meter(database)
         sync = sync_of(settings, database, container, boards, meter, now_ms=now_ms)
-        yield Core(database, session, container, boards, sync, Rounds(database, sync, name, now_ms), meter)
+        timed = TimedWrites(
+            database,
+            writer,
+            name,
+            now_ms,
+            rules=[Rule(rule.id, rule.key, rule.value, rule.at, rule.zone) for rule in settings.appdata_rules],
+            offline=settings.container.offline == "allowed",
+        )
+        rounds = Rounds(database, sync, name, now_ms)
+        yield Core(database, session, container, boards, sync, rounds, timed, meter)
 
 
 async def _open(
@@ -137,6 +148,11 @@ async def _open(
         now_ms=now_ms,
     )
     running = Jobs()
+
+    async def arrived(player: int) -> None:
+        core.timed_writes.arrived(player)
+        await core.sync.arrived(player)
+
     app[keys.LEADERBOARDS] = core.boards
     app[keys.BOARD_VIEWS] = BoardViews(core.database, now_ms)
     app[keys.PLAYERS] = Players(core.database)
@@ -153,7 +169,7 @@ async def _open(
         settings.app_url,
         settings.gadget.app_id,
         now_ms=now_ms,
-        on_open=core.sync.arrived,
+        on_open=arrived,
         on_removed=core.sync.left,
         allow_missing_body_hash=settings.gadget.allow_missing_body_hash,
     )
@@ -162,6 +178,7 @@ async def _open(
     await stack.enter_async_context(running.running("uploads", uploads.run))
     await stack.enter_async_context(running.running("sync", core.sync.run))
     await stack.enter_async_context(running.running("counters", core.meter.run))
+    await stack.enter_async_context(running.running("timed writes", core.timed_writes.run))
     if jobs:
         await stack.enter_async_context(running.running("sync schedule", core.rounds.run))
         await stack.enter_async_context(running.running("upkeep", Upkeep(core.database, now_ms).run))
@@ -244,10 +261,13 @@ def secret_box(settings: config.Settings, purpose: str) -> SecretBox:
 def container_client(settings: config.Settings, session: ClientSession, now_ms: NowMs) -> ContainerClient:
     """The container's signed REST API."""
     container = settings.container
+    dialect = DIALECTS[container.dialect]
+    if container.birthday_field != "none":
+        dialect = replace(dialect, people_fields=(*dialect.people_fields, container.birthday_field))
     return ContainerClient(
         session,
         container.base_url,
-        DIALECTS[container.dialect],
+        dialect,
         Credentials(container.consumer_key, container.consumer_secret.get_secret_value()),
         now_ms=now_ms,
         body_hash={"auto": None, "always": True, "never": False}[container.body_hash],

@@ -265,7 +265,7 @@ async def test_a_short_retry_after_is_waited_out(world: World, home: Home) -> No
     "fault", [Fault(PEOPLE, drop=True, times=3), Fault(PEOPLE, reply=CannedReply(502), times=2)], ids=["cut", "502"]
 )
 async def test_a_passing_failure_is_tried_again_signed_anew(world: World, home: Home, fault: Fault) -> None:
-    """The sandbox refuses a nonce that it has seen. (What was cut on a kept connection, aiohttp repeats once by itself.)"""
+    """The sandbox refuses a nonce that it has seen. (What was cut on a kept connection, aiohttp repeats by itself.)"""
     world.sandbox.faults.add(fault)
     home.slept.clear()
     await home.sync.sync_player(await home.player("p1"))

@@ -13,7 +13,7 @@ import structlog
 from homeserver.model import NowMs
 from homeserver.services.eraser import Eraser
 from homeserver.services.turns import Sleep
-from homeserver.storage import leases, limits, nonces, operators, sessions
+from homeserver.storage import appdata_writes, leases, limits, nonces, operators, sessions
 from homeserver.storage.database import Database, Transaction
 
 EVERY_S: Final = 600.0
@@ -39,7 +39,7 @@ class Upkeep:
 
         async def work(tx: Transaction) -> int:
             now_ms = self._now_ms()
-            stores = (sessions, operators, nonces, leases, limits)
+            stores = (sessions, operators, nonces, leases, limits, appdata_writes)
             return sum([await store.prune(tx, now_ms) for store in stores])
 
         return await self._database.write(work)

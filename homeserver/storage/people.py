@@ -167,13 +167,14 @@ async def observe_people(tx: Transaction, people: Mapping[int, Person], observed
 async def observe_each(tx: Transaction, people: Mapping[int, tuple[Person, int]]) -> list[int]:
     """Keep what the container said of these people, each in a request sent at their `observed_ms`.
 
-    Whoever is unchanged is not written, nor whoever was observed later than this. `has_app` stays where unknown.
+    Whoever is unchanged is not written, nor whoever was observed later than this. `has_app` and the birthday stay where
+    unknown.
 
     Returns:
         Who was known to be without the application and is said to have it, in ascending order.
     """
     rows = await tx.fetch(
-        "SELECT player, given_name, family_name, display_name, thumbnail_url, has_app FROM players "
+        "SELECT player, given_name, family_name, display_name, thumbnail_url, has_app, birthday FROM players "
         "WHERE player IN (SELECT w.value FROM each_bigint($1) AS w)",
         list(people),
     )
@@ -189,6 +190,7 @@ async def observe_each(tx: Transaction, people: Mapping[int, tuple[Person, int]]
             # Half an address is none.
             storable(person.thumbnail_url) if len(person.thumbnail_url) <= MAX_URL else "",
             has_app,
+            person.birthday or before[5],
         ]
         if after != before:
             changed.append((player, observed_ms, *after, search_key(person.name)))
@@ -197,7 +199,8 @@ async def observe_each(tx: Transaction, people: Mapping[int, tuple[Person, int]]
     if changed:
         await tx.execute_many(
             "UPDATE players SET profile_observed_ms = $2, given_name = $3, family_name = $4, display_name = $5, "
-            "thumbnail_url = $6, has_app = $7, search_name = $8 WHERE player = $1 AND profile_observed_ms <= $2",
+            "thumbnail_url = $6, has_app = $7, birthday = $8, search_name = $9 "
+            "WHERE player = $1 AND profile_observed_ms <= $2",
             changed,
         )
     return returned
