@@ -111,6 +111,9 @@ class Server(Section):
     host: str = Field("127.0.0.1", description="The address to listen on.")
     port: int = Field(8080, ge=0, le=65535, description="The port to listen on; 0 takes a free one.")
     workers: int = Field(1, ge=1, le=MAX_WORKERS, description="How many processes share the port.")
+    metrics_token: LongSecret | None = Field(
+        None, description="Lets its bearer read /metrics from anywhere; without it, only this machine may."
+    )
     boards_visible_to: Visibility = Field(
         Visibility.PLAYERS, description='Who may see the boards\' pages: "players" or "everyone" (not indexed).'
     )
@@ -416,12 +419,12 @@ field = "letters"             # the AppData key that holds the score
 """
 _RULE_EXAMPLE: Final = """\
 # What is written into everybody's AppData on their birthday, although they are not there (container.birthday_field).
-# [[appdata_rules]]
-# id = "birthday"
-# key = "greeting"
-# value = "Happy birthday!"     # without a value the key is deleted
-# at = "09:00"
-# zone = "America/Sao_Paulo"
+#   [[appdata_rules]]
+#   id = "birthday"
+#   key = "greeting"
+#   value = "Happy birthday!"   # without a value the key is deleted
+#   at = "09:00"
+#   zone = "America/Sao_Paulo"
 """
 
 

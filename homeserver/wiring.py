@@ -38,6 +38,7 @@ from homeserver.services.page_sessions import PageSessions
 from homeserver.services.players import Players
 from homeserver.services.secret_box import SecretBox, derive
 from homeserver.services.sync import Sync, SyncRules
+from homeserver.services.sync_report import MetricsGate, SyncReport
 from homeserver.services.sync_rounds import Rounds
 from homeserver.services.timed_writes import Rule, TimedWrites
 from homeserver.services.upkeep import Upkeep
@@ -173,7 +174,12 @@ async def _open(
         on_removed=core.sync.left,
         allow_missing_body_hash=settings.gadget.allow_missing_body_hash,
     )
-    app[keys.HEALTH] = Health(core.database, running)
+    app[keys.HEALTH] = Health(core.database, running, lambda: core.sync.pace.halted_ms)
+    app[keys.SYNC_REPORT] = SyncReport(
+        core.database, settings.container.name, now_ms, core.meter, lambda: core.container.skew_s
+    )
+    token = settings.server.metrics_token
+    app[keys.METRICS_GATE] = MetricsGate(token.get_secret_value() if token else None)
     # A queue and a spool belong to their process and machine, so their workers always run here.
     await stack.enter_async_context(running.running("uploads", uploads.run))
     await stack.enter_async_context(running.running("sync", core.sync.run))

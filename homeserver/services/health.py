@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from homeserver.services.jobs import Jobs
@@ -23,14 +23,21 @@ class SyncOverview:
 class Health:
     """Answers for the database and for the jobs of this process."""
 
-    def __init__(self, database: Database, jobs: Jobs) -> None:
+    def __init__(self, database: Database, jobs: Jobs, refused_ms: Callable[[], int | None] = lambda: None) -> None:
+        """`refused_ms`: since when the container refuses everybody, as this process knows it."""
         self._database = database
         self._jobs = jobs
+        self._refused_ms = refused_ms
 
     @property
     def dead_jobs(self) -> Sequence[str]:
         """The jobs that ended although they should run: only a new start of the process brings them back."""
         return self._jobs.dead
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether the container refuses everybody: our credentials or our clock are wrong, and somebody has to look."""
+        return self._refused_ms() is not None
 
     async def check(self) -> None:
         """Return if the database answers; an error of the database is raised as it comes."""

@@ -141,6 +141,12 @@ async def waiting(reader: Reader, player: int) -> int:
     return found
 
 
+async def counts(reader: Reader) -> dict[State, int]:
+    """How many are in each state."""
+    rows = await reader.fetch("SELECT state, COUNT(*) FROM appdata_writes GROUP BY state")
+    return dict.fromkeys(State, 0) | {State(state): count for state, count in rows}
+
+
 async def prune(tx: Transaction, now_ms: int) -> int:
     """Forget what was done, or failed, long ago; how many."""
     return await tx.execute("DELETE FROM appdata_writes WHERE state <> 'waiting' AND due_ms < $1", now_ms - KEPT_MS)

@@ -151,19 +151,35 @@ async def canaries(reader: Reader, container: str, but: Collection[int], limit: 
 
 
 class Overview(NamedTuple):
-    """How fresh the players are. Times are when the oldest was asked for; None: never."""
+    """How fresh the players are. Times are when the oldest was asked for; None: never, or there is nobody."""
 
     players: int
     refused: int
     without_app: int
+    never: int
+    """Players whose AppData was never asked for."""
     oldest_list_ms: int | None
+    oldest_appdata_ms: int | None
+    """Of those who were ever asked about, and are not refused."""
 
 
 async def overview(reader: Reader, container: str) -> Overview:
-    """How fresh everybody is, in one pass over the players."""
+    """How fresh everybody is: one pass over the players, and over the circles of those who were asked about friends."""
     row = await reader.fetch_one(
-        "SELECT COUNT(*), COUNT(refused_ms), SUM(CASE WHEN has_app = 0 THEN 1 ELSE 0 END), "
+        "SELECT COUNT(*), COUNT(refused_ms), COALESCE(SUM(CASE WHEN has_app = 0 THEN 1 ELSE 0 END), 0), "
         "MIN(CASE WHEN has_app = 0 THEN NULL ELSE friends_synced_ms END) FROM players WHERE container = $1",
         container,
     )
-    return Overview(row[0], row[1], row[2] or 0, row[3]) if row else Overview(0, 0, 0, None)
+    seen = await reader.fetch_one(
+        "WITH around AS (SELECT f.friend AS player, MAX(p.around_ms) AS ms FROM players AS p "
+        "CROSS JOIN friendships AS f WHERE p.container = $1 AND p.around_ms IS NOT NULL AND f.player = p.player "
+        "AND f.missed = 0 GROUP BY f.friend) "
+        "SELECT MIN(CASE WHEN a.ms > COALESCE(p.alone_ms, 0) THEN a.ms ELSE p.alone_ms END), "
+        "COALESCE(SUM(CASE WHEN a.ms IS NULL AND p.alone_ms IS NULL THEN 1 ELSE 0 END), 0) "
+        "FROM players AS p LEFT JOIN around AS a ON a.player = p.player "
+        "WHERE p.container = $1 AND (p.has_app IS NULL OR p.has_app = 1) AND p.refused_ms IS NULL",
+        container,
+    )
+    if row is None or seen is None:
+        return Overview(0, 0, 0, 0, None, None)
+    return Overview(row[0], row[1], row[2], seen[1], row[3], seen[0])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from homeserver.web import account, admin, boards, files, gadget, health
+from homeserver.web import account, admin, boards, files, gadget, health, metrics
 
 
 def routes() -> list[web.AbstractRouteDef]:
@@ -47,4 +47,5 @@ def routes() -> list[web.AbstractRouteDef]:
         web.get("/healthz", health.healthz),
         web.get("/readyz", health.readyz),
         web.get("/openapi.json", health.openapi),
+        web.get("/metrics", metrics.metrics),
     ]
