@@ -17,7 +17,7 @@ NOT_BENCHMARKS: Final = {"__main__", "report"}
 
 def names() -> list[str]:
     """Every module here with a `run(quick: bool)` that yields figures."""
-    found = {module.name for module in pkgutil.iter_modules([str(Path(__file__).parent)])}
+    found = {each.name for each in pkgutil.iter_modules([str(Path(__file__).parent)]) if not each.ispkg}
     return sorted(found - NOT_BENCHMARKS)
 
 

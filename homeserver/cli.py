@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from homeserver import __version__, config, logs
 from homeserver.errors import BadSettings, HomeServerError
-from homeserver.model import Role
+from homeserver.model import Action, Role
 
 if TYPE_CHECKING:
+    from homeserver.players_command import PlayersCommand
     from homeserver.services.operators import Operators
 
 T = TypeVar("T")
@@ -24,6 +25,8 @@ T = TypeVar("T")
 DEMO_FOLDER: Final = Path("var/demo")
 DEMO_PORT: Final = 8080
 SANDBOX_PORT: Final = 8081
+
+_PLAYER: Final = "the container's user id"
 
 
 def say(text: str) -> None:
@@ -92,7 +95,9 @@ def build_parser() -> argparse.ArgumentParser:
     appdata = commands.add_parser("appdata", help="a player's AppData: read, write, or write at a time")
     _add_appdata(appdata.add_subparsers(metavar="ACTION", required=True))
 
-    _add_boards(commands.add_parser("boards", help="the leaderboards: list, apply, rebuild, import, export"))
+    _add_boards(commands.add_parser("boards", help="the leaderboards: list, apply, rebuild, import, export, review"))
+
+    players = _add_players(commands.add_parser("players", help="about a player: show, hide, restore, remove, erase"))
 
     admin = _add_admin(commands.add_parser("admin", help="operators' accounts"))
 
@@ -103,7 +108,7 @@ def build_parser() -> argparse.ArgumentParser:
     settings = commands.add_parser("config", help="about the settings").add_subparsers(metavar="ACTION", required=True)
     settings.add_parser("example", help="print a commented settings file").set_defaults(command=_config_example)
     settings.add_parser("check", help="read the settings and say what is wrong").set_defaults(command=_config_check)
-    for group in (commands, admin, settings):
+    for group in (commands, players, admin, settings):
         for command in group.choices.values():  # also behind the command, where one writes it without thinking
             command.add_argument("--config", type=Path, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
     return parser
@@ -158,6 +163,52 @@ def _add_boards(parser: argparse.ArgumentParser) -> None:
     export.add_argument("--period", default="all", help="all, month, week, day, or one such as week:2026-W47")
     export.add_argument("--format", choices=["csv", "ndjson"], default="csv")
     export.set_defaults(command=_boards_export)
+
+    review = actions.add_parser("review", help="the claimed scores that wait to be looked at")
+    review.add_argument("board", metavar="BOARD")
+    review.set_defaults(command=_boards_review)
+    for action, words in (
+        (Action.APPROVE, "let a claim that waits count"),
+        (Action.REJECT, "say that a claim that waits never counts"),
+        (Action.REOPEN, "take back what was said of a claim"),
+    ):
+        decide = actions.add_parser(action, help=words)
+        decide.add_argument("board", metavar="BOARD")
+        decide.add_argument("claim", metavar="CLAIM", type=int, help="its number in the review")
+        _add_reason(decide)
+        decide.set_defaults(command=_boards_decide, action=action)
+
+
+def _add_players(parser: argparse.ArgumentParser) -> argparse._SubParsersAction[argparse.ArgumentParser]:
+    """`homeserver players ...`; its actions."""
+    players = parser.add_subparsers(metavar="ACTION", required=True)
+    show = players.add_parser("show", help="where they stand, what was decided about them, and why")
+    show.add_argument("player", metavar="PLAYER", help=_PLAYER)
+    show.set_defaults(command=_players_show)
+    for action, words in (
+        (Action.HIDE, "let nobody but themselves see them, until they are restored"),
+        (Action.REMOVE, "remove what they have reached; what they reach later counts"),
+        (Action.RESTORE, "undo `hide`, or else `remove`"),
+    ):
+        act = players.add_parser(action, help=words)
+        act.add_argument("player", metavar="PLAYER", help=_PLAYER)
+        act.add_argument("--board", help="on this board alone (all)")
+        _add_reason(act)
+        act.set_defaults(command=_players_act, action=action)
+    erase = players.add_parser("erase", help="erase a person everywhere; there is no way back")
+    erase.add_argument("player", metavar="PLAYER", help=_PLAYER)
+    _add_reason(erase)
+    erase.add_argument("--yes", action="store_true", help="do not ask")
+    erase.set_defaults(command=_players_erase)
+    log = players.add_parser("log", help="what operators did last: who, when, why")
+    log.add_argument("--board", help="on this board alone (all)")
+    log.set_defaults(command=_players_log)
+    return players
+
+
+def _add_reason(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--reason", required=True, help="why; it stays in the log")
+    parser.add_argument("--by", help="who does it (the user of this machine who is signed in)")
 
 
 def _add_appdata(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -309,15 +360,85 @@ def _boards_list(options: argparse.Namespace) -> int:
 def _boards_apply(options: argparse.Namespace) -> int:
     from homeserver import boards_command  # noqa: PLC0415
 
-    def agreed() -> bool:
-        try:
-            return options.yes or input("Go on? [y/N] ").strip().lower() in {"y", "yes"}
-        except EOFError:  # nobody is there to be asked
-            return False
+    settings = settings_of(options)
+    done = with_database(
+        settings, lambda database: boards_command.apply(database, settings, say, agreed=lambda: agreed(options))
+    )
+    return 0 if done else 1
+
+
+def agreed(options: argparse.Namespace) -> bool:
+    """Whether the person at the terminal says yes, or has with `--yes`."""
+    try:
+        return options.yes or input("Go on? [y/N] ").strip().lower() in {"y", "yes"}
+    except EOFError:  # nobody is there to be asked
+        return False
+
+
+def _boards_review(options: argparse.Namespace) -> int:
+    return _with_players(options, lambda command: command.review(options.board))
+
+
+def _boards_decide(options: argparse.Namespace) -> int:
+    return _with_players(
+        options,
+        lambda command: command.decide(
+            options.action, options.board, options.claim, actor=_actor(options), reason=options.reason
+        ),
+    )
+
+
+def _players_show(options: argparse.Namespace) -> int:
+    from homeserver.players_command import PlayersCommand  # noqa: PLC0415
+    from homeserver.wiring import open_core  # noqa: PLC0415
 
     settings = settings_of(options)
-    done = with_database(settings, lambda database: boards_command.apply(database, settings, say, agreed=agreed))
-    return 0 if done else 1
+
+    async def shown() -> None:
+        async with open_core(settings) as core:
+            await PlayersCommand(core.database, settings.container.name, say).show(options.player, core.boards)
+
+    asyncio.run(shown())
+    return 0
+
+
+def _players_act(options: argparse.Namespace) -> int:
+    return _with_players(
+        options,
+        lambda command: command.act(
+            options.action, options.player, options.board, actor=_actor(options), reason=options.reason
+        ),
+    )
+
+
+def _players_erase(options: argparse.Namespace) -> int:
+    return _with_players(
+        options,
+        lambda command: command.erase(
+            options.player, actor=_actor(options), reason=options.reason, agreed=lambda: agreed(options)
+        ),
+    )
+
+
+def _players_log(options: argparse.Namespace) -> int:
+    return _with_players(options, lambda command: command.log(options.board))
+
+
+def _with_players(options: argparse.Namespace, work: Callable[[PlayersCommand], Awaitable[bool | None]]) -> int:
+    """Do one thing about players; 1 where nobody agreed to it."""
+    from homeserver.players_command import PlayersCommand  # noqa: PLC0415
+
+    settings = settings_of(options)
+    logs.configure(least=logging.WARNING)
+    done = with_database(settings, lambda database: work(PlayersCommand(database, settings.container.name, say)))
+    return 1 if done is False else 0
+
+
+def _actor(options: argparse.Namespace) -> str:
+    try:
+        return options.by or getpass.getuser()
+    except (KeyError, OSError) as error:  # a container's user without a name
+        raise BadSettings("--by: say who does it; this machine has no name for its user.") from error
 
 
 def _boards_rebuild(options: argparse.Namespace) -> int:

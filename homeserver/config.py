@@ -131,6 +131,9 @@ class DatabaseSettings(Section):
         pattern=r"^[a-z_][a-z0-9_]{0,62}$",
         description="PostgreSQL: the schema that holds this application. Several applications may share a database.",
     )
+    connections: int = Field(
+        10, ge=2, le=1000, description="PostgreSQL: how many connections each process has at most."
+    )
 
 
 class Container(Section):
@@ -409,13 +412,19 @@ field = "letters"             # the AppData key that holds the score
 # order = "more"              # or "less": which score is better
 # keep = "best"               # or "latest"
 # ties = "competition"        # 1 1 3; or "dense" 1 1 2; or "ordinal" 1 2 3
-# spans = ["all", "month", "week", "day"]
+# spans = ["all", "month", "week", "day"]  # and "season", where there are seasons
 # zone = "America/Sao_Paulo"  # where days begin
 # first_weekday = "monday"
 # decimals = 0
 # format = "integer"          # or "duration" (seconds), "money"
 # minimum = "0"
 # maximum = "1000000"
+# counts = "reached"          # or "gained": a period's score is how much more the value is than when it began
+# largest_step = "500"        # a score that is better than the last one by more waits for review, and does not count
+# largest_gain_per_hour = "2000"
+# date_field = "last_letter_date"  # the AppData key where players say when it was; shown as their own words
+# kept = { day = 400, week = 200, month = 120 }  # so many periods before the current ones
+# seasons = [{ id = "spring", title = "Spring", starts = 2026-09-22T00:00:00-03:00, ends = 2026-12-21T00:00:00-03:00 }]
 """
 _RULE_EXAMPLE: Final = """\
 # What is written into everybody's AppData on their birthday, although they are not there (container.birthday_field).

@@ -106,6 +106,20 @@ class TooMany(HomeServerError):
 # --- this machine's fault ---------------------------------------------------------------------------------------------
 
 
+class DatabaseUnavailable(HomeServerError):
+    """The database does not answer, or was lost on the way. It may be back in a moment.
+
+    Of a write nothing was kept, unless `uncertain`: then it was lost while it was told to commit, and did not come back
+    in time to be asked.
+    """
+
+    code = "database_unavailable"
+
+    def __init__(self, message: str, *, uncertain: bool = False) -> None:
+        super().__init__(message)
+        self.uncertain = uncertain
+
+
 class SpoolFull(HomeServerError):
     """There is no room left here to keep a file: the quota of the spool is used up, or the disk is nearly full."""
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from fractions import Fraction
-from typing import Final
+from typing import Final, NamedTuple
 
 NowMs = Callable[[], int]
 """The wall clock, in milliseconds since the epoch: a parameter wherever time matters, so that a test can move it."""
@@ -108,6 +108,8 @@ class Change:
     new: str | None
     at_ms: int
     origin: Origin
+    event: int | None = None
+    """The number under which it was kept; None where nobody asked for it."""
 
 
 # --- boards ---------------------------------------------------------------------------------------------------------
@@ -135,13 +137,40 @@ class Ties(StrEnum):
     ORDINAL = "ordinal"
 
 
+class Counts(StrEnum):
+    """What a score in a period is. In `all`, which never began, it is always the value itself."""
+
+    REACHED = "reached"
+    """What was reached within it."""
+    GAINED = "gained"
+    """How much more the value is than when the period began."""
+
+
 class Span(StrEnum):
     """How long a period of a board lasts."""
 
     ALL = "all"
+    SEASON = "season"
+    """As long as its board says, one by one. A board has this span when it has seasons."""
     MONTH = "month"
     WEEK = "week"
     DAY = "day"
+
+
+class Doubt(StrEnum):
+    """Why a claimed score does not count until an operator has looked at it."""
+
+    STEP = "step"
+    """Better than the last one by more than the board's largest step."""
+    RATE = "rate"
+    """Better by more than the board allows in the time."""
+
+
+class Decision(StrEnum):
+    """What an operator said of a claimed score that waited."""
+
+    APPROVED = "approved"
+    REJECTED = "rejected"
 
 
 class Format(StrEnum):
@@ -153,8 +182,27 @@ class Format(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Season:
+    """A period of a board with a beginning and an end of its own. `starts_ms` is inside, `ends_ms` outside."""
+
+    id: str
+    title: str
+    starts_ms: int
+    ends_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """How many periods before the current one are kept. Seasons are, as long as the board has them; so is `all`."""
+
+    month: int = 120
+    week: int = 200
+    day: int = 400
+
+
+@dataclass(frozen=True, slots=True)
 class Board:
-    """A board's definition. Scores are integers in units of 10^-`decimals`, and so are `minimum` and `maximum`."""
+    """A board's definition. Scores are integers in units of 10^-`decimals`, and so are all limits of scores."""
 
     id: str
     title: str
@@ -170,6 +218,22 @@ class Board:
     format: Format = Format.INTEGER
     minimum: int | None = None
     maximum: int | None = None
+    counts: Counts = Counts.REACHED
+    largest_step: int | None = None
+    """So much better than the last accepted score may a claimed one be at once."""
+    largest_gain_per_hour: int | None = None
+    """By so much may claimed scores become better in an hour, and not by more at once."""
+    date_field: str | None = None
+    """The AppData key under which players say themselves when they reached it. Shown as theirs, and not used."""
+    seasons: tuple[Season, ...] = ()
+    """By their beginning. They may overlap."""
+    kept: Kept = Kept()
+
+    def __post_init__(self) -> None:
+        """Whoever gives or takes seasons need not think of `spans`."""
+        wanted = {*self.spans, Span.SEASON} if self.seasons else {*self.spans} - {Span.SEASON}
+        if wanted != {*self.spans}:
+            object.__setattr__(self, "spans", tuple(span for span in Span if span in wanted))
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,10 +245,11 @@ class Period:
     starts_ms: int | None
     ends_ms: int | None
     zone: str
+    title: str = ""
+    """Of a season; other periods are named by their time."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Position:
+class Position(NamedTuple):
     """Where an entry stands: `key` ascends from best to worst, then who reached it first, then the player number."""
 
     key: int
@@ -258,6 +323,16 @@ class NextPlace:
 
 
 @dataclass(frozen=True, slots=True)
+class Pending:
+    """A score that its player claimed and that waits to be looked at. Nobody else sees it."""
+
+    score: str
+    display: str
+    since_ms: int
+    reason: Doubt
+
+
+@dataclass(frozen=True, slots=True)
 class DetailedPlace(Place):
     """A place among the others. Both are None without an entry.
 
@@ -267,6 +342,8 @@ class DetailedPlace(Place):
 
     better_than: Fraction | None = None
     next: NextPlace | None = None
+    pending: Pending | None = None
+    """In a player's own view: a score of theirs that waits, beside the one that stands here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,6 +362,8 @@ class Placed:
     board: Board
     value: str
     changes: tuple[PlaceChange, ...]
+    pending: Pending | None = None
+    """The score that waits to be looked at, if one does: the one just submitted, which then has changed nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -374,6 +453,8 @@ class Action(StrEnum):
     REMOVE = "remove"
     APPROVE = "approve"
     REJECT = "reject"
+    REOPEN = "reopen"
+    """Take back what was said of a claim."""
     ERASE = "erase"
     DELIST = "delist"
     RELIST = "relist"
@@ -404,6 +485,20 @@ class Moderated:
     reason: str
     actor: str
     at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A claimed score that waits to be looked at. `event` names it, and is newer the greater it is."""
+
+    board: str
+    event: int
+    player: int
+    card: PlayerCard
+    score: str
+    display: str
+    at_ms: int
+    reason: Doubt
 
 
 # --- uploads --------------------------------------------------------------------------------------------------------

@@ -36,6 +36,7 @@ from homeserver.services.operators import Operators
 from homeserver.services.pace import Pace
 from homeserver.services.page_sessions import PageSessions
 from homeserver.services.players import Players
+from homeserver.services.score_writes import ScoreWrites
 from homeserver.services.secret_box import SecretBox, derive
 from homeserver.services.sync import Sync, SyncRules
 from homeserver.services.sync_report import MetricsGate, SyncReport
@@ -103,13 +104,19 @@ async def open_core(settings: config.Settings, now_ms: NowMs = wall_clock_ms) ->
     """
     name = settings.container.name
     async with (
-        open_database(settings.database_url, settings.database.schema_name) as database,
+        open_database(
+            settings.database_url, settings.database.schema_name, connections=settings.database.connections
+        ) as database,
         open_session(max_connections=settings.container.max_connections) as session,
     ):
         container = container_client(settings, session, now_ms)
         writer = AppDataWriter(database, container, name, now_ms)
         boards = Leaderboards(
-            database, writer, now_ms, derive(settings.server.secret_key.get_secret_value(), "cursors")
+            database,
+            writer,
+            now_ms,
+            derive(settings.server.secret_key.get_secret_value(), "cursors"),
+            writes=ScoreWrites(database),
         )
         for difference in await boards.seed(settings.boards):
             log.warning("board_differs", difference=difference)

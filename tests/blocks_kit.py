@@ -59,13 +59,26 @@ class Stored:
     """Level to beginning to entries and scores, sorted."""
 
 
+async def entries_of(reader: Reader, list_: int) -> list[Place]:
+    """The list's entries in their order, which are the same by player."""
+    (in_order, by_player) = [
+        [(row[0], row[1], row[2]) for row in await reader.fetch(sql, list_)]
+        for sql in (
+            "SELECT key, reached_ms, player FROM entries WHERE list = $1 ORDER BY key, reached_ms, player",
+            "SELECT key, reached_ms, player FROM entries_by_player WHERE list = $1",
+        )
+    ]
+    assert in_order == sorted(by_player)
+    return in_order
+
+
 async def stored(reader: Reader, board: Board) -> Stored | None:
     """Everything that is kept of the board's only list; None before anybody entered it."""
     row = await reader.fetch_one("SELECT list, dense FROM lists WHERE board = $1", board.id)
     if row is None:
         return None
     number, dense = row
-    entries = await reader.fetch("SELECT key, reached_ms, player FROM entries WHERE list = $1", number)
+    entries = await entries_of(reader, number)
     scores = await reader.fetch("SELECT key, n FROM scores WHERE list = $1", number)
     blocks: dict[int, dict[Place, tuple[int, int]]] = {level: {} for level in LEVELS}
     for level, key, reached_ms, player, n, of_them in await reader.fetch(
@@ -77,7 +90,7 @@ async def stored(reader: Reader, board: Board) -> Stored | None:
     return Stored(
         number,
         bool(dense),
-        sorted((key, reached_ms, player) for key, reached_ms, player in entries),
+        entries,
         {key: n for key, n in scores},  # noqa: C416 - rows are not pairs to mypy
         blocks,
     )

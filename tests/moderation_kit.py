@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from homeserver.domain.scores import score_of
-from homeserver.model import Board, Change, Origin
+from homeserver.model import Board, Decision, Origin
 from homeserver.services.moderation import Moderation
 from homeserver.storage import appdata, people
 from homeserver.storage import leaderboards as store
 from homeserver.storage.database import Database, Reader, Transaction
 from tests.blocks_kit import check_blocks
-from tests.clock import Clock
-from tests.naive_board import NaiveBoard
+from tests.clock import NOON_MS, Clock
+from tests.naive_rules import NaiveRules
 from tests.rebuild_kit import SMALL, stored
 
 WHY = {"actor": "maria", "reason": "a score that nobody can reach"}
@@ -69,20 +71,25 @@ Counts = Callable[[int, int], bool]
 """Whether an event of this number counts, of this player."""
 
 
-async def expected(database: Database, board: Board, counts: Counts) -> dict[str, dict[int, tuple[int, int]]]:
-    """The same, from the events that count, taken one by one."""
-    naive = NaiveBoard(board.order, board.keep, board.ties, -(10**9) if board.minimum is None else board.minimum)
+async def expected(
+    database: Database, board: Board, counts: Counts, decisions: dict[int, Decision] | None = None
+) -> NaiveRules:
+    """What the events come to, taken one by one: those that do not count make no entries, and are remembered."""
+    naive = NaiveRules(board, decisions or {})
 
     async def work(reader: Reader) -> None:
-        for event, player, value, at_ms, origin in await reader.fetch(
+        rows: list[Any] = await reader.fetch(
             "SELECT event, player, new, at_ms, origin FROM events WHERE key = $1 ORDER BY event", board.field
-        ):
-            if counts(event, player):
-                naive.apply(Change(player, board.field, None, value, at_ms, Origin(origin)))
+        )
+        now_ms = max([NOON_MS, *(row[3] for row in rows)])
+        for row in rows:
+            before = copy.deepcopy(naive.lists)
+            naive.apply(tuple(row), now_ms)
+            if not counts(row[0], row[1]):
+                naive.lists = before
 
     await database.read(work)
-    wanted = {span.value for span in board.spans}
-    return {id_: entries for id_, entries in naive.lists.items() if entries and id_.split(":")[0] in wanted}
+    return naive
 
 
 async def newest_event(database: Database, player: int, key: str = "letters") -> int:
@@ -112,6 +119,10 @@ TABLES = {
     "appdata": ("player",),
     "events": ("player",),
     "entries": ("player",),
+    "entries_by_player": ("player",),
+    "claims": ("player",),
+    "flags": ("player",),
+    "decisions": ("player",),
     "moderation": ("player",),
     "audit": ("player",),
     "gadget_sessions": ("owner", "viewer"),

@@ -16,7 +16,7 @@ from homeserver.storage import leaderboards as store
 from homeserver.storage.blocks import Sizes
 from homeserver.storage.boundaries import LEVELS
 from homeserver.storage.database import Database, Reader, Transaction
-from tests.blocks_kit import Stored, check_blocks
+from tests.blocks_kit import Stored, check_blocks, entries_of
 from tests.clock import Clock
 from tests.naive_board import NaiveBoard
 
@@ -92,10 +92,10 @@ async def check(database: Database, board: Board, *, least: int) -> int:
         for period, number in await reader.fetch(
             "SELECT period, list FROM lists WHERE board = $1 AND generation = $2", board.id, in_force.generation
         ):
-            held = await stored(reader, number)
-            check_blocks(held)
-            if held.entries:
-                found[period] = {player: (score_of(key, board.order), ms) for key, ms, player in held.entries}
+            kept = await stored(reader, number)
+            check_blocks(kept)
+            if kept.entries:
+                found[period] = {player: (score_of(key, board.order), ms) for key, ms, player in kept.entries}
         assert found == expected
         return sum(len(entries) for entries in found.values())
 
@@ -103,8 +103,9 @@ async def check(database: Database, board: Board, *, least: int) -> int:
 
 
 async def stored(reader: Reader, number: int) -> Stored:
+    """A list as it is kept, with its blocks."""
     dense = await reader.fetch_value("SELECT dense FROM lists WHERE list = $1", number)
-    entries = await reader.fetch("SELECT key, reached_ms, player FROM entries WHERE list = $1", number)
+    entries = await entries_of(reader, number)
     scores = await reader.fetch("SELECT key, n FROM scores WHERE list = $1", number)
     blocks: dict[int, dict[tuple[int, int, int], tuple[int, int]]] = {level: {} for level in LEVELS}
     for level, key, reached_ms, player, n, of_them in await reader.fetch(
@@ -113,8 +114,7 @@ async def stored(reader: Reader, number: int) -> Stored:
         number,
     ):
         blocks[level][key, reached_ms, player] = (n, of_them)
-    places = sorted((key, reached_ms, player) for key, reached_ms, player in entries)
-    return Stored(number, bool(dense), places, {key: n for key, n in scores}, blocks)  # noqa: C416 - no pairs to mypy
+    return Stored(number, bool(dense), entries, {key: n for key, n in scores}, blocks)  # noqa: C416 - no pairs to mypy
 
 
 async def remains(database: Database, board_id: str) -> int:
@@ -124,7 +124,7 @@ async def remains(database: Database, board_id: str) -> int:
         in_force = await store.board_in_force(reader, board_id)
         generation = 0 if in_force is None else in_force.generation
         left = 0
-        for table in ("lists", "entries", "blocks", "scores"):
+        for table in ("lists", "entries", "entries_by_player", "blocks", "scores", "claims", "flags"):
             left += await reader.fetch_value(
                 f"SELECT count(*) FROM {table} WHERE list NOT IN "
                 "(SELECT list FROM lists WHERE generation > 0 AND (board <> $1 OR generation = $2))",

@@ -172,6 +172,17 @@ async def test_what_the_container_says_is_not_touched(
     assert [name for name, *_ in day] == ["Ana Maria"]
 
 
+async def test_a_score_without_a_time_does_not_make_the_first_read_a_later_one(
+    database: Database, importer: BoardImport
+) -> None:
+    await load(importer, b"u1,,6,\n")
+    player = await database.look(lambda reader: people.find_player(reader, "orkut", "u1"))
+    assert player is not None
+    await observe(database, player, "8", NOON_MS + 1)
+    await observe(database, player, "9", NOON_MS + 2)
+    assert await origins(database) == [("6", "baseline"), ("8", "baseline"), ("9", "read")]
+
+
 async def test_the_latest_value_stays_the_latest(
     database: Database, importer: BoardImport, leaderboards: Leaderboards, rebuilds: Rebuilds
 ) -> None:

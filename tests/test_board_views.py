@@ -75,7 +75,7 @@ async def empty(database: Database) -> None:
 @given(
     history=st.lists(st.tuples(st.integers(0, len(PLAYERS) - 1), VALUES), max_size=20),
     board=st.sampled_from(KINDS),
-    period=st.sampled_from(Span),
+    period=st.sampled_from(BOARD.spans),
 )
 async def test_places_and_distributions_equal_the_naive_list(
     *, database: Database, clock: Clock, history: list[tuple[int, str | None]], board: Board, period: Span

@@ -311,7 +311,7 @@ class Stopping:
     def __init__(self, database: Database, writes: int) -> None:
         self._database = database
         self.writes = writes
-        self.read, self.look = database.read, database.look
+        self.read, self.look, self.most_together = database.read, database.look, database.most_together
 
     async def write(self, work: WriteWork[T]) -> T:
         if self.writes == 0:
@@ -394,7 +394,7 @@ async def test_who_is_erased_while_a_board_is_rebuilt_is_not_in_it_and_goes_when
         """Erases somebody before the first write behind the first read of events."""
 
         def __init__(self) -> None:
-            self.read, self.look = database.read, database.look
+            self.read, self.look, self.most_together = database.read, database.look, database.most_together
 
         async def write(self, work: WriteWork[T]) -> T:
             if reads and not finished:
@@ -414,20 +414,21 @@ async def test_who_is_erased_while_a_board_is_rebuilt_is_not_in_it_and_goes_when
     assert await traces(database, bruno) == {}
 
 
+@pytest.mark.parametrize(("writes", "left"), [(4, {"entries_by_player"}), (24, {"entries_by_player", "entries"})])
 async def test_what_a_rebuild_left_that_was_killed_does_not_keep_it_from_ending(
-    database: Database, clock: Clock, scene: Scene
+    database: Database, clock: Clock, scene: Scene, *, writes: int, left: set[str]
 ) -> None:
     """Its half built lists hold entries of theirs; they wait for its lease, not for another rebuild."""
     bruno = scene.players[1]
 
     class Killed:
         def __init__(self) -> None:
-            self.read, self.look = database.read, database.look
+            self.read, self.look, self.most_together = database.read, database.look, database.most_together
             self.writes = 0
 
         async def write(self, work: WriteWork[T]) -> T:
             self.writes += 1
-            if self.writes > 4:
+            if self.writes > writes:
                 raise Stop
             return await database.write(work)
 
@@ -436,7 +437,7 @@ async def test_what_a_rebuild_left_that_was_killed_does_not_keep_it_from_ending(
             BOARD, revision=1, progress=lambda *_: None
         )
     assert not await scene.moderation.erase(bruno, **WHY)
-    assert "entries" in await traces(database, bruno)
+    assert set(await traces(database, bruno)) == {"players"} | left
     clock.advance(minutes=2)
     assert await Eraser(database, clock.now_ms).go_on() == 0
     assert await traces(database, bruno) == {}

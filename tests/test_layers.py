@@ -41,7 +41,19 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
 }
 # wiring, config, cli, and the modules that these are cut into.
 SEE_EVERYTHING: Final = frozenset(
-    {"wiring", "config", "cli", "__main__", "boards_command", "demo", "doctor", "logs", "progress", "serving"}
+    {
+        "wiring",
+        "config",
+        "cli",
+        "__main__",
+        "boards_command",
+        "demo",
+        "doctor",
+        "logs",
+        "players_command",
+        "progress",
+        "serving",
+    }
     | {"appdata_command", "sync_command", "walk"}
 )
 # The package itself holds its version and imports nothing.

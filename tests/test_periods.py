@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from homeserver.domain import periods
 from homeserver.errors import BadInput
-from homeserver.model import Board, Origin, Span
+from homeserver.model import Board, Kept, Origin, Period, Season, Span
 
 BOARD = Board("b", "B", "f")
 HOUR_MS = 3_600_000
@@ -93,9 +93,10 @@ ZONES = [
     "Asia/Tehran",
 ]
 MOMENTS = st.integers(0, ms("2037-12-31T00:00:00+00:00"))
+CALENDAR = [Span.ALL, Span.MONTH, Span.WEEK, Span.DAY]
 
 
-@given(MOMENTS, st.sampled_from(ZONES), st.integers(0, 6), st.sampled_from(Span))
+@given(MOMENTS, st.sampled_from(ZONES), st.integers(0, 6), st.sampled_from(CALENDAR))
 def test_every_moment_lies_in_its_period_and_the_id_leads_back(
     at_ms: int, zone: str, first_weekday: int, span: Span
 ) -> None:
@@ -207,7 +208,7 @@ def test_any_text_is_a_period_or_bad_input(text: str) -> None:
 
 
 def test_a_baseline_concerns_all_alone() -> None:
-    concerned = [[period.id for period in periods.concerned(BOARD, 0, origin)] for origin in Origin]
+    concerned = [[period.id for period in periods.concerned(BOARD, 0, origin, 0)] for origin in Origin]
     everything = ["all", "month:1970-01", "week:1970-W01", "day:1970-01-01"]
     assert dict(zip(Origin, concerned, strict=True)) == {
         Origin.BASELINE: ["all"],
@@ -216,3 +217,124 @@ def test_a_baseline_concerns_all_alone() -> None:
         Origin.IMPORTED: everything,
         Origin.VERIFIED: everything,
     }
+
+
+# --- seasons ----------------------------------------------------------------------------------------------------------
+
+SPRING = Season("spring", "Spring", ms("2026-03-01T00:00-03:00"), ms("2026-06-01T00:00-03:00"))
+CUP = Season("cup", "The Cup", ms("2026-05-20T18:30-03:00"), ms("2026-05-27T18:30-03:00"))
+AUTUMN = Season("autumn", "Autumn", ms("2026-09-01T00:00-03:00"), ms("2026-12-01T00:00-03:00"))
+SEASONAL = replace(BOARD, zone="America/Sao_Paulo", seasons=(SPRING, CUP, AUTUMN))
+
+
+def season(of: Season) -> Period:
+    return Period(f"season:{of.id}", Span.SEASON, of.starts_ms, of.ends_ms, "America/Sao_Paulo", of.title)
+
+
+def test_a_board_with_seasons_has_that_span() -> None:
+    assert SEASONAL.spans == (Span.ALL, Span.SEASON, Span.MONTH, Span.WEEK, Span.DAY)
+    assert replace(SEASONAL, seasons=()).spans == BOARD.spans
+
+
+@pytest.mark.parametrize(
+    ("at", "under_way", "meant"),
+    [
+        ("2026-02-01T00:00-03:00", [], SPRING),  # the first to come
+        ("2026-02-28T23:59:59.999-03:00", [], SPRING),
+        ("2026-03-01T00:00-03:00", [SPRING], SPRING),
+        ("2026-05-20T18:29:59.999-03:00", [SPRING], SPRING),
+        ("2026-05-20T18:30-03:00", [SPRING, CUP], CUP),  # both: a change belongs to each
+        ("2026-05-27T18:30-03:00", [SPRING], SPRING),
+        ("2026-05-31T23:59:59.999-03:00", [SPRING], SPRING),
+        ("2026-06-01T00:00-03:00", [], SPRING),  # over: the one that ended last
+        ("2026-09-01T00:00-03:00", [AUTUMN], AUTUMN),
+        ("2027-01-01T00:00-03:00", [], AUTUMN),
+    ],
+)
+def test_a_moment_belongs_to_every_season_that_holds_it(at: str, under_way: list[Season], meant: Season) -> None:
+    now = ms(at)
+    found = [period for period in periods.current(SEASONAL, now) if period.span is Span.SEASON]
+    assert found == [season(each) for each in under_way]
+    assert periods.parse(SEASONAL, "season", now) == season(meant)
+    begins, ends = periods.unchanged(SEASONAL, now)
+    assert begins is not None
+    assert ends is not None
+    assert begins <= now < ends
+    for edge in (begins, ends - 1):
+        assert ids(SEASONAL, edge) == ids(SEASONAL, now)
+    assert ids(SEASONAL, ends) != ids(SEASONAL, now)
+
+
+def test_a_season_is_named_by_its_id() -> None:
+    for each in SEASONAL.seasons:
+        assert periods.parse(SEASONAL, f"season:{each.id}", 0) == season(each)
+    for text in ("season:", "season:winter", "season:Spring", "season:spring "):
+        with pytest.raises(BadInput, match="no such season"):
+            periods.parse(SEASONAL, text, 0)
+
+
+def test_the_season_before_is_the_one_that_had_ended_last() -> None:
+    assert periods.before(SEASONAL, season(AUTUMN)) == season(SPRING)
+    assert periods.before(SEASONAL, season(CUP)) is None
+    assert periods.before(SEASONAL, season(SPRING)) is None
+
+
+def test_a_baseline_concerns_no_season() -> None:
+    concerned = periods.concerned(SEASONAL, CUP.starts_ms, Origin.BASELINE, CUP.starts_ms)
+    assert [period.id for period in concerned] == ["all"]
+
+
+# --- retention --------------------------------------------------------------------------------------------------------
+
+BRIEF = replace(SEASONAL, kept=Kept(month=1, week=2, day=3))
+
+
+@pytest.mark.parametrize(
+    ("span", "kept", "gone"),
+    [
+        (Span.DAY, "day:2026-11-19", "day:2026-11-18"),
+        (Span.WEEK, "week:2026-W45", "week:2026-W44"),
+        (Span.MONTH, "month:2026-10", "month:2026-09"),
+    ],
+)
+def test_so_many_periods_before_the_current_one_are_kept(span: Span, kept: str, gone: str) -> None:
+    now = ms("2026-11-22T12:00-03:00")
+    oldest = periods.oldest_kept(BRIEF, span, now)
+    assert oldest == periods.parse(BRIEF, kept, now)
+    before = periods.before(BRIEF, oldest)
+    assert before == periods.parse(BRIEF, gone, now)
+    assert periods.is_kept(BRIEF, oldest, now)
+    assert not periods.is_kept(BRIEF, before, now)
+    assert oldest.starts_ms is not None
+    found = [period.id for period in periods.concerned(BRIEF, oldest.starts_ms, Origin.READ, now)]
+    assert kept in found
+    assert gone not in [period.id for period in periods.concerned(BRIEF, oldest.starts_ms - 1, Origin.IMPORTED, now)]
+
+
+def test_seasons_and_all_are_kept() -> None:
+    late = ms("2099-01-01T00:00:00+00:00")
+    found = periods.concerned(BRIEF, CUP.starts_ms, Origin.IMPORTED, late)
+    assert [period.id for period in found] == ["all", "season:spring", "season:cup"]
+    assert periods.oldest_kept(BRIEF, Span.ALL, late) is periods.oldest_kept(BRIEF, Span.SEASON, late) is None
+
+
+@given(MOMENTS, st.sampled_from(ZONES), st.integers(0, 6), st.sampled_from(CALENDAR[1:]), st.integers(1, 30))
+def test_the_oldest_kept_is_so_many_steps_back(at_ms: int, zone: str, first: int, span: Span, count: int) -> None:
+    board = replace(in_zone(zone, first), kept=Kept(month=count, week=count, day=count))
+    oldest = periods.oldest_kept(board, span, at_ms)
+    period = periods.period_at(board, span, at_ms)
+    for _ in range(count):
+        if oldest == period:
+            break
+        before = periods.before(board, period)
+        assert before is not None
+        period = before
+    # A zone that skipped a day has one step less to go.
+    assert oldest is not None
+    assert oldest.starts_ms == period.starts_ms or zone == "Pacific/Apia"
+
+
+def test_a_kept_month_may_lie_in_another_year() -> None:
+    board = replace(BOARD, kept=Kept(month=25))
+    oldest = periods.oldest_kept(board, Span.MONTH, ms("2026-01-15T00:00:00+00:00"))
+    assert oldest == periods.parse(board, "month:2023-12", 0)

@@ -118,6 +118,15 @@ async def test_a_rebuild_of_what_is_right_changes_nothing_but_the_generation(
     assert shown[-1][0] == shown[-1][1] > 0
 
 
+async def test_a_clock_that_is_behind_changes_no_time_that_was_reached(
+    database: Database, rebuilds: Rebuilds, writers: Writers, clock: Clock
+) -> None:
+    """That of another machine, or one that was ahead and was set right: scores stay in the periods they count in."""
+    clock.advance(days=-3)
+    await rebuilt(rebuilds, database, BOARDS[1])
+    await check(database, BOARDS[1], least=-5)
+
+
 async def test_a_board_without_events_is_empty(database: Database, rebuilds: Rebuilds) -> None:
     done = await rebuilds.rebuild(BOARD, revision=None, progress=quiet)
     assert done == Rebuilt(0, 0, 0, 0)
@@ -162,24 +171,28 @@ async def test_what_stops_half_way_has_changed_nothing_and_the_next_one_clears_u
     assert await remains(database, BOARD.id) == 0
 
 
-@pytest.mark.parametrize("spoilt", ["lost", "changed", "exchanged"])
+@pytest.mark.parametrize(
+    "spoilt", [*itertools.product(("entries", "entries_by_player"), ("lost", "changed", "exchanged"))]
+)
 async def test_what_was_not_stored_as_it_was_folded_is_never_put_in_force(
-    database: Database, rebuilds: Rebuilds, writers: Writers, monkeypatch: pytest.MonkeyPatch, spoilt: str
+    database: Database, rebuilds: Rebuilds, writers: Writers, monkeypatch: pytest.MonkeyPatch, spoilt: tuple[str, str]
 ) -> None:
-    fill = rebuild.fill
+    table, how = spoilt
+    columns = "list, key, reached_ms, player"
+    store_blocks = rebuild.store_blocks
 
-    async def spoil(tx: Transaction, *rest: Any) -> None:
-        await fill(tx, *rest)
-        newest = "list = (SELECT max(list) FROM entries)"
-        some = f"SELECT list, key, reached_ms, player FROM entries WHERE {newest} ORDER BY key, reached_ms LIMIT 1"
+    async def spoil(tx: Transaction, *rest: Any, **named: Any) -> None:
+        await store_blocks(tx, *rest, **named)
+        newest = f"list = (SELECT max(list) FROM {table})"
+        some = f"SELECT {columns} FROM {table} WHERE {newest} ORDER BY key, reached_ms LIMIT 1"
         list_, key, reached_ms, player = (await tx.fetch(some))[0]
-        await tx.execute("DELETE FROM entries WHERE list = $1 AND player = $2", list_, player)
-        if spoilt != "lost":
-            other = (key + 1, reached_ms, player) if spoilt == "changed" else (key, reached_ms, player + 10**6)
-            await tx.execute("INSERT INTO entries VALUES ($1, $2, $3, $4)", list_, *other)
+        await tx.execute(f"DELETE FROM {table} WHERE list = $1 AND player = $2", list_, player)
+        if how != "lost":
+            other = (key + 1, reached_ms, player) if how == "changed" else (key, reached_ms, player + 10**6)
+            await tx.execute(f"INSERT INTO {table} ({columns}) VALUES ($1, $2, $3, $4)", list_, *other)
 
-    monkeypatch.setattr(rebuild, "fill", spoil)
-    with pytest.raises(RuntimeError, match=r"was folded, .* was stored"):
+    monkeypatch.setattr(rebuild, "store_blocks", spoil)
+    with pytest.raises(RuntimeError, match=r"were folded; .* is stored"):
         await rebuilt(rebuilds, database, BOARDS[1])
     await check(database, BOARD, least=-5)
 
@@ -236,14 +249,14 @@ async def test_who_plans_with_an_old_definition_is_refused(
     async def redefine(tx: Transaction) -> None:
         await rebuild.redefine(tx, replace(BOARD, title="Other"), 2)
 
-    original = Rebuilds._count
+    original = Rebuilds._load
 
-    async def count(self: Rebuilds, build: Any) -> None:
-        await original(self, build)
+    async def load(self: Rebuilds, *rest: Any) -> None:
+        await original(self, *rest)
         await database.write(redefine)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Rebuilds, "_count", count)
+        patch.setattr(Rebuilds, "_load", load)
         with pytest.raises(Conflict, match="changed meanwhile"):
             await rebuilt(rebuilds, database, BOARDS[1])
     await check(database, replace(BOARD, title="Other"), least=-5)

@@ -80,7 +80,8 @@ def test_an_import_that_is_older_than_the_latest_changes_nothing() -> None:
 
 def test_the_checksum_tells_entries_from_each_other() -> None:
     places = [*itertools.product((-5, 7, INT64_MIN, INT64_MAX), (NOON_MS, NOON_MS + 1), (1, 2))]
-    assert len({checksum(*place) for place in places}) == len(places)
-    one = checksum(1, NOON_MS, 1) + checksum(2, NOON_MS, 2)
-    assert one != checksum(2, NOON_MS, 1) + checksum(1, NOON_MS, 2)  # two players exchanged
-    assert Tally(0, 0) == (0, 0)
+    assert len({checksum([place]) for place in places}) == len(places)
+    one = checksum([(1, NOON_MS, 1), (2, NOON_MS, 2)])
+    assert one == checksum([(2, NOON_MS, 2), (1, NOON_MS, 1)])
+    assert one != checksum([(2, NOON_MS, 1), (1, NOON_MS, 2)])  # two players exchanged
+    assert Tally(0, checksum([])) == (0, 0)

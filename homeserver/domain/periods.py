@@ -1,30 +1,36 @@
 """Periods of a board: which one a moment belongs to, what its id is, and where it begins and ends.
 
-Ids: `all`, `day:2026-11-22`, `week:2026-W47`, `month:2026-11`. Days begin at midnight in the board's zone, whatever
-their length (23 or 25 hours where clocks change). Weeks are seven such days and begin on the board's first weekday.
+Ids: `all`, `day:2026-11-22`, `week:2026-W47`, `month:2026-11`, `season:ID`. Days begin at midnight in the board's zone,
+whatever their length (23 or 25 hours where clocks change). Weeks are seven such days and begin on the board's first
+weekday. Seasons have the bounds that the board gives them; they may overlap, or leave time between them.
 
 A week's id is that of the ISO 8601 week which holds its Thursday. With weeks from Monday this is the ISO week itself. A
 week that begins on another day holds exactly one Thursday too, so ids never collide and none is left out; the Sunday on
 which such a week begins belongs, by the calendar on the wall, to the ISO week before.
 
 A period's bounds are a half-open range of instants, and they alone decide: where clocks go back over midnight, the
-repeated hour belongs to the period that the first midnight began. No instant belongs to two periods or to none.
+repeated hour belongs to the period that the first midnight began. No instant belongs to two periods or to none, seasons
+aside.
 """
 
 from __future__ import annotations
 
 import functools
 import re
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
 
 from homeserver.errors import BadInput
-from homeserver.model import Board, Origin, Period, Span
+from homeserver.model import Board, Origin, Period, Season, Span
 
+CLOCKS_DIFFER_MS: Final = 3_600_000
+"""By so much clocks of processes may differ, or be set back, before it is believed."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MS: Final = timedelta(milliseconds=1)
 _THURSDAY: Final = 3
+_MONTHS: Final = 12
 _FIRST_YEAR: Final = 1969
 """Where the epoch is a date of 1969, west of Greenwich, its periods have ids too."""
 _LAST_YEAR: Final = 9000
@@ -36,7 +42,17 @@ _MONTH: Final = re.compile(r"month:([0-9]{4})-([0-9]{2})")
 
 
 def period_at(board: Board, span: Span, at_ms: int) -> Period:
-    """The period of this span to which a moment belongs."""
+    """The period of this span to which a moment belongs; of the board's seasons, the one that `season` then means.
+
+    That is the last one to have begun of those under way. When none is, it is the one that ended last, and before the
+    first of all, the first: there is always one to look at.
+    """
+    if span is Span.SEASON:
+        return _of_season(_season_at(board.seasons, at_ms), board.zone)
+    return _beginning(span, _first_day_at(board, span, at_ms), board.zone, board.first_weekday)
+
+
+def _first_day_at(board: Board, span: Span, at_ms: int) -> date:
     local = (_EPOCH + at_ms * _MS).astimezone(ZoneInfo(board.zone)).date()
     first = _first_day(span, local, board.first_weekday)
     period = _beginning(span, first, board.zone, board.first_weekday)
@@ -45,27 +61,89 @@ def period_at(board: Board, span: Span, at_ms: int) -> Period:
     while period.ends_ms is not None and at_ms >= period.ends_ms:
         first = _first_of_next(span, first)
         period = _beginning(span, first, board.zone, board.first_weekday)
-    return period
+    return first
 
 
 def current(board: Board, now_ms: int) -> tuple[Period, ...]:
-    """The periods of all the board's spans to which this moment belongs."""
-    return tuple(period_at(board, span, now_ms) for span in board.spans)
+    """The periods of all the board's spans to which this moment belongs: one of each, of seasons any number."""
+    found: list[Period] = []
+    for span in board.spans:
+        if span is Span.SEASON:
+            under_way = (season for season in board.seasons if season.starts_ms <= now_ms < season.ends_ms)
+            found += (_of_season(season, board.zone) for season in under_way)
+        else:
+            found.append(period_at(board, span, now_ms))
+    return tuple(found)
 
 
 def before(board: Board, period: Period) -> Period | None:
-    """The period of the same span that ended when this one began. None for `all`, which never began."""
-    return None if period.starts_ms is None else period_at(board, period.span, period.starts_ms - 1)
+    """The period of the same span that ended when this one began, of seasons the one that had ended last by then.
+
+    None for `all`, which never began, and where no season had ended.
+    """
+    if period.starts_ms is None:
+        return None
+    if period.span is not Span.SEASON:
+        return period_at(board, period.span, period.starts_ms - 1)
+    over = [season for season in board.seasons if season.ends_ms <= period.starts_ms]
+    return _of_season(max(over, key=_by_end), board.zone) if over else None
 
 
-def concerned(board: Board, at_ms: int, origin: Origin) -> tuple[Period, ...]:
-    """The periods that a change at `at_ms` concerns: `all` alone for a baseline, which may be months old."""
+def oldest_kept(board: Board, span: Span, now_ms: int) -> Period | None:
+    """The oldest period of this span that the board keeps, whether anybody entered it or not; None: it keeps all."""
+    if span is Span.ALL or span is Span.SEASON:
+        return None
+    first = _first_day_before(span, _first_day_at(board, span, now_ms), getattr(board.kept, span.value))
+    return _beginning(span, first, board.zone, board.first_weekday)
+
+
+def is_kept(board: Board, period: Period, now_ms: int) -> bool:
+    """Whether the board keeps this period: it has no list of an older one, and a change does not make one."""
+    if period.ends_ms is None or now_ms < period.ends_ms:
+        return True
+    oldest = oldest_kept(board, period.span, now_ms)
+    return (
+        oldest is None or oldest.starts_ms is None or period.starts_ms is None or oldest.starts_ms <= period.starts_ms
+    )
+
+
+def unchanged(board: Board, at_ms: int) -> tuple[int | None, int | None]:
+    """From when, and until when (outside), `current` is what it is at this moment. None: no bound."""
+    found = current(board, at_ms)
+    bounds = [at for season in board.seasons for at in (season.starts_ms, season.ends_ms)]
+    begins = [each.starts_ms for each in found if each.starts_ms is not None] + [at for at in bounds if at <= at_ms]
+    ends = [each.ends_ms for each in found if each.ends_ms is not None] + [at for at in bounds if at > at_ms]
+    return max(begins, default=None), min(ends, default=None)
+
+
+def concerned(board: Board, at_ms: int, origin: Origin, now_ms: int) -> tuple[Period, ...]:
+    """The periods that a change at `at_ms` concerns, of those that are kept at `now_ms`.
+
+    A baseline, which may be months old, concerns `all` alone.
+    """
     periods = current(board, at_ms)
-    return tuple(period for period in periods if origin is not Origin.BASELINE or period.span is Span.ALL)
+    if origin is Origin.BASELINE:
+        return tuple(period for period in periods if period.span is Span.ALL)
+    return tuple(period for period in periods if is_kept(board, period, now_ms))
+
+
+def seen_at(at_ms: int, newest_ms: int | None) -> int:
+    """When a change counts as seen that our clock saw at `at_ms`, after another process, or we, saw one at `newest_ms`.
+
+    Time does not go back for a clock that is a little behind: what has ended stays as it was. One that is behind by
+    more than `CLOCKS_DIFFER_MS` was set right, or the other was wrong.
+    """
+    is_behind = newest_ms is not None and at_ms < newest_ms <= at_ms + CLOCKS_DIFFER_MS
+    return newest_ms if is_behind and newest_ms is not None else at_ms
+
+
+def counts_at(at_ms: int, now_ms: int) -> int:
+    """When a change counts that was seen at `at_ms`: not later than now, as far as our clock may be trusted."""
+    return at_ms if at_ms <= now_ms + CLOCKS_DIFFER_MS else now_ms
 
 
 def parse(board: Board, text: str, now_ms: int) -> Period:
-    """The period that `text` names on this board; `month`, `week` and `day` alone name the current one.
+    """The period that `text` names on this board; a span's word alone names the current one, see `period_at`.
 
     A period that has not begun is a period too (and its list is empty): two servers whose clocks differ by a second
     give the same answer at midnight.
@@ -82,12 +160,53 @@ def parse(board: Board, text: str, now_ms: int) -> Period:
         raise BadInput(f"the board {board.id} has no such period; it has {have}", field="period")
     if text == span.value:
         return period_at(board, span, now_ms)
+    if span is Span.SEASON:
+        return _season_named(board, text)
     first = _first_day_named(span, text, board.first_weekday)
     if first is None:
         raise BadInput(
             "not a period; periods are written all, month:2026-11, week:2026-W47 or day:2026-11-22", field="period"
         )
     return _beginning(span, first, board.zone, board.first_weekday)
+
+
+def _season_named(board: Board, text: str) -> Period:
+    for season in board.seasons:
+        if text == _season_id(season):
+            return _of_season(season, board.zone)
+    raise BadInput(f"the board {board.id} has no such season", field="period")
+
+
+def _season_at(seasons: Sequence[Season], at_ms: int) -> Season:
+    begun = [season for season in seasons if season.starts_ms <= at_ms]
+    under_way = [season for season in begun if at_ms < season.ends_ms]
+    if under_way:
+        return under_way[-1]
+    return max(begun, key=_by_end) if begun else seasons[0]
+
+
+def _by_end(season: Season) -> tuple[int, int]:
+    return season.ends_ms, season.starts_ms
+
+
+def _season_id(season: Season) -> str:
+    return f"{Span.SEASON.value}:{season.id}"
+
+
+def _of_season(season: Season, zone: str) -> Period:
+    return Period(_season_id(season), Span.SEASON, season.starts_ms, season.ends_ms, zone, season.title)
+
+
+def _first_day_before(span: Span, first: date, count: int) -> date:
+    """The first day of the period that comes so many before the one that begins on `first`."""
+    match span:
+        case Span.MONTH:
+            months = first.year * _MONTHS + first.month - 1 - count
+            return date(months // _MONTHS, months % _MONTHS + 1, 1)
+        case Span.WEEK:
+            return first - timedelta(weeks=count)
+        case _:
+            return first - timedelta(days=count)
 
 
 def _first_day_named(span: Span, text: str, first_weekday: int) -> date | None:
@@ -114,7 +233,7 @@ def _first_day(span: Span, day: date, first_weekday: int) -> date:
             return day - timedelta(days=(day.weekday() - first_weekday) % 7)
         case Span.MONTH:
             return day.replace(day=1)
-        case Span.DAY | Span.ALL:
+        case _:
             return day
 
 
@@ -124,7 +243,7 @@ def _first_of_next(span: Span, first: date) -> date:
             return first + timedelta(days=7)
         case Span.MONTH:
             return (first + timedelta(days=31)).replace(day=1)
-        case Span.DAY | Span.ALL:
+        case _:
             return first + timedelta(days=1)
 
 
@@ -139,7 +258,7 @@ def _beginning(span: Span, first: date, zone: str, first_weekday: int) -> Period
             id_ = f"week:{year:04}-W{week:02}"
         case Span.MONTH:
             id_ = f"month:{first:%Y-%m}"
-        case Span.DAY:
+        case _:
             id_ = f"day:{first:%Y-%m-%d}"
     return Period(id_, span, _midnight_ms(first, zone), _midnight_ms(_first_of_next(span, first), zone), zone)
 

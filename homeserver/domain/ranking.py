@@ -87,11 +87,7 @@ def settle(
     """
     if imported and keep is Keep.LATEST and entry is not None and at_ms < entry.reached_ms:
         return entry
-    match claim:
-        case NoScore.GONE:
-            return None
-        case NoScore.REFUSED:
-            return entry if keep is Keep.BEST else None
-        case int():
-            unchanged = entry is not None and (entry.key <= claim if keep is Keep.BEST else entry.key == claim)
-            return entry if unchanged else Position(claim, at_ms, player)
+    if isinstance(claim, int):  # first, and no `match`: a rebuild asks for millions, nearly all of them numbers
+        unchanged = entry is not None and (entry.key <= claim if keep is Keep.BEST else entry.key == claim)
+        return entry if unchanged else Position(claim, at_ms, player)
+    return entry if claim is NoScore.REFUSED and keep is Keep.BEST else None

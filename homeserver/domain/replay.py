@@ -1,20 +1,20 @@
 """A board's events folded into the entries that they make: what writers have done one change at a time, all at once.
 
-It goes by the same rules as they do (`ranking.claim`, `periods.concerned`, `ranking.settle`), so the same events give
-the same entries. And it counts and sums up what it makes, to be compared with what was stored of it.
+It goes by the same rules as they do (`ranking.claim`, `periods.concerned`, `rules.apply`, `ranking.settle`), so the
+same events give the same entries. And it counts and sums up what it makes, to be compared with what was stored of it.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterable
-from itertools import starmap
+from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
-from homeserver.domain import periods, ranking
+from homeserver.domain import periods, ranking, rules
+from homeserver.domain.rules import Account, Claimed
 from homeserver.domain.scores import INT64_MAX, INT64_MIN
-from homeserver.model import Board, Origin, Period, Position
+from homeserver.model import Board, Decision, Origin, Period, Position, Span
 
 Event = tuple[int, int, str | None, int, str]
 """One accepted change as it is kept: number, player, value, time in milliseconds, and the word of its `Origin`.
@@ -22,94 +22,173 @@ Event = tuple[int, int, str | None, int, str]
 A plain tuple, of which there are millions. Numbers grow with time for one player and field.
 """
 
+Place = tuple[int, int, int]
+"""Key, time and player of a `Position`, as a plain tuple."""
+
 PRIME: Final = 2**31 - 1
-KEY_SHIFT: Final = 1_000_003
-TIME_SHIFT: Final = 998_244
+TIME_FACTOR: Final = 998_244_353
 PLAYER_SHIFT: Final = 777_767
 
 
-def checksum(key: int, reached_ms: int, player: int) -> int:
-    """A number of 31 bits for one entry. Those of a list are added up, so their order does not matter.
+def checksum(places: Iterable[Place]) -> int:
+    """A number below `PRIME` for these entries, whatever their order; those of two lists, added up, are that of both.
 
-    Products, not a weighted sum: two players whose keys were exchanged make a difference. Both databases can calculate
-    it without leaving 64 bits; see `storage/rebuild.py`.
+    A sum of products: two players whose keys were exchanged make a difference. Here the sums are exact and the
+    remainder is taken once; both databases can calculate it without leaving 64 bits, see `storage/rebuild.py`.
     """
-    both = ((key % PRIME + KEY_SHIFT) * (reached_ms % PRIME + TIME_SHIFT)) % PRIME
-    return (both * (player % PRIME + PLAYER_SHIFT)) % PRIME
+    terms = [(key + TIME_FACTOR * reached_ms) * (player + PLAYER_SHIFT) for key, reached_ms, player in places]
+    return sum(terms) % PRIME
 
 
 class Tally(NamedTuple):
-    """How many entries, and the sum of their checksums."""
+    """How many entries, and their checksum."""
 
     entries: int
     checksum: int
 
 
-Place = tuple[int, int, int]
-"""Key, time and player of a `Position`, as a plain tuple."""
+Remembered = tuple[int, int, int, int]
+"""Player, and of the list of all time a `rules.Memory`; of another the score when the period began, and twice 0."""
+
+Flagged = tuple[int, int, int, int, str]
+"""Number of the event, player, and a `rules.Flag`."""
 
 
 class Made(NamedTuple):
-    """Entries of one period that are finished."""
+    """Entries of one period that are finished, and what a board with accounts keeps beside them.
+
+    There may be none of the entries: a value that is gone is remembered all the same.
+    """
 
     period: Period
     places: list[Place]
+    claims: list[Remembered]
+    flags: list[Flagged]
 
 
 class Replay:
     """Folds the events of one field, given player by player and in their order."""
 
-    def __init__(self, board: Board, now_ms: int) -> None:
-        """`now_ms`: no change counts as later than this."""
+    def __init__(
+        self,
+        board: Board,
+        now_ms: int,
+        decisions: Mapping[int, Decision] | None = None,
+        *,
+        any_time: bool = False,
+        floors: Mapping[int, int] | None = None,
+    ) -> None:
+        """
+        Args:
+            now_ms: What is much later counts as now (`periods.counts_at`); what is not kept by then gets no list.
+            decisions: What operators said of claims that waited, by the number of the event.
+            any_time: Each change counts at the time that it has, also if it is later than `now_ms`.
+            floors: By player, the number of the event up to which none makes entries: the player is hidden, or their
+                score was removed. What the board remembers of them is the same all the same.
+        """
         self._board = board
-        self._now_ms = now_ms
+        self._latest_ms = INT64_MAX if any_time else now_ms
+        self._decisions = decisions or {}
+        self._account = Account()
+        self._remembers = rules.remembers(board)
         self._periods: dict[str, Period] = {}
-        self._calendars = {origin.value: _Calendar(board, origin, self._periods) for origin in Origin}
+        self._calendars = {origin.value: _Calendar(board, origin, now_ms, self._periods) for origin in Origin}
+        self._floors = floors or {}
+        self._floor = -1
         self._player: int | None = None
         self._open: dict[str, Position] = {}
         self._made: defaultdict[str, list[Place]] = defaultdict(list)
+        self._claims: defaultdict[str, list[Remembered]] = defaultdict(list)
+        self._flags: list[Flagged] = []
         self._rows = 0
         self.tallies: dict[str, Tally] = {}
         """By period id, of all entries that were taken."""
 
     @property
     def waiting(self) -> int:
-        """How many finished entries were not taken yet."""
+        """How many finished entries, and what is remembered beside them, were not taken yet."""
         return self._rows
 
     def add(self, events: Iterable[Event]) -> None:
         """Fold these: each player's follow each other, also from one call to the next."""
         board, keep = self._board, self._board.keep
-        entries = self._open
-        for _, player, value, at_ms, origin in events:
+        entries, floor = self._open, self._floor
+        if self._remembers:
+            self._add_to_account(events)
+            return
+        claim_of, settle = ranking.claim, ranking.settle  # looked up once: this is done for millions
+        calendars, counts_at, latest_ms = self._calendars, periods.counts_at, self._latest_ms
+        for event, player, value, at_ms, origin in events:
             if player != self._player:
-                self.finish()
+                if entries:
+                    self.finish()
                 self._player = player
-            claim = ranking.claim(board, value)
-            at_ms = min(at_ms, self._now_ms)  # noqa: PLW2901
-            calendar = self._calendars[origin]
+                self._floor = floor = self._floors.get(player, -1)
+            if event <= floor:
+                continue
+            claim = claim_of(board, value)
+            at_ms = counts_at(at_ms, latest_ms)  # noqa: PLW2901
+            calendar = calendars[origin]
             for id_ in calendar.at(at_ms):
                 before = entries.get(id_)
-                after = ranking.settle(keep, before, claim, player, at_ms, imported=calendar.imported)
+                after = settle(keep, before, claim, player, at_ms, imported=calendar.imported)
                 if after is not None:
                     entries[id_] = after
                 elif before is not None:
                     del entries[id_]
 
+    def _add_to_account(self, events: Iterable[Event]) -> None:
+        board, keep = self._board, self._board.keep
+        entries, floor = self._open, self._floor
+        for event, player, value, at_ms, word in events:
+            if player != self._player:
+                self.finish()
+                self._player = player
+                self._floor = floor = self._floors.get(player, -1)
+            origin = Origin(word)
+            at_ms = periods.counts_at(at_ms, self._latest_ms)  # noqa: PLW2901
+            claimed = Claimed(event, ranking.claim(board, value), at_ms, origin, self._decisions.get(event))
+            effects = rules.apply(board, self._account, claimed, self._calendars[word].at(at_ms))
+            if event <= floor:
+                continue
+            for id_, claim in effects:
+                after = ranking.settle(keep, entries.get(id_), claim, player, at_ms, imported=origin.is_import)
+                if after is not None:
+                    entries[id_] = after
+                else:
+                    entries.pop(id_, None)
+
     def finish(self) -> None:
         """No more events of the last player will come."""
         for id_, position in self._open.items():
-            self._made[id_].append((position.key, position.reached_ms, position.player))
+            self._made[id_].append(position)
         self._rows += len(self._open)
         self._open.clear()
+        if self._remembers and self._player is not None:
+            self._close(self._account, self._player)
+
+    def _close(self, account: Account, player: int) -> None:
+        self._account = Account()
+        if account.last is not None:
+            self._claims[Span.ALL.value].append((player, *account.last))
+        for id_, base in account.bases.items():
+            self._claims[id_].append((player, base, 0, 0))
+        self._flags += ((event, player, *flag) for event, flag in account.flags.items())
+        self._rows += len(account.bases) + len(account.flags) + (account.last is not None)
 
     def take(self) -> list[Made]:
         """The entries finished since the last call, by period."""
-        taken = [Made(self._periods[id_], places) for id_, places in self._made.items()]
-        for period, places in taken:
+        flags = {Span.ALL.value: self._flags} if self._flags else {}
+        taken = [
+            Made(self._periods[id_], self._made.get(id_, []), self._claims.get(id_, []), flags.get(id_, []))
+            for id_ in {**self._made, **self._claims, **flags}
+        ]
+        for period, places, *_ in taken:
             entries, total = self.tallies.get(period.id, (0, 0))
-            self.tallies[period.id] = Tally(entries + len(places), total + sum(starmap(checksum, places)))
+            self.tallies[period.id] = Tally(entries + len(places), (total + checksum(places)) % PRIME)
         self._made.clear()
+        self._claims.clear()
+        self._flags = []
         self._rows = 0
         return taken
 
@@ -117,9 +196,10 @@ class Replay:
 class _Calendar:
     """The periods that changes of one origin concern, remembered from when to when they are the same."""
 
-    def __init__(self, board: Board, origin: Origin, periods_by_id: dict[str, Period]) -> None:
+    def __init__(self, board: Board, origin: Origin, now_ms: int, periods_by_id: dict[str, Period]) -> None:
         self._board = board
         self._origin = origin
+        self._now_ms = now_ms
         self._periods = periods_by_id
         self._begins: list[int] = []
         self._ends: list[int] = []
@@ -131,10 +211,11 @@ class _Calendar:
         index = bisect_right(self._begins, at_ms) - 1
         if index >= 0 and at_ms < self._ends[index]:
             return self._ids[index]
-        found = periods.concerned(self._board, at_ms, self._origin)
+        found = periods.concerned(self._board, at_ms, self._origin, self._now_ms)
+        begins_ms, ends_ms = periods.unchanged(self._board, at_ms)
         index += 1
-        self._begins.insert(index, max(INT64_MIN if each.starts_ms is None else each.starts_ms for each in found))
-        self._ends.insert(index, min(INT64_MAX if each.ends_ms is None else each.ends_ms for each in found))
+        self._begins.insert(index, INT64_MIN if begins_ms is None else begins_ms)
+        self._ends.insert(index, INT64_MAX if ends_ms is None else ends_ms)
         self._ids.insert(index, tuple(each.id for each in found))
         self._periods.update((each.id, each) for each in found)
         return self._ids[index]

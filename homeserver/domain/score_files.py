@@ -11,11 +11,10 @@ import io
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Final, NamedTuple
 
-from homeserver.domain import scores
+from homeserver.domain import instants, scores
 from homeserver.errors import BadInput
 from homeserver.model import Board
 
@@ -23,8 +22,6 @@ MAX_LINE_BYTES: Final = 64 * 1024
 MAX_NAME: Final = 200
 EARLIEST_MS: Final = 946_684_800_000
 """2000-01-01. A time in seconds, taken for milliseconds, lies before it."""
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_MS: Final = timedelta(milliseconds=1)
 _NUMBER: Final = re.compile(r"[0-9]{1,15}")
 _DUE: Final = ("player", "value")
 _KNOWN: Final = ("player", "name", "value", "time")
@@ -154,7 +151,7 @@ def _time(given: object, now_ms: int) -> int | None:
     if isinstance(given, int) and not isinstance(given, bool):
         at_ms = given
     elif isinstance(given, str):
-        at_ms = int(given) if _NUMBER.fullmatch(given) else _moment(given)
+        at_ms = int(given) if _NUMBER.fullmatch(given) else instants.parse(given)
     if at_ms is None:
         raise BadInput("neither milliseconds nor ISO 8601 with a zone, such as 2026-11-22T12:00:00Z", field="time")
     if at_ms < EARLIEST_MS:
@@ -162,16 +159,6 @@ def _time(given: object, now_ms: int) -> int | None:
     if at_ms > now_ms:
         raise BadInput("in the future", field="time")
     return at_ms
-
-
-def _moment(text: str) -> int | None:
-    try:
-        moment = datetime.fromisoformat(text) if text.isascii() else None
-    except ValueError:
-        return None
-    if moment is None or moment.tzinfo is None:
-        return None
-    return (moment - _EPOCH) // _MS
 
 
 # --- writing --------------------------------------------------------------------------------------------------------
@@ -199,12 +186,13 @@ def written(form: FileFormat, rows: Iterable[Row]) -> str:
     """These rows as lines. Times are ISO 8601 in UTC, to the millisecond."""
     if form is FileFormat.NDJSON:
         return "".join(
-            json.dumps(dict(zip(COLUMNS, (*row[:4], _iso(row.reached_ms)), strict=True)), ensure_ascii=False) + "\n"
+            json.dumps(dict(zip(COLUMNS, (*row[:4], instants.iso(row.reached_ms)), strict=True)), ensure_ascii=False)
+            + "\n"
             for row in rows
         )
     text = io.StringIO()
     lines = csv.writer(text, lineterminator="\n")
-    lines.writerows((row.rank, row.player, safe(row.name), row.score, _iso(row.reached_ms)) for row in rows)
+    lines.writerows((row.rank, row.player, safe(row.name), row.score, instants.iso(row.reached_ms)) for row in rows)
     return text.getvalue()
 
 
@@ -219,7 +207,3 @@ def safe(text: str) -> str:
     """
     plain = _BREAKS.sub(" ", text)
     return f"'{plain}" if _FORMULA.match(text) else plain
-
-
-def _iso(at_ms: int) -> str:
-    return (_EPOCH + at_ms * _MS).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -18,6 +18,8 @@ INT64_MIN: Final = -(2**63)
 INT64_MAX: Final = 2**63 - 1
 MAX_DECIMALS: Final = 9
 _MAX_CHARACTERS: Final = 1 + 19 + 1 + MAX_DECIMALS
+_SHORT: Final = 10
+"""With fewer digits, and as many decimals as there can be, a number is well within 64 bits."""
 
 _SCORE: Final = re.compile(r"(?P<sign>-?)(?P<whole>0|[1-9][0-9]{0,18})(?:\.(?P<part>[0-9]{1,9}))?")
 
@@ -29,6 +31,8 @@ def parse(text: str, decimals: int) -> int:
         BadInput: `text` is no score (field "value"): not a plain number, more digits after the point than `decimals`,
             or beyond 64 bits.
     """
+    if text.isdecimal() and text.isascii() and len(text) < _SHORT and (text[0] != "0" or len(text) == 1):
+        return int(text) * 10**decimals if decimals else int(text)  # nearly all scores, in a third of the time
     match = _SCORE.fullmatch(text) if len(text) <= _MAX_CHARACTERS else None
     if match is None:
         raise BadInput("not a plain number, such as 12 or -3", field="value")

@@ -27,6 +27,7 @@ from homeserver.model import (
     NextPlace,
     OpenedGadget,
     OwnClass,
+    Pending,
     Period,
     Place,
     PlaceChange,
@@ -348,6 +349,7 @@ def dump_placed(placed: Placed) -> bytes:
             "board": placed.board.id,
             "value": placed.value,
             "changes": [_change(change) for change in placed.changes],
+            "pending": None if placed.pending is None else _pending(placed.pending),
         }
     )
 
@@ -415,6 +417,15 @@ def _place(place: Place) -> dict[str, Any]:
 def _detailed_place(place: DetailedPlace) -> dict[str, Any]:
     following = None if place.next is None else _next_place(place.next)
     return _place(place) | {"better_than": _share(place.better_than), "next": following}
+
+
+def _pending(pending: Pending) -> dict[str, Any]:
+    return {
+        "score": pending.score,
+        "display": pending.display,
+        "since": iso(pending.since_ms),
+        "reason": pending.reason,
+    }
 
 
 def _next_place(place: NextPlace) -> dict[str, Any]:

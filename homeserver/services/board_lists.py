@@ -8,7 +8,7 @@ from fractions import Fraction
 from typing import Final
 
 from homeserver.domain import boards as definitions
-from homeserver.domain import distribution, periods, ranking, scores
+from homeserver.domain import distribution, periods, ranking, rules, scores
 from homeserver.domain.boards import BoardInForce
 from homeserver.domain.cursors import Scope
 from homeserver.domain.ranking import Ahead
@@ -19,6 +19,7 @@ from homeserver.model import (
     DetailedPlace,
     Entry,
     NextPlace,
+    Pending,
     Period,
     Place,
     PlaceChange,
@@ -27,8 +28,8 @@ from homeserver.model import (
     State,
     Ties,
 )
+from homeserver.storage import accounts, people, standings
 from homeserver.storage import leaderboards as store
-from homeserver.storage import people, standings
 from homeserver.storage.database import Reader
 from homeserver.storage.leaderboards import ListName
 from homeserver.storage.standings import Run, Standing
@@ -181,25 +182,26 @@ async def _next(db: Reader, list_: List, standing: Standing) -> NextPlace | None
     With ordinal ranks, whoever reaches a score now comes behind all who have it. To get ahead of those who reached the
     player's own score before, any better score will do; without such, the next better score must be passed.
     """
-    of, ties, key = list_.board, list_.board.ties, standing.position.key
+    ties, key = list_.board.ties, standing.position.key
     start = Position(key, INT64_MIN, INT64_MIN)
     if ties is Ties.ORDINAL:
         better = await standings.index_of(db, list_.number, start)
         if standing.rank > ranking.rank(ties, Ahead(better, 0)):
-            return _next_place(of, key, key - 1, ranking.rank(ties, Ahead(better, 0)))
+            return _next_place(list_, key, key - 1, ranking.rank(ties, Ahead(better, 0)))
     run = await standings.run_before(db, list_.number, ties, start, 1)
     if not run.standings:
         return None
     (nearest,) = run.standings
     if ties is not Ties.ORDINAL:
-        return _next_place(of, key, nearest.position.key, nearest.rank)
+        return _next_place(list_, key, nearest.position.key, nearest.rank)
     better = await standings.index_of(db, list_.number, Position(nearest.position.key, INT64_MIN, INT64_MIN))
-    return _next_place(of, key, nearest.position.key - 1, ranking.rank(ties, Ahead(better, 0)))
+    return _next_place(list_, key, nearest.position.key - 1, ranking.rank(ties, Ahead(better, 0)))
 
 
-def _next_place(of: Board, key: int, target: int, rank: int) -> NextPlace | None:
+def _next_place(list_: List, key: int, target: int, rank: int) -> NextPlace | None:
+    of = list_.board
     score, missing = scores.score_of(target, of.order), key - target
-    if not scores.is_score(of, score):
+    if not rules.is_score_in(of, list_.period.span, score):
         return None
     return NextPlace(
         rank,
@@ -208,6 +210,16 @@ def _next_place(of: Board, key: int, target: int, rank: int) -> NextPlace | None
         scores.exact(missing, of.decimals),
         scores.display(missing, of),
     )
+
+
+async def pending(db: Reader, in_force: BoardInForce, player: int) -> Pending | None:
+    """The last score that the player claimed on the board, if it waits to be looked at."""
+    of = in_force.board
+    found = await accounts.waiting(db, in_force, player) if rules.judges(of) else []
+    if not found:
+        return None
+    _, flag = found[-1]
+    return Pending(scores.exact(flag.score, of.decimals), scores.display(flag.score, of), flag.at_ms, flag.reason)
 
 
 async def place_change(db: Reader, list_: List, player: int, was: Standing | None) -> PlaceChange:

@@ -201,7 +201,9 @@ async def _own_class(db: Reader, list_: List, bounds: tuple[Bounds, ...], total:
 
 
 def _period(of: Board, id_: str, starts_ms: int, ends_ms: int) -> Period:
-    return Period(id_, Span(id_.split(":", 1)[0]), starts_ms, ends_ms, of.zone)
+    span, _, name = id_.partition(":")
+    titles = {season.id: season.title for season in of.seasons} if span == Span.SEASON else {}
+    return Period(id_, Span(span), starts_ms, ends_ms, of.zone, titles.get(name, ""))
 
 
 def _past_score(of: Board, past: store.PastValue) -> PastScore | None:

@@ -8,12 +8,15 @@ from typing import Final
 import structlog
 
 from homeserver.model import NowMs
+from homeserver.services.sweeping import sweep
 from homeserver.storage import erasing
 from homeserver.storage.database import Database
 from homeserver.storage.erasing import Ending
 
 ROWS: Final = 500
 """Deleted in one transaction. Writers of SQLite wait meanwhile: up to 0.1 s, as each entry is in a list of its own."""
+SWEPT: Final = 2_000
+"""Rows of old lists that are deleted in one transaction."""
 
 _log = structlog.get_logger(__name__)
 
@@ -43,8 +46,9 @@ class Eraser:
             while await self._database.write(partial(erasing.delete_some, player=player, limit=self._rows)):
                 pass
             ending = await self._database.write(partial(erasing.finish, player=player, now_ms=self._now_ms()))
-            if ending is not Ending.AGAIN:
+            if ending is not Ending.SWEEP:
                 break
+            await sweep(self._database, SWEPT)
         if ending is Ending.DONE:
             _log.info("erased")
         return ending is Ending.DONE

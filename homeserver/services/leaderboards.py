@@ -17,16 +17,19 @@ from functools import partial
 from typing import Final, Protocol, TypeVar, cast
 
 from homeserver.domain import scores
+from homeserver.domain.boards import BoardInForce
 from homeserver.domain.cursors import Cursor, Cursors, Direction, Scope
 from homeserver.domain.scores import INT64_MIN
 from homeserver.errors import BadInput
 from homeserver.model import AppData, Board, DetailedPlace, EntryPage, NowMs, Origin, Placed, Position
 from homeserver.services import board_lists, own_places
 from homeserver.services.board_lists import List, Shown
-from homeserver.storage import appdata, people, standings
+from homeserver.services.score_writes import ScoreWrites
 from homeserver.storage import leaderboards as store
+from homeserver.storage import people, standings
+from homeserver.storage.appdata import Observation
 from homeserver.storage.database import Database, Reader, Transaction
-from homeserver.storage.standings import Run
+from homeserver.storage.standings import Run, Standing
 
 MAX_LIMIT: Final = 100
 MAX_SEARCH: Final = 100
@@ -86,8 +89,18 @@ class Leaderboards:
     BadCursor.
     """
 
-    def __init__(self, database: Database, writer: AppDataWriter, now_ms: NowMs, cursor_key: bytes) -> None:
+    def __init__(
+        self,
+        database: Database,
+        writer: AppDataWriter,
+        now_ms: NowMs,
+        cursor_key: bytes,
+        *,
+        writes: ScoreWrites | None = None,
+    ) -> None:
+        """`writes`: what else writes scores in this process, to share transactions with."""
         self._database = database
+        self._writes = writes or ScoreWrites(database)
         self._writer = writer
         self._now_ms = now_ms
         self._cursors = Cursors(cursor_key)
@@ -296,7 +309,8 @@ class Leaderboards:
 
         The container gets the score's canonical text whether or not it is a best one: AppData holds the latest, the
         board decides what stands. What was read on the way counts first, as what any read brings; then the score, in
-        every period, at the time when the container's answer came.
+        every period, at the time when the container's answer came. One that the board doubts (its largest step, or gain
+        per hour) is written all the same, and waits.
 
         Returns:
             The new place in each current period of this board, with the rank that the player had there before.
@@ -311,8 +325,10 @@ class Leaderboards:
         text = scores.exact(scores.read(board, value), board.decimals)
         # Counted before the next write of this player may begin: the first score of two must be the first to count.
         async with self._writer.updating(player, {board.field: text}) as written:
-            await self._database.write(lambda tx: self._count_read(tx, player, written))
-            placed = await self._database.write(lambda tx: self._count(tx, player, board, text, written))
+            await self._writes.write(lambda tx, boards: _read(tx, boards, player, written))
+            before = await self._database.look(lambda db: self._standings(db, player, board, written))
+            await self._writes.write(lambda tx, _: _submitted(tx, player, board, written), fields=[board.field])
+            placed = await self._database.look(lambda db: self._placed(db, player, board, text, written, before))
         return await self._as_they_see_it(player, placed)
 
     async def _as_they_see_it(self, player: int, placed: Placed) -> Placed:
@@ -333,43 +349,29 @@ class Leaderboards:
 
         return await self._own(work)
 
-    async def _count_read(self, tx: Transaction, player: int, written: AppDataWrite) -> None:
-        """Let count what was read on the way; see `submit`. A transaction records once, so this is one of its own."""
-        in_force = await store.begin(tx)
-        await people.user_of(tx, player)  # erased while the container was asked: nothing may be kept
-        read = await appdata.observe(
-            tx,
-            player,
-            {each.board.field: written.before.get(each.board.field) for each in in_force},
-            observed_ms=written.read_at_ms,
-            at_ms=written.read_at_ms,
-            origin=Origin.READ,
-        )
-        await store.record(tx, in_force, read, written.written_at_ms)
+    async def _standings(
+        self, db: Reader, player: int, board: Board, written: AppDataWrite
+    ) -> dict[str, Standing | None]:
+        """Where the player stands in the current periods, by their ids."""
+        in_force = await board_lists.board(db, board.id)
+        lists = await board_lists.current(db, in_force, written.written_at_ms)
+        return {shown.period.id: await board_lists.standing_in(db, shown, player) for shown in lists}
 
-    async def _count(self, tx: Transaction, player: int, board: Board, text: str, written: AppDataWrite) -> Placed:
-        """Let a score count that the container has taken; see `submit`."""
-        in_force = await store.begin(tx, [board.field])
-        await people.user_of(tx, player)
-        at_ms = written.written_at_ms
-        mine = await board_lists.board(tx, board.id)
-        before = [
-            await board_lists.standing_in(tx, shown, player) for shown in await board_lists.current(tx, mine, at_ms)
-        ]
-        submitted = await appdata.observe(
-            tx,
-            player,
-            {board.field: written.after.get(board.field)},
-            observed_ms=at_ms,
-            at_ms=at_ms,
-            origin=Origin.SUBMITTED,
-        )
-        await store.record(tx, in_force, submitted, at_ms)
-        lists = await board_lists.current(tx, mine, at_ms)
-        changes = [
-            await board_lists.place_change(tx, shown, player, was) for shown, was in zip(lists, before, strict=True)
-        ]
-        return Placed(mine.board, written.after.get(board.field, text), tuple(changes))
+    async def _placed(  # noqa: PLR0917 - what is known of one write
+        self,
+        db: Reader,
+        player: int,
+        board: Board,
+        text: str,
+        written: AppDataWrite,
+        before: dict[str, Standing | None],
+    ) -> Placed:
+        """What came of it, read after it was counted: within, others would wait for the blocks of the list."""
+        in_force = await board_lists.board(db, board.id)
+        lists = await board_lists.current(db, in_force, written.written_at_ms)
+        changes = [await board_lists.place_change(db, shown, player, before.get(shown.period.id)) for shown in lists]
+        pending = await board_lists.pending(db, in_force, player)
+        return Placed(in_force.board, written.after.get(board.field, text), tuple(changes), pending)
 
     # --- parts --------------------------------------------------------------------------------------------------------
 
@@ -399,6 +401,22 @@ async def _place(db: Reader, shown: List, player: int, *, own: bool, look: bool)
     if look and await own_places.needs_events(db, shown, player):
         return None
     return await own_places.place(db, shown, player)
+
+
+async def _read(
+    tx: Transaction, boards: Sequence[BoardInForce], player: int, written: AppDataWrite
+) -> list[Observation]:
+    """What was read on the way; see `submit`."""
+    await people.user_of(tx, player)  # erased while the container was asked: nothing may be kept
+    values = {each.board.field: written.before.get(each.board.field) for each in boards}
+    return [Observation(player, values, written.read_at_ms, written.read_at_ms, Origin.READ)]
+
+
+async def _submitted(tx: Transaction, player: int, board: Board, written: AppDataWrite) -> list[Observation]:
+    """The score that the container has taken; see `submit`."""
+    await people.user_of(tx, player)
+    values = {board.field: written.after.get(board.field)}
+    return [Observation(player, values, written.written_at_ms, written.written_at_ms, Origin.SUBMITTED)]
 
 
 def _check_limit(limit: int) -> None:

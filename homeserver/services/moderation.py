@@ -10,12 +10,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Final
 
+from homeserver.domain import scores
 from homeserver.domain.boards import BoardInForce
-from homeserver.errors import BadInput, Conflict
-from homeserver.model import Act, Action, Board, Moderated, NowMs
+from homeserver.domain.rules import Flag
+from homeserver.errors import BadInput, Conflict, NotFound
+from homeserver.model import Act, Action, Board, Claim, Decision, Moderated, NowMs, PlayerCard
 from homeserver.services import board_lists
 from homeserver.services.eraser import Eraser
-from homeserver.storage import appdata, erasing, moderation, people, rebuild, replays
+from homeserver.storage import accounts, appdata, erasing, moderation, people, rebuild, replays
 from homeserver.storage import leaderboards as store
 from homeserver.storage.blocks import SIZES, Move, Sizes
 from homeserver.storage.database import Database, Reader, Transaction
@@ -32,6 +34,8 @@ _NOTHING: Final = {
     Action.REMOVE: "This player has no score here that could be removed.",
     Action.RESTORE: "Of this player nothing is hidden or removed here.",
 }
+
+_NO_CLAIM: Final = "There is no such claim, or nothing to say of it any more."
 
 _Decide = Callable[[Verdict, int | None], Verdict]
 """From what was decided, and the player's last event, to what is."""
@@ -128,8 +132,75 @@ class Moderation:
 
     async def _last_that_counts(self, reader: Reader, board: Board, player: int, was: Verdict) -> int | None:
         """The player's last event, if there is anything on this board that it could be removed with."""
-        counts = await replays.made(reader, board, player, was._replace(hidden=False, delisted=False), self._now_ms())
+        counts = await replays.entries(
+            reader, board, player, was._replace(hidden=False, delisted=False), self._now_ms()
+        )
         return await replays.newest_event(reader, player, board.field) if counts else None
+
+    # --- claims that wait ---------------------------------------------------------------------------------------------
+
+    async def review(self, board_id: str, *, after: int = 0, limit: int = 50) -> tuple[Claim, ...]:
+        """The claims that wait on a board, oldest first, beyond the one of the event `after`.
+
+        Raises:
+            NotFound: No such board.
+            BadInput: `limit` is not 1 to 200 (field "limit").
+        """
+        _check_limit(limit)
+
+        async def work(reader: Reader) -> tuple[Claim, ...]:
+            in_force = await board_lists.board(reader, board_id)
+            found = await accounts.waiting_of_all(reader, in_force, after, limit)
+            cards = await people.cards(reader, {player for _, player, _ in found})
+            return tuple(_claim(in_force.board, *each, cards[each[1]]) for each in found if each[1] in cards)
+
+        return await self._database.read(work)
+
+    async def approve(self, board_id: str, event: int, *, actor: str, reason: str) -> None:
+        """Let a claim that waits count, at its own time.
+
+        Raises:
+            NotFound: No such board, or nothing of that event waits there: a later score has taken its place, say.
+        """
+        await self._decide(board_id, event, Decision.APPROVED, self._reasoned(Action.APPROVE, actor, reason))
+
+    async def reject(self, board_id: str, event: int, *, actor: str, reason: str) -> None:
+        """Say that a claim never counts.
+
+        Raises:
+            NotFound: As for `approve`.
+        """
+        await self._decide(board_id, event, Decision.REJECTED, self._reasoned(Action.REJECT, actor, reason))
+
+    async def reopen(self, board_id: str, event: int, *, actor: str, reason: str) -> None:
+        """Undo `approve` or `reject`: the claim waits again, if nothing has taken its place.
+
+        Raises:
+            NotFound: No such board, or nothing was said of that event there.
+        """
+        await self._decide(board_id, event, None, self._reasoned(Action.REOPEN, actor, reason))
+
+    async def _decide(self, board_id: str, event: int, decision: Decision | None, act: Act) -> None:
+        async def work(tx: Transaction) -> None:
+            (in_force,) = await self._hold(tx, board_id)
+            board = in_force.board
+            player = await accounts.claimant(tx, board, event)
+            if player is None:
+                raise NotFound(_NO_CLAIM)
+            waits = {number for number, _ in await accounts.waiting(tx, in_force, player)}
+            said = await accounts.decision_on(tx, board, player, event)
+            if event not in waits if decision else said is None:
+                raise NotFound(_NO_CLAIM)
+            held = await appdata.values_of(tx, player)
+            if decision is None:
+                await accounts.reopen(tx, board.id, player, event)
+            else:
+                await accounts.decide(tx, board.id, player, event, decision)
+            detail = f"claim {event}; {_detail(board, held)}"[:MAX_DETAIL]
+            await moderation.log(tx, replace(act, board=board.id, player=player, detail=detail))
+            await store.write(tx, await replays.moves(tx, in_force, [player], act.at_ms), self._sizes)
+
+        await self._database.write(work)
 
     # --- a person -----------------------------------------------------------------------------------------------------
 
@@ -170,8 +241,7 @@ class Moderation:
         Raises:
             BadInput: `limit` is not 1 to 200 (field "limit").
         """
-        if not 1 <= limit <= MAX_LIMIT:
-            raise BadInput(f"1 to {MAX_LIMIT} at a time", field="limit")
+        _check_limit(limit)
 
         async def work(reader: Reader) -> list[Act]:
             return await moderation.acts(reader, board_id=board_id, player=player, before=before, limit=limit)
@@ -184,6 +254,16 @@ class Moderation:
             if not 0 < len(text.strip()) <= most:
                 raise BadInput(f"1 to {most} characters", field=name)
         return Act(action, self._now_ms(), storable(actor.strip()), storable(reason.strip()), None, None)
+
+
+def _check_limit(limit: int) -> None:
+    if not 1 <= limit <= MAX_LIMIT:
+        raise BadInput(f"1 to {MAX_LIMIT} at a time", field="limit")
+
+
+def _claim(of: Board, event: int, player: int, flag: Flag, card: PlayerCard) -> Claim:
+    score, display = scores.exact(flag.score, of.decimals), scores.display(flag.score, of)
+    return Claim(of.id, event, player, card, score, display, flag.at_ms, flag.reason)
 
 
 def _detail(board: Board, held: Mapping[str, str]) -> str:

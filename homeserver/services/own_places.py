@@ -6,9 +6,10 @@ never done on the event loop.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
-from homeserver.model import DetailedPlace, Position, State
+from homeserver.model import DetailedPlace, Period, Position, State
 from homeserver.services import board_lists
 from homeserver.services.board_lists import List
 from homeserver.storage import moderation, replays, standings
@@ -41,19 +42,29 @@ async def entry(db: Reader, list_: List, player: int) -> Own:
     if listed is not None or verdict == VISIBLE:
         return Own(listed)
     for lifted in (verdict._replace(hidden=False), VISIBLE):
-        made = await replays.made(db, list_.board, player, lifted, list_.now_ms)
+        made = await replays.entries(db, list_.board, player, lifted, list_.now_ms)
         if list_.period.id in made:
-            return Own(made[list_.period.id][1], verdict.state, unlisted=True)
+            return Own(made[list_.period.id], verdict.state, unlisted=True)
     return Own(None, State.HIDDEN if verdict.hidden else State.VISIBLE)
 
 
 async def place(db: Reader, list_: List, player: int) -> DetailedPlace:
-    """The player's place in the list, or the one that they would have."""
+    """The player's place in the list, or the one that they would have, and what waits beside it."""
     own = await entry(db, list_, player)
-    if own.position is None:
-        return await board_lists.detailed_place(db, list_, None, own.state)
-    standing = await _standing(db, list_, own.position, unlisted=own.unlisted)
-    return await board_lists.detailed_place(db, list_, standing, own.state, unlisted=own.unlisted)
+    standing = None
+    if own.position is not None:
+        standing = await _standing(db, list_, own.position, unlisted=own.unlisted)
+    found = await board_lists.detailed_place(db, list_, standing, own.state, unlisted=own.unlisted)
+    pending = await board_lists.pending(db, list_.in_force, player)
+    if pending is None or not _holds(list_.period, pending.since_ms):
+        return found
+    return replace(found, pending=pending, state=State.PENDING if found.state is State.VISIBLE else found.state)
+
+
+def _holds(period: Period, at_ms: int) -> bool:
+    return (period.starts_ms is None or period.starts_ms <= at_ms) and (
+        period.ends_ms is None or at_ms < period.ends_ms
+    )
 
 
 async def _standing(db: Reader, list_: List, position: Position, *, unlisted: bool) -> Standing:

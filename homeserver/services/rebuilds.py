@@ -1,7 +1,9 @@
 """Rebuilding a board's lists from the events of its field, while players go on playing.
 
-1. The events up to the newest are folded, player by player, into lists of a new generation, which nobody else sees.
-2. What was stored is compared with what was folded, by count and checksum, and gets its blocks.
+1. The events up to the newest are folded, player by player, into lists of a new generation, which nobody else sees:
+   first by player, then, sorted, in the order of the lists with their blocks. So each table grows at its end, where a
+   row in its place among millions would cost a page each.
+2. What was stored is compared with what was folded, by count and checksum.
 3. The events that came meanwhile are recorded in the new lists, as writers do, until hardly any is left.
 4. With the board held alone, the last of them are recorded, and the new generation is put in force. Whoever waited for
    the board finds it there.
@@ -20,23 +22,27 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Final
+from itertools import groupby, islice
+from operator import itemgetter
+from types import TracebackType
+from typing import Any, Final, Self
 
 from homeserver.domain.boards import BoardInForce
 from homeserver.domain.replay import Event, Made, Replay, Tally
 from homeserver.errors import Conflict
 from homeserver.model import Board, NowMs, Ties
+from homeserver.services.sweeping import sweep
 from homeserver.services.turns import to_the_end
-from homeserver.storage import blocks, erasing, leases, moderation, rebuild, replays
+from homeserver.storage import accounts, blocks, erasing, leases, moderation, rebuild, replays
 from homeserver.storage import leaderboards as store
 from homeserver.storage.blocks import SIZES, Move, Sizes
 from homeserver.storage.database import Database, Reader, Transaction
 from homeserver.storage.erasing import Erasures
-from homeserver.storage.moderation import Verdict, counting
-from homeserver.storage.rebuild import Cuts
+from homeserver.storage.rebuild import Cuts, Row
+from homeserver.storage.sorting import Sorting
 
 LEASE_MS: Final = 60_000
 """A rebuild that did nothing for so long is taken for dead."""
@@ -55,7 +61,7 @@ class Pace:
     for each row deleted. Fewer at once make the whole take longer: nearly each of them is a page of its own.
     """
 
-    events: int = 5_000
+    events: int = 10_000
     """Read at once."""
     rows: int = 20_000
     """Written at once."""
@@ -85,8 +91,8 @@ class _Build:
     building: BoardInForce
     was: BoardInForce | None
     holder: str
-    verdicts: Mapping[int, Verdict]
-    """What was decided about players when it began."""
+    floors: Mapping[int, int]
+    """Up to which event players' changes made no entries when it began."""
     acts: int
     """What operators did up to here is obeyed in the new lists."""
     erasures: Erasures
@@ -96,6 +102,41 @@ class _Build:
     events: int = 0
     lists: frozenset[int] = frozenset()
     """Those that were filled."""
+
+
+class _Behind:
+    """One thing at a time that goes on behind whoever prepares the next. A context, which ends when all is done.
+
+    What fails is raised where the next thing is to be run, or by the context.
+    """
+
+    def __init__(self) -> None:
+        self._task: asyncio.Task[None] | None = None
+
+    async def run(self, work: Coroutine[Any, Any, None]) -> None:
+        """Wait for what was run before, then go on with this."""
+        try:
+            await self._done()
+        except BaseException:
+            work.close()
+            raise
+        self._task = asyncio.ensure_future(work)
+
+    async def _done(self) -> None:
+        if self._task is not None:
+            await self._task
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        # Nothing of ours goes on behind the back of whoever tries again.
+        if self._task is not None:
+            await asyncio.wait({self._task})
+        if error is None:
+            await self._done()
 
 
 class Rebuilds:
@@ -120,7 +161,6 @@ class Rebuilds:
         build = await self._database.write(lambda tx: self._begin(tx, board, revision, holder))
         try:
             await self._load(build, progress)
-            await self._count(build)
             rebuilt = await self._switch(build)
         finally:
             name = rebuild.LEASE + board.id
@@ -130,9 +170,7 @@ class Rebuilds:
 
     async def sweep(self) -> None:
         """Delete lists that are not used any more, a part at a time."""
-        for list_ in await self._database.read(rebuild.abandoned):
-            while not await self._database.write(partial(rebuild.delete_some, list_=list_, limit=self._pace.deleted)):
-                pass
+        await sweep(self._database, self._pace.deleted)
 
     # --- steps --------------------------------------------------------------------------------------------------------
 
@@ -144,9 +182,9 @@ class Rebuilds:
         generation = await rebuild.new_generation(tx, board.id)
         revision = store.FIRST_REVISION if was is None else was.revision + (was.board != board)
         building = BoardInForce(board, revision, generation)
-        verdicts = await moderation.all_verdicts(tx, board.id)
+        floors = await moderation.floors_on(tx, board.id)
         acts = await moderation.newest_act(tx)
-        build = _Build(building, was, holder, verdicts, acts, await erasing.erasures(tx))
+        build = _Build(building, was, holder, floors, acts, await erasing.erasures(tx))
         build.until = await rebuild.newest_event(tx, board)
         return build
 
@@ -157,30 +195,33 @@ class Rebuilds:
             raise Conflict(f"The board {board_id} is being rebuilt by another process. Try again when it is done.")
 
     async def _load(self, build: _Build, progress: Progress) -> None:
-        """Fold all events up to `until`. What is folded is written while the next are read."""
+        """Fold all events up to `until` into entries by player, then store these again in their order."""
+        with Sorting() as sorting:
+            expected = await self._fold(build, sorting, progress)
+            await self._store(build, sorting)
+        await self._compare(build, expected)
+
+    async def _fold(self, build: _Build, sorting: Sorting, progress: Progress) -> dict[str, Tally]:
+        """Fold all events. What is folded is written while the next are."""
         board = build.building.board
-        replay = Replay(board, self._now_ms())
+        decisions = await self._database.read(lambda reader: accounts.decisions_on(reader, board))
+        # An event counts at the time that it has, by whose clock it was accepted. Ours may be behind, or was set back
+        # since: what was reached "later than now" has been reached then all the same, and is ranked so already.
+        replay = Replay(board, self._now_ms(), decisions, any_time=True, floors=build.floors)
         players = await self._database.read(rebuild.last_player)
-        writing: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        writing.set_result(None)
         last: Event | None = None
-        try:
+        async with _Behind() as behind:
             while found := await self._events(build, last):
-                replay.add(counting(found, build.verdicts))
+                replay.add(found)
                 last = found[-1]
                 build.events += len(found)
                 progress(min(last[1], players), players)
                 if replay.waiting >= self._pace.rows:
-                    await writing
-                    writing = self._filling(build, replay.take())
+                    await behind.run(self._fill(build, sorting, replay.take()))
             replay.finish()
-            await writing
-            writing = self._filling(build, replay.take())
-        finally:
-            await asyncio.wait({writing})  # nothing of ours goes on behind the back of whoever tries again
-        await writing
+            await behind.run(self._fill(build, sorting, replay.take()))
         progress(players, players)
-        await self._compare(build, replay.tallies)
+        return replay.tallies
 
     async def _events(self, build: _Build, last: Event | None) -> Sequence[Event]:
         return await self._database.read(
@@ -189,57 +230,54 @@ class Rebuilds:
             )
         )
 
-    def _filling(self, build: _Build, made: list[Made]) -> asyncio.Future[None]:
+    async def _fill(self, build: _Build, sorting: Sorting, made: list[Made]) -> None:
+        async def work(tx: Transaction) -> list[Row]:
+            await self._hold(tx, build.building.board.id, build.holder)
+            return await rebuild.fill(tx, build.building, made)
+
+        sorting.add(await self._database.write(work))
+
+    async def _store(self, build: _Build, sorting: Sorting) -> None:
+        """Store the entries in their order, and their blocks."""
+        dense = build.building.board.ties is Ties.DENSE
+        cuts: dict[int, Cuts] = {}
+        async with _Behind() as behind:
+            async for rows in sorting.read(self._pace.rows):
+                scores: list[tuple[int, int, int]] = []
+                for list_, its in groupby(rows, key=itemgetter(0)):
+                    if list_ not in cuts:
+                        cuts[list_] = Cuts(list_, self._sizes, dense=dense)
+                    scores += cuts[list_].add(list(its))
+                await behind.run(self._store_some(build, rows, scores))
+        for list_, cut in cuts.items():
+            await self._database.write(partial(rebuild.store_scores, rows=cut.last_scores()))
+            await self._store_blocks(build, list_, cut)
+
+    async def _store_some(self, build: _Build, rows: Sequence[Row], scores: Sequence[tuple[int, int, int]]) -> None:
         async def work(tx: Transaction) -> None:
             await self._hold(tx, build.building.board.id, build.holder)
-            await rebuild.fill(tx, build.building, made)
+            await rebuild.fill_sorted(tx, rows)
+            await rebuild.store_scores(tx, scores)
 
-        return asyncio.ensure_future(self._database.write(work))
+        await self._database.write(work)
+
+    async def _store_blocks(self, build: _Build, list_: int, cuts: Cuts) -> None:
+        async def work(tx: Transaction, some: Sequence[Sequence[int]], *, begin: bool) -> None:
+            await self._hold(tx, build.building.board.id, build.holder)
+            await rebuild.store_blocks(tx, list_, some, begin=begin)
+
+        rows, begin = cuts.rows(), True
+        while some := list(islice(rows, self._pace.rows)):
+            await self._database.write(partial(work, some=some, begin=begin))
+            begin = False
 
     async def _compare(self, build: _Build, expected: dict[str, Tally]) -> None:
         lists = await self._database.read(lambda reader: rebuild.lists_of(reader, build.building))
-        if lists.keys() != expected.keys():
-            raise RuntimeError(f"lists of {sorted(expected)} were folded, those of {sorted(lists)} were stored")
-        for period, list_ in lists.items():
-            found = await self._database.read(partial(rebuild.tally, list_=list_))
-            build.lists |= {list_}
-            if found != expected[period]:
-                raise RuntimeError(f"{period}: {expected[period]} was folded, {found} was stored")
-
-    async def _count(self, build: _Build) -> None:
-        """Give the new lists their blocks."""
-        board = build.building.board
-        waiting: list[Cuts] = []
-        lists = await self._database.read(lambda reader: rebuild.lists_of(reader, build.building))
-        for list_ in lists.values():
-            waiting.append(await self._cuts(list_, dense=board.ties is Ties.DENSE))
-            if sum(len(each.firsts) for each in waiting) >= self._pace.events:
-                await self._store_blocks(build, waiting)
-                waiting = []
-        await self._store_blocks(build, waiting)
-
-    async def _cuts(self, list_: int, *, dense: bool) -> Cuts:
-        async def cut(reader: Reader) -> Cuts:
-            entries = (await rebuild.tally(reader, list_)).entries
-            return await rebuild.cuts(reader, list_, entries, self._sizes)
-
-        cuts = await self._database.read(cut)
-        key: int | None = None
-        limit = self._pace.rows
-        while dense and (
-            found := await self._database.read(partial(rebuild.score_counts, list_=list_, after=key, limit=limit))
-        ):
-            await self._database.write(partial(rebuild.store_scores, list_=list_, counted=found))
-            cuts.add_scores(score for score, _ in found)
-            key = found[-1][0]
-        return cuts
-
-    async def _store_blocks(self, build: _Build, made: list[Cuts]) -> None:
-        async def work(tx: Transaction) -> None:
-            await self._hold(tx, build.building.board.id, build.holder)
-            await rebuild.store_blocks(tx, made)
-
-        await self._database.write(work)
+        folded = {lists[period]: tally for period, tally in expected.items() if period in lists}
+        for stored in await self._database.read(lambda reader: rebuild.tallies(reader, lists.values())):
+            if stored != folded or lists.keys() != expected.keys():
+                raise RuntimeError(f"lists of {expected} were folded; of the lists {lists}, {stored} is stored")
+        build.lists = frozenset(lists.values())
 
     async def _switch(self, build: _Build) -> Rebuilt:
         """Catch up with the writers, then change over."""
@@ -302,10 +340,10 @@ class Rebuilds:
     async def _record(
         self, tx: Transaction, build: _Build, found: Sequence[Event], besides: Sequence[Move] = ()
     ) -> None:
-        board = build.building.board
-        verdicts = await moderation.verdicts(tx, board.id, {event[1] for event in found})
-        changes = rebuild.changes(board.field, counting(found, verdicts))
-        await store.record(tx, [build.building], changes, self._now_ms(), self._sizes, besides=besides)
+        changes = rebuild.changes(build.building.board.field, found)
+        now_ms = max([self._now_ms(), *(change.at_ms for change in changes)])  # at the times that they have
+        building = replace(build.building, moderated=1)  # or any number: somebody may have been hidden just now
+        await store.record(tx, [building], changes, now_ms, self._sizes, besides=besides)
 
     async def _entries(self, reader: Reader, in_force: BoardInForce) -> int:
         """Entries of all the board's lists, as their blocks have it, which agree with each other."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Final, NamedTuple
 
 import structlog
@@ -20,6 +21,7 @@ from homeserver.clients.container import ContainerClient, Overview
 from homeserver.errors import RemoteError, RemoteUnauthorized
 from homeserver.model import AppData, NowMs, Origin, Person, SyncResult
 from homeserver.storage import appdata, freshness, leaderboards, people, sync_tasks
+from homeserver.storage.appdata import Observation
 from homeserver.storage.database import Database, Transaction
 from homeserver.storage.sync_tasks import Kind, Priority, Task
 
@@ -256,7 +258,8 @@ async def apply(
         if answer.friends is not None:
             seen = [numbers[friend] for friend in answer.friends if friend in numbers]
             await people.observe_friends(tx, answer.player, seen, answer.people_ms)
-    changed = await appdata.observe_places(tx, _newest_values(kept.values(), numbers), at_ms=now_ms, origin=Origin.READ)
+    found = await appdata.observe_all(tx, _observations(kept.values(), numbers, now_ms))
+    changed = list(chain.from_iterable(found))
     await freshness.set_asked(tx, [_asked(answer) for answer in kept.values()])
     if unasked := {player for answer in kept.values() for player in answer.unasked if offline}:
         wanted = [(player, Kind.ALONE) for player in unasked]
@@ -285,20 +288,14 @@ def _newest_people(kept: Collection[Answers], numbers: Mapping[str, int]) -> dic
     return found
 
 
-def _newest_values(
-    kept: Collection[Answers], numbers: Mapping[str, int]
-) -> dict[tuple[int, str], tuple[str | None, int]]:
-    found: dict[tuple[int, str], tuple[str | None, int]] = {}
-    for answer in kept:
-        for user_id, values in answer.values.items():
-            player = numbers.get(user_id)
-            if player is None:
-                continue
-            for key, value in values.items():
-                place = (player, key)
-                if place not in found or found[place][1] <= answer.values_ms:
-                    found[place] = (value, answer.values_ms)
-    return found
+def _observations(kept: Iterable[Answers], numbers: Mapping[str, int], now_ms: int) -> list[Observation]:
+    """What was observed of whom, in the order in which it was asked for."""
+    return [
+        Observation(numbers[user_id], values, answer.values_ms, now_ms, Origin.READ)
+        for answer in sorted(kept, key=lambda one: one.values_ms)
+        for user_id, values in answer.values.items()
+        if user_id in numbers
+    ]
 
 
 def _asked(answer: Answers) -> freshness.Asked:

@@ -1,4 +1,5 @@
-"""Throws away what has ended: sessions, links, nonces, leases, counters, and what is left of people who were erased.
+"""Throws away what has ended: sessions, links, nonces, leases, counters, lists of periods that boards do not keep, and
+what is left of people who were erased.
 
 Any number of processes may do it at once.
 """
@@ -6,17 +7,21 @@ Any number of processes may do it at once.
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Final
 
 import structlog
 
 from homeserver.model import NowMs
 from homeserver.services.eraser import Eraser
+from homeserver.services.sweeping import sweep
 from homeserver.services.turns import Sleep
-from homeserver.storage import appdata_writes, leases, limits, nonces, operators, sessions
-from homeserver.storage.database import Database, Transaction
+from homeserver.storage import appdata_writes, leaderboards, leases, limits, nonces, operators, rebuild, sessions
+from homeserver.storage.database import Database, Reader, Transaction
 
 EVERY_S: Final = 600.0
+DELETED_AT_ONCE: Final = 2_000
+"""Entries of a list. Writers of SQLite wait meanwhile: about 60 ms."""
 
 _log = structlog.get_logger(__name__)
 
@@ -44,11 +49,30 @@ class Upkeep:
 
         return await self._database.write(work)
 
+    async def retire(self) -> int:
+        """Delete the lists of periods that are older than their boards keep, a part at a time.
+
+        Nobody sees them from the beginning on. What was broken off, here or after a rebuild, is done to the end.
+
+        Returns:
+            How many lists went.
+        """
+        now_ms = self._now_ms()
+
+        async def work(reader: Reader) -> list[str]:
+            boards = await leaderboards.boards_in_force(reader)
+            return [each.board.id for each in boards if await rebuild.outdated(reader, each, now_ms)]
+
+        for board_id in await self._database.read(work):
+            await self._database.write(partial(rebuild.retire, board_id=board_id, now_ms=now_ms))
+        return await sweep(self._database, DELETED_AT_ONCE)
+
     async def run(self) -> None:
         """Tidy at the start and then every ten minutes, without end: a database that is away comes back."""
         while True:
             try:
                 await self.tidy()
+                await self.retire()
                 await self._eraser.go_on()
             except Exception:
                 _log.exception("not_tidied")

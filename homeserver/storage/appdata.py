@@ -5,9 +5,11 @@ A value that was cleared stays as a row without a value: when it was seen to be 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from itertools import chain
 from typing import Final, NamedTuple
 
+from homeserver.domain import periods
 from homeserver.model import Change, Origin
 from homeserver.storage.database import Reader, Transaction
 from homeserver.storage.texts import storable
@@ -19,64 +21,67 @@ Values = Mapping[str, str | None]
 class _Row(NamedTuple):
     value: str | None
     observed_ms: int
-    has_events: bool
+
+    @property
+    def was_observed(self) -> bool:
+        """Whether a value was ever seen here. An import makes the row too, but says nothing of what AppData held."""
+        return self.observed_ms > _NO_ROW.observed_ms
 
 
-_NO_ROW: Final = _Row(None, -1, has_events=False)
+_Place = tuple[int, str]
+"""Player and key."""
+
+_NO_ROW: Final = _Row(None, -1)
 
 
 async def observe(
     tx: Transaction, player: int, values: Values, *, observed_ms: int, at_ms: int, origin: Origin
 ) -> list[Change]:
-    """Keep what was observed of one player; see `observe_many`."""
+    """Keep what was observed of one player; see `observe_all`."""
     return await observe_many(tx, {player: values}, observed_ms=observed_ms, at_ms=at_ms, origin=origin)
 
 
 async def observe_many(
     tx: Transaction, observed: Mapping[int, Values], *, observed_ms: int, at_ms: int, origin: Origin
 ) -> list[Change]:
-    """Keep what was observed of these players, and append what changed to the events.
+    """Keep what was observed of these players at once; see `observe_all`. What changed, ordered by player and key."""
+    observations = [Observation(player, values, observed_ms, at_ms, origin) for player, values in observed.items()]
+    found = await observe_all(tx, observations)
+    return sorted(chain.from_iterable(found), key=_place)
 
-    Args:
-        observed: By player number. Keys are fields of boards, not whatever a container may send.
+
+class Observation(NamedTuple):
+    """What was observed of one player's AppData.
+
+    Attributes:
+        values: Keys are fields of boards, not whatever a container may send.
         observed_ms: When the request was sent (a read), or when the answer came (a write of ours). A read changes only
             what was last changed before it; a write of ours also what was changed in the same millisecond.
-        at_ms: Our time of seeing it: the time of the changes.
-        origin: How it came. A READ becomes BASELINE where the player has no event of that key yet; imports are none,
-            as they say nothing of what AppData held.
+        at_ms: Our time of seeing it: the time of the changes, unless our clock is behind (`periods.seen_at`).
+        origin: How it came. A READ becomes BASELINE where no value of that key was observed of the player yet; imports
+            are no observations, as they say nothing of what AppData held.
+    """
+
+    player: int
+    values: Values
+    observed_ms: int
+    at_ms: int
+    origin: Origin
+
+
+async def observe_all(tx: Transaction, observations: Sequence[Observation]) -> list[list[Change]]:
+    """Keep these observations, one after the other, and append what changed to the events.
+
+    All at once, because rows are locked in one order whoever asks: two calls in one transaction may lead to a deadlock.
 
     Returns:
-        What changed, ordered by player and key. What is unchanged is not written, its time neither: a value that went
+        What changed by each, ordered by key. What is unchanged is not written, its time neither: a value that went
         away and came back may be set back by a read that was under way all the time; the next sync repairs that.
     """
-    wanted = {
-        (player, key): (value, observed_ms) for player, values in observed.items() for key, value in values.items()
-    }
-    return await observe_places(tx, wanted, at_ms=at_ms, origin=origin)
-
-
-async def observe_places(
-    tx: Transaction,
-    observed: Mapping[tuple[int, str], tuple[str | None, int]],
-    *,
-    at_ms: int,
-    origin: Origin,
-) -> list[Change]:
-    """As `observe_many`, where each value (by player and key) has an `observed_ms` of its own."""
-    wanted = {
-        place: (None if value is None else storable(value), observed_ms)
-        for place, (value, observed_ms) in observed.items()
-    }
-
-    def changes(place: tuple[int, str], row: _Row) -> bool:
-        value, observed_ms = wanted[place]
-        fits = row.observed_ms < observed_ms or (row.observed_ms == observed_ms and origin is Origin.SUBMITTED)
-        return fits and row.value != value
-
-    known = await _rows(tx, {player for player, _ in wanted})
-    places = sorted(place for place in wanted if changes(place, known.get(place, _NO_ROW)))
+    known = await _rows(tx, {each.player for each in observations})
+    places = sorted({_place(change) for changes in _settled(observations, known)[0] for change in changes})
     if not places:
-        return []
+        return [[] for _ in observations]
     # Locks the rows, makes those that are missing, and changes nothing; in order, so that nobody deadlocks. Only what
     # is read from here on counts: what was read above may have been changed by another process meanwhile.
     await tx.execute_many(
@@ -85,26 +90,47 @@ async def observe_places(
         [(*place, _NO_ROW.observed_ms) for place in places],
     )
     locked = await _rows(tx, {player for player, _ in places})
-    changed = [
-        Change(
-            *place,
-            old=locked[place].value,
-            new=wanted[place][0],
-            at_ms=at_ms,
-            origin=Origin.BASELINE if origin is Origin.READ and not locked[place].has_events else origin,
-        )
-        for place in places
-        if changes(place, locked[place])
-    ]
+    newest_ms = await tx.fetch_value("SELECT at_ms FROM events ORDER BY event DESC LIMIT 1")
+    observations = [each._replace(at_ms=periods.seen_at(each.at_ms, newest_ms)) for each in observations]
+    changed, after = _settled(observations, {place: locked[place] for place in places})
     await tx.execute_many(
         "UPDATE appdata SET value = $3, observed_ms = $4 WHERE player = $1 AND key = $2",
-        [(change.player, change.key, change.new, wanted[change.player, change.key][1]) for change in changed],
+        [(*place, after[place].value, after[place].observed_ms) for place in places if after[place] != locked[place]],
     )
     await tx.execute_many(
         "INSERT INTO events (player, key, old, new, at_ms, origin) VALUES ($1, $2, $3, $4, $5, $6)",
-        [(change.player, change.key, change.old, change.new, at_ms, change.origin.value) for change in changed],
+        [
+            (change.player, change.key, change.old, change.new, change.at_ms, change.origin.value)
+            for change in sorted(chain.from_iterable(changed), key=_place)
+        ],
     )
     return changed
+
+
+def _settled(
+    observations: Sequence[Observation], rows: Mapping[_Place, _Row]
+) -> tuple[list[list[Change]], dict[_Place, _Row]]:
+    """What each of these observations changes where the rows are these, and what the rows are then."""
+    after = dict(rows)
+    changed: list[list[Change]] = []
+    for player, values, observed_ms, at_ms, origin in observations:
+        changes: list[Change] = []
+        for key in sorted(values):
+            value = values[key]
+            new = None if value is None else storable(value)
+            row = after.get((player, key), _NO_ROW)
+            fits = row.observed_ms < observed_ms or (row.observed_ms == observed_ms and origin is Origin.SUBMITTED)
+            if not fits or row.value == new:
+                continue
+            came = Origin.BASELINE if origin is Origin.READ and not row.was_observed else origin
+            changes.append(Change(player, key, old=row.value, new=new, at_ms=at_ms, origin=came))
+            after[player, key] = _Row(new, observed_ms)
+        changed.append(changes)
+    return changed, after
+
+
+def _place(change: Change) -> _Place:
+    return change.player, change.key
 
 
 async def values_of(reader: Reader, player: int) -> dict[str, str]:
@@ -124,10 +150,8 @@ async def keys_of(reader: Reader, players: Collection[int]) -> dict[int, set[str
 
 async def _rows(reader: Reader, players: Collection[int]) -> dict[tuple[int, str], _Row]:
     rows = await reader.fetch(
-        "SELECT a.player, a.key, a.value, a.observed_ms, "
-        "EXISTS (SELECT 1 FROM events AS e WHERE e.player = a.player AND e.key = a.key "
-        "AND e.origin NOT IN ('imported', 'verified')) "
-        "FROM appdata AS a WHERE a.player IN (SELECT w.value FROM each_bigint($1) AS w)",
+        "SELECT a.player, a.key, a.value, a.observed_ms FROM appdata AS a "
+        "WHERE a.player IN (SELECT w.value FROM each_bigint($1) AS w)",
         list(players),
     )
     return {(player, key): _Row(*row) for player, key, *row in rows}

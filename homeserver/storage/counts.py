@@ -13,10 +13,14 @@ from itertools import accumulate
 from typing import Final, Literal, NamedTuple, TypeAlias, cast
 
 from homeserver.domain.scores import INT64_MIN
+from homeserver.storage import boundaries
 from homeserver.storage.boundaries import BLOCKS, FIRST, LAST, SUPERBLOCKS, Place
 from homeserver.storage.database import Reader
 
 _Counted: TypeAlias = Literal["n", "scores"]
+
+MANY: Final = 16
+"""So many places at once are worth to have the list's boundaries in memory."""
 
 
 class Before(NamedTuple):
@@ -44,8 +48,14 @@ def _whole(counted: _Counted) -> str:
     """SQL for what all blocks before the block of a place `w` hold."""
     return (
         f"(SELECT CAST(coalesce(sum({counted}), 0) AS BIGINT) FROM blocks WHERE list = $1 AND level = {SUPERBLOCKS} "
-        "AND (key, reached_ms, player) < (+w.above_key, +w.above_ms, +w.above_player)) "
-        f"+ (SELECT CAST(coalesce(sum({counted}), 0) AS BIGINT) FROM blocks WHERE list = $1 AND level = {BLOCKS} "
+        f"AND (key, reached_ms, player) < (+w.above_key, +w.above_ms, +w.above_player)) + {_children(counted)}"
+    )
+
+
+def _children(counted: _Counted) -> str:
+    """SQL for what the blocks before the block of a place `w` hold in its superblock."""
+    return (
+        f"(SELECT CAST(coalesce(sum({counted}), 0) AS BIGINT) FROM blocks WHERE list = $1 AND level = {BLOCKS} "
         "AND (key, reached_ms, player) >= (+w.above_key, +w.above_ms, +w.above_player) "
         "AND (key, reached_ms, player) < (+w.block_key, +w.block_ms, +w.block_player))"
     )
@@ -67,8 +77,7 @@ WITH w AS MATERIALIZED (
 # would read a third more slowly. A plus keeps SQLite from comparing a row's first column alone by the index: it does
 # that to columns of another table, and reads the whole list where all are equal. Without the last ORDER BY, PostgreSQL
 # looks for the second of many equal ones through the table, where it may lie far behind another list's.
-_ENTRIES: Final = f"""{_PLACES}
-SELECT w.key, w.reached_ms, w.player, {_whole("n")},
+_IN_BLOCK: Final = """
     CASE WHEN w.block_key = w.key THEN (
         SELECT count(*) FROM entries WHERE list = $1 AND key = w.key
         AND (reached_ms, player) >= (+w.block_ms, +w.block_player)
@@ -86,6 +95,14 @@ SELECT w.key, w.reached_ms, w.player, {_whole("n")},
     EXISTS (SELECT 1 FROM entries WHERE list = $1 AND key = w.key ORDER BY reached_ms, player LIMIT 1 OFFSET 1)
 FROM w
 """
+_ENTRIES: Final = f"{_PLACES} SELECT w.key, w.reached_ms, w.player, {_whole('n')}, {_IN_BLOCK}"
+# The same for many places, whose blocks are known already, without what the superblocks before them hold.
+_ENTRIES_OF_MANY: Final = f"""
+WITH w AS MATERIALIZED (
+    SELECT p.c1 AS key, p.c2 AS reached_ms, p.c3 AS player, p.c4 AS block_key, p.c5 AS block_ms, p.c6 AS block_player,
+        p.c7 AS above_key, p.c8 AS above_ms, p.c9 AS above_player
+    FROM each_bigints($2, $3, $4, $5, $6, $7, $8, $9, $10) AS p
+) SELECT w.key, w.reached_ms, w.player, {_children("n")}, {_IN_BLOCK}"""
 _WITHIN: Final = "(key, reached_ms, player) >= ($2, $3, $4) AND (key, reached_ms, player) < ($5, $6, $7)"
 _SCORES: Final = f"""{_PLACES}
 SELECT w.key, {_whole("scores")} + (
@@ -107,11 +124,36 @@ async def total(reader: Reader, list_: int) -> int:
 
 async def before(reader: Reader, list_: int, places: Collection[Place]) -> dict[Place, Before]:
     """What comes before each of these places of a list that exists, whether an entry is there or not."""
+    if len(places) >= MANY:
+        return await _before_many(reader, list_, places)
     rows = await reader.fetch(_ENTRIES, list_, *_columns(places))
     return {
         (key, reached_ms, player): Before(whole + within + (same or 0), same, bool(several))
         for key, reached_ms, player, whole, within, same, several in rows
     }
+
+
+async def _before_many(reader: Reader, list_: int, places: Collection[Place]) -> dict[Place, Before]:
+    """In one pass: blocks are found in memory, superblocks read once for all."""
+    held = (await boundaries.layouts(reader, [list_]))[list_].boundaries
+    whole = dict(
+        zip(held.superblocks, accumulate(await _entries_of_superblocks(reader, list_), initial=0), strict=False)
+    )
+    asked = [(*place, *held.holder(BLOCKS, place), *held.holder(SUPERBLOCKS, place)) for place in places]
+    rows = await reader.fetch(_ENTRIES_OF_MANY, list_, *(list(column) for column in zip(*asked, strict=True)))
+    found: dict[Place, Before] = {}
+    for key, reached_ms, player, children, within, same, several in rows:
+        place = (key, reached_ms, player)
+        before = whole[held.holder(SUPERBLOCKS, place)] + children + within + (same or 0)
+        found[place] = Before(before, same, bool(several))
+    return found
+
+
+async def _entries_of_superblocks(reader: Reader, list_: int) -> list[int]:
+    rows = await reader.fetch(
+        f"SELECT n FROM blocks WHERE list = $1 AND level = {SUPERBLOCKS} ORDER BY key, reached_ms, player", list_
+    )
+    return [row[0] for row in rows]
 
 
 async def better_scores(reader: Reader, list_: int, keys: Collection[int]) -> dict[int, int]:

@@ -54,7 +54,10 @@ class Transaction(Reader, Protocol):
         """Run a statement; how many rows it changed."""
 
     async def execute_many(self, sql: str, rows: Iterable[Sequence[object]]) -> None:
-        """Run one statement for each row of values."""
+        """Run one statement for each row of values, none of which is a list."""
+
+    async def load(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+        """Insert many new rows in the fastest way there is; each has these columns' values, in this order."""
 
     async def update_each(self, sql: str, rows: Sequence[Sequence[int]]) -> list[Row]:
         """Run one `UPDATE .. WHERE .. RETURNING ..` for each row of whole numbers; what all of them return.
@@ -94,12 +97,20 @@ WriteWork = Callable[[Transaction], Awaitable[T]]
 class Database(Protocol):
     """An open database whose schema is the one that this code knows."""
 
+    most_together: int
+    """So many changes of scores are worth to share one transaction."""
+
     async def write(self, work: WriteWork[T]) -> T:
         """Run `work` in a transaction; return after it is durable.
+
+        A connection that is lost during COMMIT is no reason to run it twice: the database is asked what became of it.
 
         Writes that wait at the same time may share a commit, but one that raises undoes only itself. On PostgreSQL
         `work` is run again when it lost a race (deadlock, serialisation, unique key), so it must change nothing but the
         database.
+
+        Raises:
+            DatabaseUnavailable: Nothing was kept, unless it is `uncertain`.
         """
 
     async def read(self, work: ReadWork[T]) -> T:
@@ -112,18 +123,27 @@ class Database(Protocol):
         """
 
 
-def open_database(url: str, schema: str = "public") -> AbstractAsyncContextManager[Database]:
+CONNECTIONS: Final = 10
+"""To a PostgreSQL, where nothing else is asked for."""
+
+
+def open_database(
+    url: str, schema: str = "public", *, connections: int = CONNECTIONS
+) -> AbstractAsyncContextManager[Database]:
     """Open `sqlite:///path` or `postgresql://...` (whose tables lie in `schema`) and check its schema.
+
+    Args:
+        connections: To a PostgreSQL, at most so many at once.
 
     Raises:
         BadSettings: Neither of the two kinds of address.
         OutdatedSchema: The tables are missing, older or newer; the message names the command.
     """
-    return _open(url, schema)
+    return _open(url, schema, connections)
 
 
 @asynccontextmanager
-async def _open(url: str, schema: str) -> AsyncIterator[Database]:
+async def _open(url: str, schema: str, connections: int) -> AsyncIterator[Database]:
     # Imported here: each engine imports this module, and asyncpg is not needed where SQLite is used.
     opened: AbstractAsyncContextManager[Database]
     if is_sqlite(url):
@@ -133,7 +153,7 @@ async def _open(url: str, schema: str) -> AsyncIterator[Database]:
     else:
         from homeserver.storage.postgres import open_postgres  # noqa: PLC0415
 
-        opened = open_postgres(url, schema)
+        opened = open_postgres(url, schema, connections)
     async with opened as database:
         yield database
 

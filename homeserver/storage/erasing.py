@@ -17,7 +17,7 @@ from enum import Enum, auto
 from typing import NamedTuple
 
 from homeserver.model import Act, Action, Position
-from homeserver.storage import erased, moderation, people, rebuild, sessions
+from homeserver.storage import accounts, erased, moderation, people, rebuild, sessions
 from homeserver.storage import leaderboards as store
 from homeserver.storage.blocks import Move
 from homeserver.storage.database import Reader, Transaction
@@ -45,6 +45,7 @@ async def strip(tx: Transaction, player: int, act: Act) -> None:
     for table in ("appdata", "sync_tasks", "appdata_writes"):
         await tx.execute(f"DELETE FROM {table} WHERE player = $1", player)  # noqa: S608 - one of these
     await sessions.remove_all_of(tx, player)
+    await accounts.forget_decisions(tx, player)
     await moderation.forget(tx, player)
     await moderation.forget_in_log(tx, player)
     await moderation.log(tx, act)
@@ -90,35 +91,33 @@ async def unfinished_since(reader: Reader, earlier: Erasures) -> frozenset[int] 
 async def delete_some(tx: Transaction, player: int, limit: int) -> int:
     """Delete about so many rows of what is left of a player who was stripped: how many that were; 0 says that was all.
 
-    Lists that are being built, or were left half built, are not touched here.
+    Lists that are not in force are not touched here.
     """
     await store.begin(tx)
-    in_force = await tx.fetch(
-        "SELECT e.list, e.key, e.reached_ms FROM entries AS e CROSS JOIN lists AS l CROSS JOIN boards AS b "
+    entries = await tx.fetch(
+        "SELECT e.list, e.key, e.reached_ms FROM entries_by_player AS e CROSS JOIN lists AS l CROSS JOIN boards AS b "
         "WHERE e.player = $1 AND l.list = e.list AND b.board = l.board AND b.generation = l.generation LIMIT $2",
         player,
         limit,
     )
-    if in_force:
-        await store.write(tx, [Move(list_, player, Position(key, ms, player), None) for list_, key, ms in in_force])
-        return len(in_force)
-    abandoned = await tx.fetch(
-        "SELECT e.list, e.key, e.reached_ms FROM entries AS e CROSS JOIN lists AS l "
-        "WHERE e.player = $1 AND l.list = e.list AND l.generation < 0 LIMIT $2",
-        player,
-        limit,
-    )
-    await tx.execute_many(
-        "DELETE FROM entries WHERE list = $1 AND key = $2 AND reached_ms = $3 AND player = $4",
-        [(*row, player) for row in abandoned],
-    )
-    return len(abandoned) or await _delete_rows(tx, player, limit)
+    if not entries:
+        return await _delete_rows(tx, player, limit)
+    await store.write(tx, [Move(list_, player, Position(key, ms, player), None) for list_, key, ms in entries])
+    return len(entries)
 
 
 async def _delete_rows(tx: Transaction, player: int, limit: int) -> int:
     deleted = await tx.execute(
         "DELETE FROM events WHERE event IN (SELECT event FROM events WHERE player = $1 LIMIT $2)", player, limit
     )
+    for table, column in (("claims", "list"), ("flags", "event")):
+        if deleted < limit:
+            deleted += await tx.execute(
+                f"DELETE FROM {table} WHERE player = $1 AND {column} IN "  # noqa: S608 - one of two
+                f"(SELECT t.{column} FROM {table} AS t WHERE t.player = $1 LIMIT $2)",
+                player,
+                limit - deleted,
+            )
     for one, other in (("player", "friend"), ("friend", "player")):
         if deleted < limit:
             rows = await tx.fetch(
@@ -138,8 +137,8 @@ class Ending(Enum):
     """How far the erasing of a person has come when `delete_some` finds nothing more."""
 
     DONE = auto()
-    AGAIN = auto()
-    """There is something more for `delete_some`."""
+    SWEEP = auto()
+    """When the lists that are to be deleted are, as they may hold something of theirs."""
     WAITING = auto()
     """Until no board is being rebuilt."""
 
@@ -150,14 +149,14 @@ async def finish(tx: Transaction, player: int, now_ms: int) -> Ending:
     if await rebuild.under_way(tx, now_ms):
         return Ending.WAITING
     # What a rebuild left half built that was killed.
-    left = await tx.execute(
+    await tx.execute(
         "UPDATE lists SET generation = -list WHERE generation > 0 "
-        "AND list IN (SELECT e.list FROM entries AS e WHERE e.player = $1) "
+        "AND list IN (SELECT e.list FROM entries_by_player AS e WHERE e.player = $1) "
         "AND NOT EXISTS (SELECT 1 FROM boards AS b WHERE b.board = lists.board AND b.generation = lists.generation)",
         player,
     )
-    if left:
-        return Ending.AGAIN
+    if await rebuild.abandoned(tx):
+        return Ending.SWEEP
     await sessions.remove_all_of(tx, player)  # one may have been made of a link that was followed just then
     await tx.execute("DELETE FROM players WHERE player = $1 AND container = $2", player, people.NOWHERE)
     return Ending.DONE

@@ -1,23 +1,25 @@
 """Boards in force, their lists, and the entries that accepted changes make. What is read from them: `standings.py`.
 
 A *list* is one board in one period and one generation, with a number; it is made when its first entry comes. A player
-has at most one entry in a list. The primary key of entries is their order: key ascending from best to worst, then who
-reached it first, then the player's number.
+has at most one entry in a list. The primary key of `entries` is their order: key ascending from best to worst, then who
+reached it first, then the player's number. `entries_by_player` has the same entries, to be found by their player.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
 from homeserver.domain import boards as definitions
-from homeserver.domain import periods, ranking
+from homeserver.domain import periods, ranking, rules
 from homeserver.domain.boards import BoardInForce
 from homeserver.domain.ranking import NoScore
-from homeserver.model import Board, Change, Period, Position, Ties
-from homeserver.storage import blocks, boundaries, moderation
+from homeserver.domain.rules import Account, Claimed, Effect
+from homeserver.model import Board, Change, Decision, Period, Position, Ties
+from homeserver.storage import accounts, blocks, boundaries, moderation
+from homeserver.storage.accounts import Accounts, Holder, Kept
 from homeserver.storage.blocks import SIZES, Move, Sizes
 from homeserver.storage.database import LostRaceError, Reader, Row, Transaction
 
@@ -149,15 +151,14 @@ async def make_lists(tx: Transaction, wanted: dict[ListName, NewList]) -> dict[L
 # --- entries --------------------------------------------------------------------------------------------------------
 
 
-class _Effect(NamedTuple):
-    """What one change may do in one list."""
+class _Work(NamedTuple):
+    """What one change may do on one board: in the lists of these periods, which are named by their ids."""
 
-    name: ListName
     in_force: BoardInForce
     claim: int | NoScore
-    player: int
+    change: Change
     at_ms: int
-    imported: bool
+    periods: tuple[str, ...]
 
 
 async def begin(tx: Transaction, fields: Iterable[str] | None = None) -> tuple[BoardInForce, ...]:
@@ -198,51 +199,135 @@ async def record(
         boards: As `begin` returned them at the beginning of this transaction.
         changes: As `appdata.observe` returned them *in this transaction*, in the order in which they happened. The rows
             that it locked make writers of the same player and field wait for each other.
-        now_ms: No change counts as later than this.
+        now_ms: What is much later counts as now; see `periods.counts_at`.
         sizes: Of blocks. Any are right, at any time.
         besides: What else moves in this transaction (`replays.moves`): entries of players who have no change here.
 
-    Whoever is hidden from a board enters none of its lists; see `moderation.py`.
+    Whoever is hidden from a board enters none of its lists; what is remembered of them goes on. See `moderation.py`.
 
-    A baseline concerns `all` alone, any other change all periods of `at_ms`; what it does to the entry there says
-    `ranking.settle`. A value that is gone, or that `latest` cannot rank, therefore leaves `all` and the periods then
-    current, while closed periods keep their final result.
+    A baseline concerns `all` alone, any other change all periods of `at_ms`; what it claims there says `rules.apply`,
+    and what that does to the entry `ranking.settle`. A value that is gone, or that `latest` cannot rank, therefore
+    leaves `all` and the periods then current, while closed periods keep their final result.
     """
-    hidden = await moderation.hidden_among(tx, boards, {change.player for change in changes})
-    effects: list[_Effect] = []
+    floors = await moderation.floors(tx, boards, {change.player for change in changes})
+    work: list[_Work] = []
     concerned: dict[ListName, NewList] = {}
-    scored: set[ListName] = set()
     for change in changes:
-        at_ms = min(change.at_ms, now_ms)
+        at_ms = periods.counts_at(change.at_ms, now_ms)
         for in_force in boards:
-            if in_force.board.field != change.key or (in_force.board.id, change.player) in hidden:
+            if in_force.board.field != change.key:
                 continue
             claim = ranking.claim(in_force.board, change.new)
-            for period in periods.concerned(in_force.board, at_ms, change.origin):
+            found = periods.concerned(in_force.board, at_ms, change.origin, now_ms)
+            for period in found:
                 name = ListName(in_force.board.id, period.id, in_force.generation)
                 concerned[name] = NewList(period, in_force.board.ties is Ties.DENSE)
-                if isinstance(claim, int):
-                    scored.add(name)
-                effects.append(_Effect(name, in_force, claim, change.player, at_ms, change.origin.is_import))
-    if not effects:
+            work.append(_Work(in_force, claim, change, at_ms, tuple(period.id for period in found)))
+    if not work:
         await write(tx, besides, sizes)
         return
-    lists = await find_lists(tx, concerned) | await make_lists(tx, {name: concerned[name] for name in scored})
-    before = await _positions(tx, lists.values(), {effect.player for effect in effects})
+    lists = await find_lists(tx, concerned)
+    before = await _positions(tx, lists.values(), {each.change.player for each in work})
+    remembered = await _Remembered.load(tx, lists, work)
+    # A list that does not exist has a number below 0 until it is clear that it is needed.
+    numbers = {name: lists.get(name, -index) for index, name in enumerate(concerned, 1)}
     after = dict(before)
-    for effect in effects:
-        if effect.name in lists:
-            place = (lists[effect.name], effect.player)
+    for each in work:
+        board, player = each.in_force.board, each.change.player
+        effects = remembered.effects(each)
+        if floors and not moderation.counts(floors.get((board.id, player)), each.change.event):
+            continue
+        for period_id, claim in effects:
+            place = (numbers[ListName(board.id, period_id, each.in_force.generation)], player)
             after[place] = ranking.settle(
-                effect.in_force.board.keep,
-                after.get(place),
-                effect.claim,
-                effect.player,
-                effect.at_ms,
-                imported=effect.imported,
+                board.keep, after.get(place), claim, player, each.at_ms, imported=each.change.origin.is_import
             )
+    needed = {number for (number, _), position in after.items() if number < 0 and position is not None}
+    needed |= {numbers[name] for name in remembered.changed_lists() if numbers[name] < 0}
+    if needed:
+        missing = {number: name for name, number in numbers.items() if number in needed}
+        made = await make_lists(tx, {name: concerned[name] for name in missing.values()})
+        numbers |= made
+        after = {
+            (made[missing[number]] if number in missing else number, player): position
+            for (number, player), position in after.items()
+        }
     moves = [Move(*place, before.get(place), new) for place, new in after.items() if new != before.get(place)]
+    await remembered.write(tx, numbers)
     await write(tx, [*moves, *besides], sizes)
+
+
+class _Remembered:
+    """The accounts of those boards that have any, of the players who are concerned; see `accounts.py`."""
+
+    def __init__(
+        self, before: Accounts, decisions: dict[str, dict[int, Decision]], generations: dict[str, int]
+    ) -> None:
+        self._before = before
+        self._after = accounts.copied(before)
+        self._decisions = decisions
+        self._generations = generations
+        self._unnumbered: dict[int, Change] = {}
+        """Changes that were flagged and whose numbers are not known, by a number below 0 for the time being."""
+
+    @classmethod
+    async def load(cls, tx: Transaction, lists: Mapping[ListName, int], work: Sequence[_Work]) -> _Remembered:
+        """Reads nothing where no board remembers anything."""
+        remembering = {each.in_force.board.id: each.in_force for each in work if rules.remembers(each.in_force.board)}
+        if not remembering:
+            return cls({}, {}, {})
+        kept = {
+            number: Kept(remembering[name.board].board, name.period)
+            for name, number in lists.items()
+            if name.board in remembering
+        }
+        holders = {
+            Holder(each.in_force.board.id, each.change.player) for each in work if each.in_force.board.id in remembering
+        }
+        # Nobody has decided on what has only just become an event.
+        known = {each.change.player for each in work if each.change.event is not None}
+        return cls(
+            await accounts.load(tx, kept, holders),
+            {id_: await accounts.decisions_on(tx, each.board, known) for id_, each in remembering.items() if known},
+            {id_: each.generation for id_, each in remembering.items()},
+        )
+
+    def effects(self, each: _Work) -> Iterable[Effect]:
+        """What the change does in which list, by `rules.apply`."""
+        board, change = each.in_force.board, each.change
+        account = self._after.get(Holder(board.id, change.player))
+        if account is None:
+            return ((id_, each.claim) for id_ in each.periods)
+        event = change.event
+        if event is None:
+            event = -1 - len(self._unnumbered)
+            self._unnumbered[event] = change
+        decision = self._decisions.get(board.id, {}).get(event)
+        return rules.apply(
+            board, account, Claimed(event, each.claim, each.at_ms, change.origin, decision), each.periods
+        )
+
+    def changed_lists(self) -> Iterable[ListName]:
+        """The lists that there have to be for `write`."""
+        changed = accounts.changed_lists(self._before, self._after)
+        return [ListName(board, period, self._generations[board]) for board, period in changed]
+
+    async def write(self, tx: Transaction, numbers: Mapping[ListName, int]) -> None:
+        """Keep what has changed."""
+        for account in self._after.values():
+            await self._number(tx, account)
+        by_name = {(name.board, name.period): number for name, number in numbers.items()}
+        await accounts.write(tx, by_name, self._before, self._after)
+
+    async def _number(self, tx: Transaction, account: Account) -> None:
+        """Find out the numbers of events that were flagged. Whoever claims the same twice at once has two events."""
+        alike: dict[Change, list[int]] = {}
+        for event in account.flags:
+            if event < 0:
+                alike.setdefault(self._unnumbered[event], []).append(event)
+        for change, unnumbered in alike.items():
+            for event, number in zip(unnumbered, await accounts.events_of(tx, [change] * len(unnumbered)), strict=True):
+                account.flags[number] = account.flags.pop(event)
 
 
 async def apply_changes(tx: Transaction, changes: Sequence[Change], now_ms: int, sizes: Sizes = SIZES) -> None:
@@ -262,9 +347,9 @@ async def _positions(
     reader: Reader, lists: Iterable[int], players: Iterable[int]
 ) -> dict[tuple[int, int], Position | None]:
     """The entries of these players in these lists, by (list, player)."""
-    # CROSS JOIN: SQLite keeps this order of the tables, which finds each player by the index.
+    # CROSS JOIN: SQLite keeps this order of the tables, which finds each player by the primary key.
     rows = await reader.fetch(
-        "SELECT e.list, e.key, e.reached_ms, e.player FROM each_bigint($1) AS w CROSS JOIN entries AS e "
+        "SELECT e.list, e.key, e.reached_ms, e.player FROM each_bigint($1) AS w CROSS JOIN entries_by_player AS e "
         "WHERE e.player = w.value AND e.list IN (SELECT l.value FROM each_bigint($2) AS l)",
         sorted(players),
         sorted(lists),
@@ -294,6 +379,30 @@ async def _write(tx: Transaction, moves: Iterable[Move]) -> None:
             "INSERT INTO entries (list, key, reached_ms, player) "
             "SELECT w.c1, w.c2, w.c3, w.c4 FROM each_bigints($1, $2, $3, $4) AS w",
             *_columns(new),
+        )
+    await _write_by_player(tx, ordered)
+
+
+async def _write_by_player(tx: Transaction, moves: Iterable[Move]) -> None:
+    """The same entries by player. A table, not an index: lists that are built anew fill each of the two in its order.
+
+    Whoever is new is inserted, so who lost a race learns it by the primary key.
+    """
+    gone = [(move.player, move.list) for move in moves if not move.new]
+    came = [(move.player, move.list, move.new.key, move.new.reached_ms) for move in moves if move.new and not move.old]
+    moved = [(move.player, move.list, move.new.key, move.new.reached_ms) for move in moves if move.new and move.old]
+    if gone:
+        await tx.execute_many("DELETE FROM entries_by_player WHERE player = $1 AND list = $2", sorted(gone))
+    if came:
+        await tx.execute(
+            "INSERT INTO entries_by_player (player, list, key, reached_ms) "
+            "SELECT w.c1, w.c2, w.c3, w.c4 FROM each_bigints($1, $2, $3, $4) AS w",
+            *_columns(sorted(came)),
+        )
+    if moved:
+        await tx.update_each(
+            "UPDATE entries_by_player SET key = $3, reached_ms = $4 WHERE player = $1 AND list = $2 RETURNING player",
+            sorted(moved),
         )
 
 

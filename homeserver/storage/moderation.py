@@ -14,26 +14,26 @@ they are until the end of the transaction.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable
 from typing import Final, NamedTuple, cast
 
 from homeserver.domain.boards import BoardInForce
-from homeserver.domain.replay import Event
+from homeserver.domain.scores import INT64_MAX
 from homeserver.model import Act, Action, Moderated, State
-from homeserver.storage.database import Reader, Row, Transaction
+from homeserver.storage.database import Reader, Transaction
 
 
 class Verdict(NamedTuple):
-    """What counts of a player on a board: no event up to `until_event`, and nothing at all while they are unlisted."""
+    """What counts of a player on a board: no event up to `until_event`, nothing while they are hidden or delisted."""
 
     hidden: bool = False
     until_event: int | None = None
     delisted: bool = False
 
     @property
-    def unlisted(self) -> bool:
-        """Whether they are in no list, by an operator's word or because they are not there any more."""
-        return self.hidden or self.delisted
+    def floor(self) -> int:
+        """The number of the event up to which none makes entries."""
+        return HIDDEN if self.hidden or self.delisted else self.until_event or 0
 
     @property
     def state(self) -> State:
@@ -44,39 +44,45 @@ class Verdict(NamedTuple):
 
 
 VISIBLE: Final = Verdict()
+HIDDEN: Final = INT64_MAX
+"""The floor of whoever is hidden."""
 
 
-def counting(events: Sequence[Event], verdicts: Mapping[int, Verdict]) -> Sequence[Event]:
-    """Those of these events that make entries."""
-    if not verdicts:
-        return events
-
-    def counts(event: Event) -> bool:
-        found = verdicts.get(event[1])
-        return found is None or not (found.unlisted or event[0] <= (found.until_event or 0))
-
-    return list(filter(counts, events))
+def counts(floor: int | None, event: int | None) -> bool:
+    """Whether an event (None: one that is newer than all that were numbered) makes entries, by a player's floor."""
+    return floor is None or (floor < HIDDEN and (event is None or event > floor))
 
 
 # --- rows -------------------------------------------------------------------------------------------------------------
 
 
-async def hidden_among(
+async def floors(
     reader: Reader, boards: Iterable[BoardInForce], players: Collection[int]
-) -> set[tuple[str, int]]:
-    """Who of these players is hidden from which of these boards: (board, player). Reads nothing where nobody can be."""
+) -> dict[tuple[str, int], int]:
+    """The floors of those of these players who have one, by board and player. Reads nothing where nobody can have."""
     moderated = [each.board.id for each in boards if each.moderated]
     if not moderated:
-        return set()
+        return {}
     rows = await reader.fetch(
-        "SELECT m.board, m.player FROM each_bigint($1) AS w CROSS JOIN moderation AS m "
-        "WHERE m.player = w.value AND m.board IN (SELECT b.value FROM each_text($2) AS b) AND m.state = $3",
+        "SELECT m.board, m.player, m.state, m.until_event FROM each_bigint($1) AS w CROSS JOIN moderation AS m "
+        "WHERE m.player = w.value AND m.board IN (SELECT b.value FROM each_text($2) AS b)",
         sorted(players),
         moderated,
-        State.HIDDEN.value,
     )
+    found = {(board, player): _verdict(*row).floor for board, player, *row in rows}
     gone = await delisted_among(reader, players)
-    return {(board, player) for board, player in rows} | {(board, player) for board in moderated for player in gone}
+    return found | {(board, player): HIDDEN for board in moderated for player in gone}
+
+
+async def floors_on(reader: Reader, board_id: str) -> dict[int, int]:
+    """The floors of all who have one on this board, by player."""
+    rows = await reader.fetch("SELECT player, state, until_event FROM moderation WHERE board = $1", board_id)
+    gone = await reader.fetch("SELECT player FROM delisted")
+    return {player: _verdict(*row).floor for player, *row in rows} | {row[0]: HIDDEN for row in gone}
+
+
+def _verdict(state: str, until_event: int | None) -> Verdict:
+    return Verdict(state == State.HIDDEN, until_event)
 
 
 async def verdict(reader: Reader, in_force: BoardInForce, player: int) -> Verdict:
@@ -94,18 +100,8 @@ async def verdicts(reader: Reader, board_id: str, players: Collection[int]) -> d
         board_id,
         sorted(players),
     )
-    return _verdicts(rows, await delisted_among(reader, players))
-
-
-async def all_verdicts(reader: Reader, board_id: str) -> dict[int, Verdict]:
-    """What was decided about anybody on this board."""
-    rows = await reader.fetch("SELECT player, state, until_event FROM moderation WHERE board = $1", board_id)
-    gone = await reader.fetch("SELECT player FROM delisted")
-    return _verdicts(rows, {row[0] for row in gone})
-
-
-def _verdicts(rows: Iterable[Row], gone: Collection[int]) -> dict[int, Verdict]:
-    found = {player: Verdict(state == State.HIDDEN, until_event) for player, state, until_event in rows}
+    found = {player: _verdict(*row) for player, *row in rows}
+    gone = await delisted_among(reader, players)
     return found | {player: found.get(player, VISIBLE)._replace(delisted=True) for player in gone}
 
 

@@ -14,14 +14,13 @@ from typing import Any, Final, TypeVar, cast
 import asyncpg
 import structlog
 
-from homeserver.errors import BadSettings
+from homeserver.errors import BadSettings, DatabaseUnavailable
 from homeserver.storage.database import LostRaceError, ReadWork, Row, WriteWork, check_revision
 
 T = TypeVar("T")
 
 _log = structlog.get_logger(__name__)
 
-MAX_CONNECTIONS: Final = 10
 RETRIES: Final = 5
 # Planning a rank anew costs twice what it takes to run, and no plan of ours depends on the values. A parallel or a
 # compiled plan costs more to start than our bounded reads take.
@@ -36,6 +35,19 @@ LOST_RACES: Final = (
     asyncpg.UniqueViolationError,
     LostRaceError,
 )
+# How a connection is lost, or not to be had: by the network, by a server that ends or begins, or that has no more.
+LOST_CONNECTIONS: Final = (
+    OSError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.InterfaceError,
+)
+ASKED_AT_MOST: Final = 15
+"""How often a database that was lost at COMMIT is asked what became of it, in about ten seconds."""
+_LOST: Final = "The database does not answer."
 
 
 @functools.cache
@@ -92,6 +104,10 @@ class PostgresTransaction:
     async def execute_many(self, sql: str, rows: Iterable[Sequence[object]]) -> None:
         await self._connection.executemany(translated(sql), list(rows))
 
+    async def load(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+        if rows:
+            await self._connection.copy_records_to_table(table, records=rows, columns=columns)
+
     async def update_each(self, sql: str, rows: Sequence[Sequence[int]]) -> list[Row]:
         return await self.fetch(together(sql), *(list(column) for column in zip(*rows, strict=True)))
 
@@ -110,8 +126,19 @@ class PostgresTransaction:
         self.follow_ups.append(work)
 
 
+class _LostAtCommitError(Exception):
+    """The connection was lost between COMMIT and its answer. `number`: the transaction's; None if it wrote nothing."""
+
+    def __init__(self, number: str | None, result: Any) -> None:
+        super().__init__("the connection was lost at COMMIT")
+        self.number = number
+        self.result = result
+
+
 class PostgresDatabase:
     """`Database` over a pool of connections."""
+
+    most_together = 64
 
     def __init__(self, pool: Any, schema: str) -> None:
         self._pool = pool
@@ -129,18 +156,77 @@ class PostgresDatabase:
     async def _write(self, work: WriteWork[T]) -> tuple[T, list[WriteWork[object]]]:
         for attempt in range(RETRIES):
             try:
-                async with self._pool.acquire() as connection, connection.transaction():
-                    tx = PostgresTransaction(connection, self._schema)
-                    return await work(tx), tx.follow_ups
+                return await self._write_once(work)
             except LOST_RACES:
                 if attempt == RETRIES - 1:
                     raise
-                await asyncio.sleep(random.uniform(0, 0.01 * 2**attempt))  # noqa: S311 - jitter, not a secret
+            except _LostAtCommitError as lost:
+                if lost.number is None or await self._is_committed(lost.number):
+                    return cast("tuple[T, list[WriteWork[object]]]", lost.result)
+                if attempt == RETRIES - 1:
+                    raise DatabaseUnavailable(_LOST) from lost
+            await asyncio.sleep(random.uniform(0, 0.01 * 2**attempt))  # noqa: S311 - jitter, not a secret
         raise AssertionError("unreachable")
+
+    async def _write_once(self, work: WriteWork[T]) -> tuple[T, list[WriteWork[object]]]:
+        async with self._connected() as connection:
+            transaction = connection.transaction()
+            await transaction.start()
+            try:
+                tx = PostgresTransaction(connection, self._schema)
+                result = await work(tx)
+                # To ask for it by, should the connection be lost before the answer to COMMIT.
+                number = await connection.fetchval("SELECT pg_current_xact_id_if_assigned()::text")
+            except BaseException:
+                if not connection.is_closed():
+                    await transaction.rollback()
+                raise
+            try:
+                await transaction.commit()
+            except LOST_CONNECTIONS as error:
+                raise _LostAtCommitError(number, (result, tx.follow_ups)) from error
+            return result, tx.follow_ups
+
+    async def _is_committed(self, number: str) -> bool:
+        """Whether the transaction with this number has been committed.
+
+        Raises:
+            DatabaseUnavailable: The database did not come back in time to be asked, or does not know any more.
+        """
+        for attempt in range(ASKED_AT_MOST):
+            # It is in progress until the server has noticed that we are gone.
+            await asyncio.sleep(min(0.02 * 2**attempt, 1.0))
+            try:
+                async with self._connected() as connection:
+                    status = await connection.fetchval("SELECT pg_xact_status($1::text::xid8)", number)
+            except DatabaseUnavailable:
+                continue
+            if status in {"committed", "aborted"}:
+                _log.warning("lost_at_commit", outcome=status)
+                return bool(status == "committed")
+        raise DatabaseUnavailable(
+            "The database was lost while it was told to keep a change. Whether it did is not known.", uncertain=True
+        )
+
+    @asynccontextmanager
+    async def _connected(self) -> AsyncIterator[Any]:
+        """A connection of the pool; its loss is said in our words."""
+        mistake = False
+        try:
+            async with self._pool.acquire() as connection:
+                try:
+                    yield connection
+                except asyncpg.InterfaceError:  # it is also what asyncpg says of a mistake of ours
+                    mistake = not connection.is_closed()
+                    raise
+        except LOST_CONNECTIONS as error:
+            if mistake:
+                raise
+            raise DatabaseUnavailable(_LOST) from error
 
     async def read(self, work: ReadWork[T]) -> T:
         async with (
-            self._pool.acquire() as connection,
+            self._connected() as connection,
             connection.transaction(isolation="repeatable_read", readonly=True),
         ):
             return await work(PostgresTransaction(connection, self._schema))
@@ -170,13 +256,13 @@ async def stored_revision(connection: Any) -> str | None:
 
 
 @asynccontextmanager
-async def open_postgres(url: str, schema: str) -> AsyncIterator[PostgresDatabase]:
+async def open_postgres(url: str, schema: str, connections: int) -> AsyncIterator[PostgresDatabase]:
     """Open a migrated schema; see `database.open_database`."""
     try:
         pool = await asyncpg.create_pool(
             url,
             min_size=1,
-            max_size=MAX_CONNECTIONS,
+            max_size=connections,
             server_settings={"search_path": schema, "timezone": "UTC", **PLANNING},
         )
     except CONNECT_FAILURES as error:

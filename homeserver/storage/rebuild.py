@@ -12,18 +12,19 @@ from __future__ import annotations
 import json
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
+from operator import itemgetter
 from typing import Final, cast
 
 from homeserver.domain import boards as definitions
+from homeserver.domain import periods
 from homeserver.domain.boards import BoardInForce
-from homeserver.domain.replay import KEY_SHIFT, PLAYER_SHIFT, PRIME, TIME_SHIFT, Event, Made, Tally
-from homeserver.domain.scores import INT64_MIN
+from homeserver.domain.replay import PLAYER_SHIFT, PRIME, TIME_FACTOR, Event, Made, Tally
 from homeserver.model import Board, Change, Origin, Span, Ties
-from homeserver.storage import blocks, boundaries, moderation, standings
+from homeserver.storage import accounts, blocks, boundaries, counts, moderation, standings
 from homeserver.storage import leaderboards as store
-from homeserver.storage.blocks import SIZES, Sizes
+from homeserver.storage.blocks import Sizes
 from homeserver.storage.boundaries import BLOCKS, FIRST, LEVELS, SUPERBLOCKS, Place, start_of
 from homeserver.storage.database import Reader, Transaction
 from homeserver.storage.leaderboards import ListName, NewList
@@ -122,7 +123,9 @@ async def later_events(reader: Reader, key: str, after: int, until: int, limit: 
 
 def changes(key: str, found: Iterable[Event]) -> list[Change]:
     """The events as `leaderboards.record` takes them. What was before is not asked for there."""
-    return [Change(player, key, None, value, at_ms, Origin(origin)) for _, player, value, at_ms, origin in found]
+    return [
+        Change(player, key, None, value, at_ms, Origin(origin), event) for event, player, value, at_ms, origin in found
+    ]
 
 
 # --- a new generation -------------------------------------------------------------------------------------------------
@@ -136,8 +139,18 @@ async def new_generation(tx: Transaction, board_id: str) -> int:
     return generation + 1
 
 
-async def fill(tx: Transaction, building: BoardInForce, made: Sequence[Made]) -> None:
-    """Store these entries, without counting them."""
+Row = tuple[int, int, int, int]
+"""An entry: list, key, time, player."""
+_COLUMNS: Final = ("list", "key", "reached_ms", "player")
+_PLAYER: Final = itemgetter(3)
+
+
+async def fill(tx: Transaction, building: BoardInForce, made: Sequence[Made]) -> list[Row]:
+    """Store these entries by player alone, player by player, and what is remembered beside them.
+
+    Returns:
+        What was stored, to be sorted for `fill_sorted`.
+    """
     board = building.board
     wanted = {
         ListName(board.id, each.period.id, building.generation): NewList(each.period, board.ties is Ties.DENSE)
@@ -145,15 +158,20 @@ async def fill(tx: Transaction, building: BoardInForce, made: Sequence[Made]) ->
     }
     numbers = await store.make_lists(tx, wanted)
     for name, each in sorted(zip(wanted, made, strict=True)):
-        keys, times, players = zip(*each.places, strict=True)
-        await tx.execute(
-            "INSERT INTO entries (list, key, reached_ms, player) "
-            "SELECT CAST($1 AS BIGINT), w.c1, w.c2, w.c3 FROM each_bigints($2, $3, $4) AS w ORDER BY w.c1, w.c2, w.c3",
-            numbers[name],
-            keys,
-            times,
-            players,
-        )
+        await accounts.fill(tx, numbers[name], each)
+    rows = [
+        (number, *place)
+        for number, each in zip((numbers[name] for name in wanted), made, strict=True)
+        for place in each.places
+    ]
+    rows.sort(key=_PLAYER)
+    await tx.load("entries_by_player", _COLUMNS, rows)
+    return rows
+
+
+async def fill_sorted(tx: Transaction, rows: Sequence[Row]) -> None:
+    """Store entries in their order, without counting them: nothing is written twice, however many there are."""
+    await tx.load("entries", _COLUMNS, rows)
 
 
 async def lists_of(reader: Reader, building: BoardInForce) -> dict[str, int]:
@@ -166,10 +184,13 @@ async def lists_of(reader: Reader, building: BoardInForce) -> dict[str, int]:
     return {period: number for period, number in rows}  # noqa: C416 - rows are not pairs to mypy
 
 
+def _rest(value: str) -> str:
+    """SQL for a remainder that is never negative."""
+    return f"(({value}) % {PRIME} + {PRIME}) % {PRIME}"
+
+
 _CHECKSUM: Final = (
-    f"(((key % {PRIME} + {PRIME}) % {PRIME} + {KEY_SHIFT}) "
-    f"* ((reached_ms % {PRIME} + {PRIME}) % {PRIME} + {TIME_SHIFT})) % {PRIME} "
-    f"* (player % {PRIME} + {PLAYER_SHIFT}) % {PRIME}"
+    f"({_rest('key')} + {_rest('reached_ms')} * {TIME_FACTOR}) % {PRIME} * ((player + {PLAYER_SHIFT}) % {PRIME})"
 )
 
 
@@ -180,96 +201,93 @@ async def entries_of_all(reader: Reader, in_force: BoardInForce) -> int:
     return await standings.total(reader, found[name]) if found else 0
 
 
-async def tally(reader: Reader, list_: int) -> Tally:
-    """What the list really holds, counted and summed up by the database: see `replay.checksum`."""
-    row = await reader.fetch_one(
-        f"SELECT count(*), CAST(coalesce(sum({_CHECKSUM}), 0) AS BIGINT) FROM entries WHERE list = $1",  # noqa: S608
-        list_,
+async def tallies(reader: Reader, lists: Iterable[int]) -> tuple[dict[int, Tally], dict[int, Tally]]:
+    """What these lists really hold, in order and by player, counted and summed up by the database: see `checksum`."""
+    wanted = list(lists)
+    in_order, by_player = [
+        await reader.fetch(
+            f"SELECT list, count(*), CAST(sum({_CHECKSUM} % {PRIME}) % {PRIME} AS BIGINT) FROM {table} "  # noqa: S608
+            "WHERE list IN (SELECT w.value FROM each_bigint($1) AS w) GROUP BY list",
+            wanted,
+        )
+        for table in ("entries", "entries_by_player")
+    ]
+    empty = dict.fromkeys(wanted, Tally(0, 0))  # what is remembered has a list, too, though nobody is in it
+    return (
+        empty | {row[0]: Tally(row[1], row[2]) for row in in_order},
+        empty | {row[0]: Tally(row[1], row[2]) for row in by_player},
     )
-    return Tally(*cast("tuple[int, int]", row))
 
 
 # --- blocks of many entries -------------------------------------------------------------------------------------------
 
 
-@dataclass(slots=True)
 class Cuts:
-    """Where the blocks of a list are to begin, all but the last one with as many entries as a block is meant to hold.
+    """Where the blocks of a list begin, all but the last one with as many entries as a block is meant to hold.
 
-    A 512th of the entries, so it may be held in memory.
+    A 256th of the entries, so it may be held in memory.
     """
 
-    list_id: int
-    entries: int
-    firsts: list[Place]
-    sizes: Sizes
-    scores: Counter[int] = field(default_factory=Counter)
-    """By index of the block: different scores that begin there. For dense lists."""
+    def __init__(self, list_: int, sizes: Sizes, *, dense: bool) -> None:
+        self._list = list_
+        self._sizes = sizes
+        self._dense = dense
+        self._entries = 0
+        self._firsts: list[Place] = [FIRST]
+        self._scores: Counter[int] = Counter()
+        """By index of the block: different scores that begin there."""
+        self._key: int | None = None
+        self._same = 0
+        """So many entries have had `_key`, the last score seen."""
 
-    def add_scores(self, keys: Iterable[int]) -> None:
-        """These are different scores of the list, all with at least one entry."""
-        self.scores.update(bisect_right(self.firsts, start_of(key)) - 1 for key in keys)
+    def add(self, rows: Sequence[Row]) -> list[tuple[int, int, int]]:
+        """These are the list's next entries.
 
-    def rows(self) -> list[tuple[int, int, int, int, int, int, int]]:
+        Returns:
+            Rows of `scores` that are finished, where the list is dense.
+        """
+        block = self._sizes.block
+        for index in range(-self._entries % block, len(rows), block):
+            if self._entries + index:
+                _, key, reached_ms, player = rows[index]
+                self._firsts.append((key, reached_ms, player))
+        self._entries += len(rows)
+        return self._add_scores(rows) if self._dense else []
+
+    def _add_scores(self, rows: Sequence[Row]) -> list[tuple[int, int, int]]:
+        finished = []
+        for key, same in groupby(rows, key=itemgetter(1)):
+            if key != self._key:
+                finished += self.last_scores()
+                self._key, self._same = key, 0
+                self._scores[bisect_right(self._firsts, start_of(key)) - 1] += 1
+            self._same += sum(1 for _ in same)
+        return finished
+
+    def last_scores(self) -> list[tuple[int, int, int]]:
+        """The row of `scores` for the last score seen, if any."""
+        return [] if self._key is None else [(self._list, self._key, self._same)]
+
+    def rows(self) -> Iterator[tuple[int, int, int, int, int, int, int]]:
         """The rows of `blocks`, on both levels."""
-        made = []
-        for level, blocks_each in ((BLOCKS, 1), (SUPERBLOCKS, self.sizes.fanout)):
-            for index in range(0, len(self.firsts), blocks_each):
-                entries = min(self.sizes.block * blocks_each, self.entries - index * self.sizes.block)
-                scores = sum(self.scores[each] for each in range(index, index + blocks_each))
-                made.append((self.list_id, level, *self.firsts[index], entries, scores))
-        return made
+        for level, blocks_each in ((BLOCKS, 1), (SUPERBLOCKS, self._sizes.fanout)):
+            for index in range(0, len(self._firsts), blocks_each):
+                entries = min(self._sizes.block * blocks_each, self._entries - index * self._sizes.block)
+                scores = sum(self._scores[each] for each in range(index, index + blocks_each)) if self._dense else 0
+                yield (self._list, level, *self._firsts[index], entries, scores)
 
 
-async def cuts(reader: Reader, list_: int, entries: int, sizes: Sizes = SIZES) -> Cuts:
-    """Where the blocks of this list are to begin, which holds so many entries."""
-    firsts = [FIRST]
-    for beginning in range(0, entries - sizes.block, sizes.block):
-        row = await reader.fetch_one(
-            "SELECT key, reached_ms, player FROM entries WHERE list = $1 AND (key, reached_ms, player) >= ($2, $3, $4) "
-            "ORDER BY key, reached_ms, player LIMIT 1 OFFSET $5",
-            list_,
-            *firsts[-1],
-            sizes.block,
-        )
-        if row is None:
-            raise RuntimeError(f"list {list_} ends after {beginning} entries, not {entries}")
-        firsts.append((row[0], row[1], row[2]))
-    return Cuts(list_, entries, firsts, sizes)
+async def store_scores(tx: Transaction, rows: Sequence[tuple[int, int, int]]) -> None:
+    """Keep how many entries have each score."""
+    await tx.load("scores", ("list", "key", "n"), rows)
 
 
-async def score_counts(reader: Reader, list_: int, after: int | None, limit: int) -> list[tuple[int, int]]:
-    """The next different scores of the list, and how many entries have each."""
-    rows = await reader.fetch(
-        "SELECT key, count(*) FROM entries WHERE list = $1 AND key >= $2 GROUP BY key ORDER BY key LIMIT $3",
-        list_,
-        INT64_MIN if after is None else after + 1,
-        limit,
-    )
-    return [(key, n) for key, n in rows]
-
-
-async def store_scores(tx: Transaction, list_: int, counted: Sequence[tuple[int, int]]) -> None:
-    """Keep how many entries have each of these scores."""
-    await tx.execute(
-        "INSERT INTO scores (list, key, n) SELECT CAST($1 AS BIGINT), w.c1, w.c2 FROM each_bigints($2, $3) AS w",
-        list_,
-        [key for key, _ in counted],
-        [n for _, n in counted],
-    )
-
-
-async def store_blocks(tx: Transaction, made: Iterable[Cuts]) -> None:
-    """Give these lists their blocks, in place of the first ones that they have had from the beginning."""
-    for each in made:
-        await tx.execute("DELETE FROM blocks WHERE list = $1", each.list_id)
-        columns = zip(*each.rows(), strict=True)
-        await tx.execute(
-            "INSERT INTO blocks (list, level, key, reached_ms, player, n, scores) SELECT w.c1, w.c2, w.c3, w.c4, w.c5, "
-            "w.c6, w.c7 FROM each_bigints($1, $2, $3, $4, $5, $6, $7) AS w",
-            *(list(column) for column in columns),
-        )
-        await tx.execute("UPDATE lists SET boundaries = $2 WHERE list = $1", each.list_id, boundaries.new_token())
+async def store_blocks(tx: Transaction, list_: int, rows: Sequence[Sequence[int]], *, begin: bool) -> None:
+    """Give a list some of its blocks; `begin`: the first ones, in place of those that it had from the beginning."""
+    if begin:
+        await tx.execute("DELETE FROM blocks WHERE list = $1", list_)
+        await tx.execute("UPDATE lists SET boundaries = $2 WHERE list = $1", list_, boundaries.new_token())
+    await tx.load("blocks", ("list", "level", "key", "reached_ms", "player", "n", "scores"), rows)
 
 
 async def counted(reader: Reader, lists: Iterable[int]) -> dict[int, tuple[int, ...]]:
@@ -321,6 +339,7 @@ async def redefine(tx: Transaction, board: Board, revision: int) -> None:
 async def drop(tx: Transaction, board: Board) -> None:
     """Take the board away; its lists are to be deleted. It is held `alone`."""
     await tx.execute("DELETE FROM boards WHERE board = $1", board.id)
+    await tx.execute("DELETE FROM decisions WHERE board = $1", board.id)
     await tx.execute("UPDATE lists SET generation = -list WHERE board = $1 AND generation > 0", board.id)
     await tx.execute("DELETE FROM meta WHERE name = $1", _DUE + board.id)
 
@@ -337,30 +356,91 @@ def _definition(board: Board) -> str:
 # --- what is to be deleted --------------------------------------------------------------------------------------------
 
 
+async def outdated(reader: Reader, in_force: BoardInForce, now_ms: int) -> list[int]:
+    """Lists of periods that are older than the board keeps."""
+    found: list[int] = []
+    for span in in_force.board.spans:
+        oldest = periods.oldest_kept(in_force.board, span, now_ms)
+        if oldest is not None:
+            rows = await reader.fetch(
+                "SELECT list FROM lists WHERE board = $1 AND generation = $2 AND period LIKE $3 AND starts_ms < $4",
+                in_force.board.id,
+                in_force.generation,
+                f"{span.value}:%",
+                oldest.starts_ms,
+            )
+            found += (row[0] for row in rows)
+    return sorted(found)
+
+
+async def retire(tx: Transaction, board_id: str, now_ms: int) -> int:
+    """Have the lists deleted that are older than the board keeps; how many.
+
+    The board is held alone: nobody is in the middle of writing into one. Whoever comes later makes no such list, unless
+    by a clock that is behind; then the next clean-up finds it.
+    """
+    await tx.lock(blocks.lock_name(board_id))
+    in_force = await store.board_in_force(tx, board_id)
+    lists = [] if in_force is None else await outdated(tx, in_force, now_ms)
+    if not lists:
+        return 0
+    return await tx.execute(
+        "UPDATE lists SET generation = -list WHERE list IN (SELECT w.value FROM each_bigint($1) AS w)", lists
+    )
+
+
 async def abandoned(reader: Reader) -> list[int]:
     """Lists that are to be deleted."""
     rows = await reader.fetch("SELECT list FROM lists WHERE generation < 0 ORDER BY list")
     return [row[0] for row in rows]
 
 
-async def delete_some(tx: Transaction, list_: int, limit: int) -> bool:
-    """Delete about so many rows of a list; whether it is gone."""
-    row = await tx.fetch_one(
-        "SELECT key, reached_ms, player FROM entries WHERE list = $1 ORDER BY key, reached_ms, player "
-        "LIMIT 1 OFFSET $2",
+SPARSE: Final = 50
+"""A list with fewer than one in so many players is looked through by its entries, others player by player."""
+
+
+async def delete_some(tx: Transaction, list_: int, after: int, limit: int) -> int | None:
+    """Delete about so many rows of a list.
+
+    Args:
+        after: What the call before returned for this list; 0 to begin with, at any time.
+
+    Returns:
+        None when the list is gone.
+    """
+    last = await tx.fetch_value("SELECT coalesce(max(player), 0) FROM entries_by_player")
+    # What has its blocks has the same entries by player; what a rebuild has left half done may have others.
+    sparse = 0 < await counts.total(tx, list_) * SPARSE < last
+    if not sparse and after < last:
+        await tx.execute(
+            "DELETE FROM entries_by_player WHERE player > $2 AND player <= $3 AND list = $1",
+            list_,
+            after,
+            after + limit,
+        )
+        return after + limit
+    rows = await tx.fetch(
+        "SELECT key, reached_ms, player FROM entries WHERE list = $1 ORDER BY key, reached_ms, player LIMIT $2",
         list_,
         limit,
     )
-    if row is not None:
+    if rows:
+        if sparse:
+            await tx.execute_many(
+                "DELETE FROM entries_by_player WHERE player = $2 AND list = $1",
+                sorted((list_, player) for _, _, player in rows),
+            )
         await tx.execute(
-            "DELETE FROM entries WHERE list = $1 AND (key, reached_ms, player) < ($2, $3, $4)", list_, *row
+            "DELETE FROM entries WHERE list = $1 AND (key, reached_ms, player) <= ($2, $3, $4)", list_, *rows[-1]
         )
-        return False
-    await tx.execute("DELETE FROM entries WHERE list = $1", list_)
-    key = await tx.fetch_value("SELECT key FROM scores WHERE list = $1 ORDER BY key LIMIT 1 OFFSET $2", list_, limit)
-    if key is not None:
-        await tx.execute("DELETE FROM scores WHERE list = $1 AND key < $2", list_, key)
-        return False
-    for table in ("scores", "blocks", "lists"):
-        await tx.execute(f"DELETE FROM {table} WHERE list = $1", list_)  # noqa: S608 - one of three names
-    return True
+        return after
+    for table, column in (("scores", "key"), ("claims", "player"), ("flags", "event")):
+        some = f"FROM {table} WHERE list = $1"
+        value = await tx.fetch_value(f"SELECT {column} {some} ORDER BY {column} LIMIT 1 OFFSET $2", list_, limit)
+        if value is not None:
+            await tx.execute(f"DELETE {some} AND {column} < $2", list_, value)
+            return after
+        await tx.execute(f"DELETE {some}", list_)
+    await tx.execute("DELETE FROM blocks WHERE list = $1", list_)
+    await tx.execute("DELETE FROM lists WHERE list = $1", list_)
+    return None

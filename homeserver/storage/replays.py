@@ -9,38 +9,40 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Final, cast
 
+from homeserver.domain import rules
 from homeserver.domain.boards import BoardInForce
-from homeserver.domain.replay import Event, Replay
-from homeserver.model import Board, Period, Position, Ties
+from homeserver.domain.replay import Event, Made, Replay
+from homeserver.model import Board, Position, Ties
+from homeserver.storage import accounts, moderation
 from homeserver.storage import leaderboards as store
-from homeserver.storage import moderation
 from homeserver.storage.blocks import Move
 from homeserver.storage.database import Reader, Transaction
 from homeserver.storage.leaderboards import ListName, NewList
 from homeserver.storage.moderation import VISIBLE, Verdict
 
-Made = dict[str, tuple[Period, Position]]
-"""By period id: a player's entry there."""
-
 _ALL: Final = 2**63 - 1
 
 
-async def made(
+async def entries(
     reader: Reader, board: Board, player: int, verdict: Verdict, now_ms: int, *, until: int | None = None
-) -> Made:
-    """The entries that the player's events make, as far as they count.
+) -> dict[str, Position]:
+    """The entries that the player's events make, as far as they count, by period id; see `_made`."""
+    made = await _made(reader, board, player, verdict, now_ms, until=until)
+    return {each.period.id: Position(*each.places[0]) for each in made if each.places}
 
-    Args:
-        until: Events beyond this one are left out.
 
-    Cost: reads all of the player's events of the field.
+async def _made(
+    reader: Reader, board: Board, player: int, verdict: Verdict, now_ms: int, *, until: int | None
+) -> list[Made]:
+    """What the player's events up to `until` (None: all) make, as far as they count.
+
+    Cost: reads all of them.
     """
-    if verdict.unlisted:
-        return {}
-    replay = Replay(board, now_ms)
-    replay.add(await _events(reader, player, board.field, verdict.until_event or 0, _ALL if until is None else until))
+    decisions = await accounts.decisions_on(reader, board, [player])
+    replay = Replay(board, now_ms, decisions, any_time=True, floors={player: verdict.floor})
+    replay.add(await _events(reader, player, board.field, _ALL if until is None else until))
     replay.finish()
-    return {each.period.id: (each.period, Position(*each.places[0])) for each in replay.take()}
+    return replay.take()
 
 
 async def moves(
@@ -54,8 +56,8 @@ async def moves(
 ) -> list[Move]:
     """What has to be written for the entries of these players to be what their events make, as far as they count.
 
-    Lists that are missing are made. Nobody else writes about these players: the board is held alone, or only we know of
-    these lists.
+    Lists that are missing are made, and what the board remembers of the players is written. Nobody else writes about
+    them: the board is held alone, or only we know of these lists.
 
     Args:
         until: Events beyond this one are left out.
@@ -65,17 +67,18 @@ async def moves(
         return []
     board = in_force.board
     verdicts = await moderation.verdicts(tx, board.id, players)
-    wanted: dict[tuple[ListName, int], Position] = {}
-    lists: dict[ListName, NewList] = {}
+    made: list[tuple[int, ListName, Made]] = []
     for player in sorted(set(players) - set(nobody)):
-        entries = await made(tx, board, player, verdicts.get(player, VISIBLE), now_ms, until=until)
-        for period, position in entries.values():
-            name = ListName(board.id, period.id, in_force.generation)
-            lists[name] = NewList(period, board.ties is Ties.DENSE)
-            wanted[name, player] = position
+        found = await _made(tx, board, player, verdicts.get(player, VISIBLE), now_ms, until=until)
+        made += ((player, ListName(board.id, each.period.id, in_force.generation), each) for each in found)
+    lists = {name: NewList(each.period, board.ties is Ties.DENSE) for _, name, each in made}
     numbers = await store.make_lists(tx, lists) if lists else {}
+    if rules.remembers(board):
+        await accounts.forget(tx, in_force, players)
+        for _, name, each in made:
+            await accounts.fill(tx, numbers[name], each)
     before = await _entries(tx, in_force, players)
-    after = {(numbers[name], player): position for (name, player), position in wanted.items()}
+    after = {(numbers[name], player): Position(*each.places[0]) for player, name, each in made if each.places}
     return [
         Move(*place, before.get(place), after.get(place))
         for place in sorted(before.keys() | after.keys())
@@ -87,7 +90,7 @@ async def _entries(reader: Reader, in_force: BoardInForce, players: Collection[i
     """The entries of these players in the lists of this generation, by (list, player)."""
     # CROSS JOIN: SQLite keeps this order of the tables, which finds each player by the index.
     rows = await reader.fetch(
-        "SELECT e.list, e.key, e.reached_ms, e.player FROM each_bigint($1) AS w CROSS JOIN entries AS e "
+        "SELECT e.list, e.key, e.reached_ms, e.player FROM each_bigint($1) AS w CROSS JOIN entries_by_player AS e "
         "CROSS JOIN lists AS l WHERE e.player = w.value AND l.list = e.list AND l.board = $2 AND l.generation = $3",
         sorted(players),
         in_force.board.id,
@@ -104,13 +107,12 @@ async def newest_event(reader: Reader, player: int, key: str) -> int | None:
     )
 
 
-async def _events(reader: Reader, player: int, key: str, after: int, until: int) -> Sequence[Event]:
+async def _events(reader: Reader, player: int, key: str, until: int) -> Sequence[Event]:
     rows = await reader.fetch(
         "SELECT event, player, new, at_ms, origin FROM events "
-        "WHERE player = $1 AND key = $2 AND event > $3 AND event <= $4 ORDER BY event",
+        "WHERE player = $1 AND key = $2 AND event <= $3 ORDER BY event",
         player,
         key,
-        after,
         until,
     )
     return cast("Sequence[Event]", rows)

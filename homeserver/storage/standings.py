@@ -49,7 +49,7 @@ async def total(reader: Reader, list_: int) -> int:
 async def entry_of(reader: Reader, list_: int, player: int) -> Position | None:
     """The player's entry in the list."""
     row = await reader.fetch_one(
-        "SELECT key, reached_ms, player FROM entries WHERE player = $1 AND list = $2", player, list_
+        "SELECT key, reached_ms, player FROM entries_by_player WHERE player = $1 AND list = $2", player, list_
     )
     return None if row is None else Position(*row)
 
@@ -246,7 +246,7 @@ async def among(reader: Reader, list_: int, players: Iterable[int]) -> list[Posi
     """The entries of these players, best first."""
     # CROSS JOIN: SQLite keeps this order of the tables. Without it, it walked the whole list for each player.
     rows = await reader.fetch(
-        "SELECT e.key, e.reached_ms, e.player FROM each_bigint($2) AS w CROSS JOIN entries AS e "
+        "SELECT e.key, e.reached_ms, e.player FROM each_bigint($2) AS w CROSS JOIN entries_by_player AS e "
         "WHERE e.list = $1 AND e.player = w.value",
         list_,
         sorted(set(players)),
@@ -265,7 +265,7 @@ async def search(reader: Reader, list_: int, text: str, limit: int) -> list[Posi
     for special in ("!", "%", "_"):
         wanted = wanted.replace(special, f"!{special}")
     rows = await reader.fetch(
-        "SELECT e.key, e.reached_ms, e.player FROM players AS p CROSS JOIN entries AS e "
+        "SELECT e.key, e.reached_ms, e.player FROM players AS p CROSS JOIN entries_by_player AS e "
         "WHERE p.search_name LIKE $2 ESCAPE '!' AND e.player = p.player AND e.list = $1 "
         "ORDER BY e.key, e.reached_ms, e.player LIMIT $3",
         list_,

@@ -115,7 +115,7 @@ _SCHEMAS: Final[dict[str, Schema]] = {
             "ties": {"enum": ["competition", "dense", "ordinal"]},
             "decimals": _COUNT,
             "format": {"enum": ["integer", "duration", "money"]},
-            "periods": _list({"enum": ["all", "month", "week", "day"]}),
+            "periods": _list({"enum": ["all", "season", "month", "week", "day"]}),
             "zone": _TEXT,
         }
     ),
@@ -188,7 +188,28 @@ _SCHEMAS: Final[dict[str, Schema]] = {
             "is_best": _FLAG,
         }
     ),
-    "Placed": _object({"board": _TEXT, "value": _DECIMAL, "changes": _list(_ref("Change"))}),
+    "Pending": _object(
+        {
+            "score": _DECIMAL,
+            "display": _TEXT,
+            "since": _TIME,
+            "reason": {
+                "enum": ["step", "rate"],
+                "description": "Better than the last score by more than the board allows at once, or in an hour.",
+            },
+        }
+    ),
+    "Placed": _object(
+        {
+            "board": _TEXT,
+            "value": _DECIMAL,
+            "changes": _list(_ref("Change")),
+            "pending": {
+                **_nullable(_ref("Pending")),
+                "description": "The score does not count until an operator has looked at it. It is kept.",
+            },
+        }
+    ),
     "SyncState": _object({"synced_at": _nullable(_TIME), "queued": _FLAG}),
     "PageLink": _object({"url": {"type": "string", "format": "uri"}}),
 }

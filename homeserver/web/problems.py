@@ -18,12 +18,14 @@ from homeserver.web.words import storage_words
 PROBLEM_TYPE: Final = "application/problem+json"
 
 _RETRY_AFTER_S: Final = 30.0
+_DATABASE_RETRY_S: Final = 5.0
 
 # The most specific class in this table counts. An error of ours that stands in no line is a fault of this server.
 STATUS_OF: Final[Mapping[type[errors.HomeServerError], int]] = MappingProxyType(
     {
         errors.HomeServerError: 500,
         errors.OutdatedSchema: 503,
+        errors.DatabaseUnavailable: 503,
         errors.BadInput: 400,
         errors.TooLarge: 413,
         errors.NotSignedIn: 401,
@@ -87,6 +89,8 @@ def of_error(error: errors.HomeServerError) -> Problem:
             more["field"] = name
         case errors.TooMany(wait_s=wait_s):
             headers[hdrs.RETRY_AFTER] = _seconds(wait_s)
+        case errors.DatabaseUnavailable():
+            headers[hdrs.RETRY_AFTER] = _seconds(_DATABASE_RETRY_S)
         case errors.RemoteUnavailable(wait_s=wait_s):
             headers[hdrs.RETRY_AFTER] = _seconds(_RETRY_AFTER_S if wait_s is None else wait_s)
         case errors.StorageRefused(storage_code=storage_code):

@@ -21,7 +21,13 @@ from homeserver.web.statics import STATIC_FILES
 from homeserver.web.visitors import VISITOR
 from homeserver.web.words import ORIGIN_WORDS, upload_words
 
-SPAN_WORDS: Final = {Span.ALL: "All time", Span.MONTH: "Month", Span.WEEK: "Week", Span.DAY: "Today"}
+SPAN_WORDS: Final = {
+    Span.ALL: "All time",
+    Span.SEASON: "Season",
+    Span.MONTH: "Month",
+    Span.WEEK: "Week",
+    Span.DAY: "Today",
+}
 
 
 def setup_templates(app: web.Application) -> None:
@@ -82,6 +88,8 @@ def period_name(period: Period) -> str:
         datetime.fromtimestamp(ms // 1000, UTC).astimezone(zone) for ms in (period.starts_ms, period.ends_ms - 1)
     )
     match period.span:
+        case Span.SEASON:
+            return period.title
         case Span.MONTH:
             return f"{last:%B %Y}"
         case Span.WEEK:

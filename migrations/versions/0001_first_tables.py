@@ -99,7 +99,14 @@ CREATE TABLE entries (
     player BIGINT NOT NULL,
     PRIMARY KEY (list, key, reached_ms, player)
 ) {without_rowid};
-CREATE UNIQUE INDEX entries_player ON entries (player, list);
+
+CREATE TABLE entries_by_player (
+    player BIGINT NOT NULL,
+    list BIGINT NOT NULL,
+    key BIGINT NOT NULL,
+    reached_ms BIGINT NOT NULL,
+    PRIMARY KEY (player, list)
+) {updated};
 
 CREATE TABLE blocks (
     list BIGINT NOT NULL,
@@ -151,6 +158,35 @@ CREATE INDEX audit_board ON audit (board, act);
 
 CREATE TABLE erased (
     mark TEXT PRIMARY KEY
+) {without_rowid};
+
+CREATE TABLE claims (
+    list BIGINT NOT NULL,
+    player BIGINT NOT NULL,
+    score BIGINT NOT NULL,
+    at_ms BIGINT NOT NULL,
+    full_ms BIGINT NOT NULL,
+    PRIMARY KEY (list, player)
+) {without_rowid};
+CREATE INDEX claims_player ON claims (player);
+
+CREATE TABLE flags (
+    list BIGINT NOT NULL,
+    event BIGINT NOT NULL,
+    player BIGINT NOT NULL,
+    score BIGINT NOT NULL,
+    at_ms BIGINT NOT NULL,
+    reason TEXT NOT NULL,
+    PRIMARY KEY (list, event)
+) {without_rowid};
+CREATE INDEX flags_player ON flags (player, list, event);
+
+CREATE TABLE decisions (
+    board TEXT NOT NULL,
+    player BIGINT NOT NULL,
+    event BIGINT NOT NULL,
+    decision TEXT NOT NULL,
+    PRIMARY KEY (board, player, event)
 ) {without_rowid};
 
 CREATE TABLE gadget_sessions (
@@ -300,13 +336,17 @@ IDENTITY = {
 WITHOUT_ROWID = {"sqlite": "WITHOUT ROWID", "postgresql": ""}
 # Room for the next version of a row beside this one: then no index entry is written.
 OFTEN_UPDATED = {"sqlite": "WITHOUT ROWID", "postgresql": "WITH (fillfactor = 40)"}
+UPDATED = {"sqlite": "WITHOUT ROWID", "postgresql": "WITH (fillfactor = 80)"}
 
 
 def upgrade() -> None:
     """Create the tables, and the erasure key: random, made once, never derived from a secret that is rotated."""
     engine = op.get_bind().dialect.name
     tables = TABLES.format(
-        identity=IDENTITY[engine], without_rowid=WITHOUT_ROWID[engine], often_updated=OFTEN_UPDATED[engine]
+        identity=IDENTITY[engine],
+        without_rowid=WITHOUT_ROWID[engine],
+        often_updated=OFTEN_UPDATED[engine],
+        updated=UPDATED[engine],
     )
     for statement in tables.split(";"):
         op.execute(statement)

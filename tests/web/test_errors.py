@@ -43,6 +43,7 @@ EXAMPLES: Final[list[tuple[errors.HomeServerError, int]]] = [
     (errors.StorageRefused("MD327", "Insufficient available space"), 422),
     (errors.UploadUncertain("no answer", service="mesdonnees"), 502),
     (errors.OutdatedSchema("run migrate"), 503),
+    (errors.DatabaseUnavailable("lost"), 503),
     (errors.BadSettings(f"secret_key is {SECRET}"), 500),
 ]
 
@@ -123,7 +124,7 @@ async def test_when_to_come_back(client: Client) -> None:
         answer = await client.get(f"/gadget/v1/fail/{number}")
         if "Retry-After" in answer.headers:
             waits[str(error)] = answer.headers["Retry-After"]
-    assert waits == {"slower": "2", "silent": "30"}
+    assert waits == {"slower": "2", "lost": "5", "silent": "30"}
 
 
 async def test_a_401_says_how_to_sign_in(client: Client) -> None:

@@ -1,0 +1,1 @@
+"""What `python -m benchmarks ranks` measures, part by part."""
