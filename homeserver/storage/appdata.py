@@ -92,7 +92,7 @@ async def observe_all(tx: Transaction, observations: Sequence[Observation]) -> l
     locked = await _rows(tx, {player for player, _ in places})
     newest_ms = await tx.fetch_value("SELECT at_ms FROM events ORDER BY event DESC LIMIT 1")
     observations = [each._replace(at_ms=periods.seen_at(each.at_ms, newest_ms)) for each in observations]
-    changed, after = _settled(observations, {place: locked[place] for place in places})
+    changed, after = _settled(observations, {place: locked[place] for place in places}, only_these=True)
     await tx.execute_many(
         "UPDATE appdata SET value = $3, observed_ms = $4 WHERE player = $1 AND key = $2",
         [(*place, after[place].value, after[place].observed_ms) for place in places if after[place] != locked[place]],
@@ -108,14 +108,19 @@ async def observe_all(tx: Transaction, observations: Sequence[Observation]) -> l
 
 
 def _settled(
-    observations: Sequence[Observation], rows: Mapping[_Place, _Row]
+    observations: Sequence[Observation], rows: Mapping[_Place, _Row], *, only_these: bool = False
 ) -> tuple[list[list[Change]], dict[_Place, _Row]]:
-    """What each of these observations changes where the rows are these, and what the rows are then."""
+    """What each of these observations changes where the rows are these, and what the rows are then.
+
+    With `only_these`, places that are not among them are left as they are. Without it, they are new.
+    """
     after = dict(rows)
     changed: list[list[Change]] = []
     for player, values, observed_ms, at_ms, origin in observations:
         changes: list[Change] = []
         for key in sorted(values):
+            if only_these and (player, key) not in after:
+                continue
             value = values[key]
             new = None if value is None else storable(value)
             row = after.get((player, key), _NO_ROW)
