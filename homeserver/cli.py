@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from homeserver import __version__, config, logs
+from homeserver import __version__, cli_appdata, config, logs
 from homeserver.errors import BadSettings, HomeServerError
 from homeserver.model import Action, Role
 
@@ -93,7 +93,7 @@ def build_parser() -> argparse.ArgumentParser:
     sync.set_defaults(command=_sync)
 
     appdata = commands.add_parser("appdata", help="a player's AppData: read, write, or write at a time")
-    _add_appdata(appdata.add_subparsers(metavar="ACTION", required=True))
+    cli_appdata.add(appdata.add_subparsers(metavar="ACTION", required=True), settings_of, say)
 
     _add_boards(commands.add_parser("boards", help="the leaderboards: list, apply, rebuild, import, export, review"))
 
@@ -211,29 +211,6 @@ def _add_reason(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--by", help="who does it (the user of this machine who is signed in)")
 
 
-def _add_appdata(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """`homeserver appdata ...`."""
-    when = "2026-12-24T18:00, yearly:12-24, yearly:12-24T18:00 or birthday (UTC); without it, now"
-    get = actions.add_parser("get", help="what the container holds now")
-    get.add_argument("player", metavar="PLAYER", help="the container's user id")
-    get.add_argument("key", metavar="KEY", nargs="?")
-    get.set_defaults(command=_appdata_get)
-    set_ = actions.add_parser("set", help="write a value")
-    set_.add_argument("player", metavar="PLAYER")
-    set_.add_argument("pair", metavar="KEY=VALUE")
-    set_.add_argument("--at", metavar="TIME", help=when)
-    set_.set_defaults(command=_appdata_set)
-    delete = actions.add_parser("delete", help="delete a key")
-    delete.add_argument("player", metavar="PLAYER")
-    delete.add_argument("key", metavar="KEY")
-    delete.add_argument("--at", metavar="TIME", help=when)
-    delete.set_defaults(command=_appdata_delete)
-    actions.add_parser("list", help="what is planned, and what was done").set_defaults(command=_appdata_list)
-    cancel = actions.add_parser("cancel", help="take back what is planned")
-    cancel.add_argument("number", metavar="NUMBER", type=int, help="as `list` shows it")
-    cancel.set_defaults(command=_appdata_cancel)
-
-
 def settings_of(options: argparse.Namespace) -> config.Settings:
     """The settings that this command runs with."""
     path: Path | None = options.config
@@ -311,42 +288,6 @@ def _sync(options: argparse.Namespace) -> int:
     logs.configure()
     done = sync_all(settings, say) if options.all else sync_one(settings, options.player, say)
     return 0 if asyncio.run(done) else 1
-
-
-def _appdata_get(options: argparse.Namespace) -> int:
-    from homeserver import appdata_command  # noqa: PLC0415
-
-    asyncio.run(appdata_command.get(settings_of(options), options.player, options.key, say))
-    return 0
-
-
-def _appdata_set(options: argparse.Namespace) -> int:
-    from homeserver import appdata_command  # noqa: PLC0415
-
-    key, value = appdata_command.parse_pair(options.pair)
-    asyncio.run(appdata_command.write(settings_of(options), options.player, key, value, say, at=options.at))
-    return 0
-
-
-def _appdata_delete(options: argparse.Namespace) -> int:
-    from homeserver import appdata_command  # noqa: PLC0415
-
-    asyncio.run(appdata_command.write(settings_of(options), options.player, options.key, None, say, at=options.at))
-    return 0
-
-
-def _appdata_list(options: argparse.Namespace) -> int:
-    from homeserver import appdata_command  # noqa: PLC0415
-
-    asyncio.run(appdata_command.show(settings_of(options), say))
-    return 0
-
-
-def _appdata_cancel(options: argparse.Namespace) -> int:
-    from homeserver import appdata_command  # noqa: PLC0415
-
-    asyncio.run(appdata_command.cancel(settings_of(options), options.number, say))
-    return 0
 
 
 def _boards_list(options: argparse.Namespace) -> int:

@@ -54,7 +54,7 @@ SEE_EVERYTHING: Final = frozenset(
         "progress",
         "serving",
     }
-    | {"appdata_command", "sync_command", "walk"}
+    | {"appdata_command", "cli_appdata", "sync_command", "walk"}
 )
 # The package itself holds its version and imports nothing.
 PACKAGE_ROOM: Final = ""

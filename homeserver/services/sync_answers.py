@@ -10,7 +10,7 @@ What counts as gone:
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Final, NamedTuple
@@ -22,13 +22,16 @@ from homeserver.errors import RemoteError, RemoteUnauthorized
 from homeserver.model import AppData, NowMs, Origin, Person, SyncResult
 from homeserver.storage import appdata, freshness, leaderboards, people, sync_tasks
 from homeserver.storage.appdata import Observation
-from homeserver.storage.database import Database, Transaction
+from homeserver.storage.database import Database, Reader, Transaction
 from homeserver.storage.sync_tasks import Kind, Priority, Task
 
 ASKED_AT_MOST: Final = 20
 """Friends asked for by themselves in one sync, lest one strange answer lead to a request for each of a thousand."""
 
 _log = structlog.get_logger(__name__)
+
+Known = Mapping[str, tuple[int, Set[str]]]
+"""By user id: the player number, and the keys of which we know a value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +55,12 @@ class Answers:
     requests: int = 0
     task: Task | None = None
     """What this answers; None where nobody else could have asked the same."""
+    count: int = 0
+    """How many values came; `values` may leave out those that we have."""
 
     def result(self, changed: int) -> SyncResult:
         """The figures of it."""
-        values = sum(value is not None for item in self.values.values() for value in item.values())
-        return SyncResult(len(self.friends or ()), values, changed, self.requests)
+        return SyncResult(len(self.friends or ()), self.count, changed, self.requests)
 
 
 class Asker:
@@ -102,9 +106,16 @@ class Asker:
             for friend_id, item in theirs.items()
             if people.usable_user_id(friend_id) and friend_id != user_id
         }
-        known = await self._database.read(lambda reader: people.friend_ids(reader, player))
-        refused, unasked = await self._ask_suspected(client, known, values, fields)
-        return _with(brought, client, task, values=values, refused=refused, unasked=unasked)
+        known = await self._database.read(lambda reader: appdata.of_friends(reader, player))
+        keys = {friend_id: (friend.player, friend.values.keys()) for friend_id, friend in known.items()}
+        refused, unasked = await self._ask_suspected(client, keys, values, fields)
+        count = sum(value is not None for item in values.values() for value in item.values())
+        for friend_id, friend in known.items():  # most are as we have them: no transaction has to look at these again
+            if friend_id in values:
+                values[friend_id] = {
+                    key: value for key, value in values[friend_id].items() if friend.values.get(key) != value
+                }
+        return _with(brought, client, task, values=values, refused=refused, unasked=unasked, count=count)
 
     async def _whole(
         self, client: ContainerClient, brought: Answers, fields: Sequence[str], task: Task | None
@@ -129,8 +140,8 @@ class Asker:
             for friend_id, item in found.friends_appdata.items():
                 if friend_id in friends:
                     values[friend_id] = {key: item[key] for key in fields if key in item}
-            known = await self._database.read(lambda reader: people.known_players(reader, self._container, friends))
-            refused, unasked = await self._ask_suspected(client, known, values, fields)
+            keys = await self._database.read(lambda reader: self._keys(reader, friends))
+            refused, unasked = await self._ask_suspected(client, keys, values, fields)
         return _with(
             brought,
             client,
@@ -143,10 +154,15 @@ class Asker:
             unasked=unasked,
         )
 
+    async def _keys(self, reader: Reader, friends: Mapping[str, Person]) -> Known:
+        known = await people.known_players(reader, self._container, friends)
+        keys = await appdata.keys_of(reader, known.values())
+        return {friend_id: (player, keys.get(player, set())) for friend_id, player in known.items()}
+
     async def _ask_suspected(
         self,
         client: ContainerClient,
-        known: Mapping[str, int],
+        known: Known,
         values: dict[str, appdata.Values],
         fields: Sequence[str],
     ) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -155,11 +171,8 @@ class Asker:
         Returns:
             Those for whom the container answered 401, and those who were too many to be asked for.
         """
-        keys = await self._database.read(lambda reader: appdata.keys_of(reader, known.values()))
         suspected = [
-            friend_id
-            for friend_id, player in known.items()
-            if keys.get(player, set()) & set(fields) - values.get(friend_id, {}).keys()
+            friend_id for friend_id, (_, keys) in known.items() if keys & set(fields) - values.get(friend_id, {}).keys()
         ]
         if len(suspected) > ASKED_AT_MOST:
             _log.warning("many_values_missing", players=len(suspected), asked=ASKED_AT_MOST)
@@ -170,10 +183,10 @@ class Asker:
             except RemoteError as error:
                 _log.info("friend_not_answered", reason=error.code)
                 if isinstance(error, RemoteUnauthorized):
-                    refused.append(known[friend_id])
+                    refused.append(known[friend_id][0])
                 continue
             values[friend_id] = alone or values.get(friend_id, {})
-        return tuple(refused), tuple(known[friend_id] for friend_id in suspected[ASKED_AT_MOST:])
+        return tuple(refused), tuple(known[friend_id][0] for friend_id in suspected[ASKED_AT_MOST:])
 
 
 def _with(
@@ -187,6 +200,7 @@ def _with(
     values: Mapping[str, appdata.Values] | None = None,
     refused: tuple[int, ...] = (),
     unasked: tuple[int, ...] = (),
+    count: int | None = None,
 ) -> Answers:
     return Answers(
         brought.player,
@@ -201,6 +215,9 @@ def _with(
         unasked,
         client.requests_sent,
         task,
+        sum(value is not None for item in (values or {}).values() for value in item.values())
+        if count is None
+        else count,
     )
 
 

@@ -267,15 +267,6 @@ async def friends_of(reader: Reader, player: int) -> list[int]:
     return [row[0] for row in rows]
 
 
-async def friend_ids(reader: Reader, player: int) -> dict[str, int]:
-    """The player's friends: from the container's user id to the player number."""
-    rows = await reader.fetch(
-        "SELECT p.user_id, p.player FROM friendships AS f JOIN players AS p ON p.player = f.friend WHERE f.player = $1",
-        player,
-    )
-    return {row[0]: row[1] for row in rows}
-
-
 async def hold(tx: Transaction, subjects: Iterable[int], friends: Iterable[int]) -> None:
     """Hold the players whose rows an observation will change, in one order for all: these, and friends who are new.
 
