@@ -73,6 +73,7 @@ class NaiveRules:
                 doubt, bucket = self.doubt(of, bucket, score, at_ms)
             if doubt:
                 of.waiting[number] = (score, at_ms, doubt)
+                of.waiting = dict(list(of.waiting.items())[-20:])
                 return
             of.waiting.clear()
         late = origin.is_import and of.accepted and at_ms < of.accepted[-1].at_ms

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+from homeserver.domain import rules
 from homeserver.domain.scores import score_of
 from homeserver.model import Board, Change, Origin
 from homeserver.services.rebuilds import Pace
@@ -19,6 +20,7 @@ from homeserver.storage.database import Database, Reader, Transaction
 from tests.blocks_kit import Stored, check_blocks, entries_of
 from tests.clock import Clock
 from tests.naive_board import NaiveBoard
+from tests.naive_rules import NaiveRules
 
 SMALL = Sizes(block=4, fanout=3)
 SLOW = Pace(events=31, rows=43, deleted=29, caught_up=2, rounds=20)
@@ -82,12 +84,16 @@ async def check(database: Database, board: Board, *, least: int) -> int:
         assert in_force is not None
         assert in_force.board == board
         naive = NaiveBoard(board.order, board.keep, board.ties, least)
-        for player, value, at_ms, origin in await reader.fetch(
-            "SELECT player, new, at_ms, origin FROM events WHERE key = $1 ORDER BY event", board.field
+        ruled = NaiveRules(board)
+        for event, player, value, at_ms, origin in await reader.fetch(
+            "SELECT event, player, new, at_ms, origin FROM events WHERE key = $1 ORDER BY event", board.field
         ):
             naive.apply(Change(player, board.field, None, value, at_ms, Origin(origin)))
+            ruled.apply((event, player, value, at_ms, origin), at_ms)
         wanted = {span.value for span in board.spans}
         expected = {id_: entries for id_, entries in naive.lists.items() if entries and id_.split(":")[0] in wanted}
+        if rules.remembers(board):
+            expected = ruled.entries()
         found: dict[str, dict[int, tuple[int, int]]] = {}
         for period, number in await reader.fetch(
             "SELECT period, list FROM lists WHERE board = $1 AND generation = $2", board.id, in_force.generation

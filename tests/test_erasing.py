@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import TypeVar
 
@@ -28,7 +26,7 @@ from homeserver.storage import leaderboards as store
 from homeserver.storage.database import Database, Reader, Transaction, WriteWork
 from homeserver.storage.sessions import PageRow
 from tests.clock import Clock
-from tests.leaderboards_kit import KEY, Container, Written, befriend, make_players, names
+from tests.leaderboards_kit import KEY, Container, befriend, make_players, names
 from tests.moderation_kit import WHY, Scene, lists_of, player_of, traces
 from tests.rebuild_kit import SLOW, SMALL
 from tests.test_gadget_sessions import APP_URL, HOME, LIFECYCLE, signed
@@ -206,25 +204,32 @@ async def test_a_sync_of_their_own_that_was_under_way_brings_nothing_back(settin
 
 
 @pytest.mark.parametrize("finished", [True, False], ids=["to the end", "half way"])
+@pytest.mark.parametrize("write", [1, 2], ids=["before what was read counts", "before the score counts"])
 async def test_a_score_that_was_being_written_is_not_kept(
-    database: Database, clock: Clock, scene: Scene, *, finished: bool
+    database: Database, clock: Clock, scene: Scene, *, write: int, finished: bool
 ) -> None:
     """The container has taken it, and the person was erased before it could count."""
     bruno = scene.players[1]
-    moderation = scene.moderation
 
-    class Slow(Container):
-        @asynccontextmanager
-        async def updating(self, player: int, changes: Mapping[str, str]) -> AsyncIterator[Written]:
-            async with super().updating(player, changes) as written:
+    class Erasing:
+        """Erases the person before one of the writes."""
+
+        def __init__(self) -> None:
+            self.read, self.look, self.most_together = database.read, database.look, database.most_together
+            self.writes = 0
+
+        async def write(self, work: WriteWork[T]) -> T:
+            self.writes += 1
+            if self.writes == write:
                 if finished:
-                    await moderation.erase(bruno, **WHY)
+                    await scene.moderation.erase(bruno, **WHY)
                 else:
                     with pytest.raises(Stop):
                         await Moderation(Stopping(database, 1), clock.now_ms).erase(bruno, **WHY)
-                yield written
+            return await database.write(work)
 
-    leaderboards = Leaderboards(database, Slow(clock), clock.now_ms, KEY)
+    container = Container(clock, held={bruno: {"letters": "450"}})
+    leaderboards = Leaderboards(Erasing(), container, clock.now_ms, KEY)
     with pytest.raises(NotFound):
         await leaderboards.submit(bruno, "letters", "500")
     assert await database.read(lambda reader: appdata.values_of(reader, bruno)) == {}
@@ -412,6 +417,17 @@ async def test_who_is_erased_while_a_board_is_rebuilt_is_not_in_it_and_goes_when
     assert set(await traces(database, bruno)) == {"players"}
     assert await Eraser(database, clock.now_ms).go_on() == 0
     assert await traces(database, bruno) == {}
+
+
+async def test_a_rebuild_takes_out_whoever_is_half_erased(database: Database, clock: Clock, scene: Scene) -> None:
+    """Their events are still there when it reads them."""
+    ana, bruno, carlos = scene.players
+    with pytest.raises(Stop):
+        await Moderation(Stopping(database, 1), clock.now_ms).erase(bruno, **WHY)
+    await Rebuilds(database, clock.now_ms, pace=SLOW, sizes=SMALL).rebuild(BOARD, revision=1, progress=lambda *_: None)
+    assert (await traces(database, bruno))["events"] > 0
+    lists = await lists_of(database, BOARD)
+    assert {player for entries in lists.values() for player in entries} == {ana, carlos}
 
 
 @pytest.mark.parametrize(("writes", "left"), [(4, {"entries_by_player"}), (24, {"entries_by_player", "entries"})])

@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from fractions import Fraction
+from typing import Any
 
 import pytest
 
 from homeserver.domain.score_files import FileFormat
 from homeserver.errors import BadInput, Conflict, NotFound
-from homeserver.model import Action, Board, DetailedPlace, Keep, Moderated, Order, Origin, State, Ties
+from homeserver.model import Action, Board, Change, DetailedPlace, Keep, Moderated, Order, Origin, State, Ties
 from homeserver.services.board_admin import BoardAdmin
 from homeserver.services.board_views import BoardViews
 from homeserver.services.leaderboards import Leaderboards
 from homeserver.services.rebuilds import Rebuilds
-from homeserver.storage.database import Database
+from homeserver.storage import leaderboards as store
+from homeserver.storage.database import Database, Transaction
 from tests.clock import Clock
 from tests.leaderboards_kit import KEY, Container, befriend, make_players, names, ranks
 from tests.moderation_kit import WHY, Scene, lists_of
@@ -312,3 +314,40 @@ async def test_a_value_that_goes_while_hidden_stays_gone(leaderboards: Leaderboa
     assert (own.rank, own.score, own.state, own.total) == (None, None, State.HIDDEN, 3)
     await scene.moderation.restore(bruno, board_id="letters", **WHY)
     assert names(await leaderboards.entries("letters", reader=None)) == ["Ana", "Carlos", "Dulce"]
+
+
+class Spy:
+    """A transaction that remembers what it was asked."""
+
+    def __init__(self, tx: Transaction) -> None:
+        self._tx = tx
+        self.asked: list[str] = []
+
+    def __getattr__(self, name: str) -> object:
+        found = getattr(self._tx, name)
+        if name not in {"fetch", "fetch_one", "fetch_value", "execute", "execute_many", "update_each"}:
+            return found
+
+        async def asking(sql: str, *values: object) -> object:
+            self.asked.append(sql)
+            return await found(sql, *values)
+
+        return asking
+
+
+async def test_boards_where_nothing_was_decided_ask_for_nothing(scene: Scene) -> None:
+    """One small read for all players of a transaction where something was."""
+    now_ms = scene.clock.now_ms()
+
+    async def asked(tx: Transaction) -> int:
+        spy: Any = Spy(tx)
+        boards = await store.begin(spy, ["letters"])
+        changes = [Change(player, "letters", None, "8", now_ms, Origin.SUBMITTED) for player in scene.players]
+        await store.record(spy, boards, changes, now_ms)
+        return sum("moderation" in sql for sql in spy.asked)
+
+    assert await scene.database.write(asked) == 0
+    await scene.moderation.hide(scene.players[BRUNO], board_id="dense", **WHY)
+    assert await scene.database.write(asked) == 1
+    await scene.moderation.restore(scene.players[BRUNO], board_id="dense", **WHY)
+    assert await scene.database.write(asked) == 0

@@ -10,7 +10,7 @@ import pytest
 
 from homeserver.domain import boards as definitions
 from homeserver.errors import BadCursor, Conflict
-from homeserver.model import Board, Keep, Order, Span, Ties
+from homeserver.model import Board, Counts, Keep, Order, Span, Ties
 from homeserver.services.leaderboards import Leaderboards
 from homeserver.services.rebuilds import Progress, Rebuilds, Rebuilt
 from homeserver.storage import appdata, leases, rebuild
@@ -25,6 +25,7 @@ BOARDS = [
     BOARD,
     replace(BOARD, keep=Keep.LATEST, ties=Ties.DENSE),
     replace(BOARD, order=Order.LESS, ties=Ties.DENSE, spans=(Span.ALL, Span.DAY)),
+    replace(BOARD, counts=Counts.GAINED, keep=Keep.LATEST, largest_step=6, largest_gain_per_hour=3_600),
 ]
 
 
@@ -61,7 +62,7 @@ async def rebuilt(rebuilds: Rebuilds, database: Database, board: Board, progress
 # --- under load -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("board", BOARDS, ids=["as it is", "latest, dense", "less, dense, two spans"])
+@pytest.mark.parametrize("board", BOARDS, ids=["as it is", "latest, dense", "less, dense, two spans", "gained, judged"])
 async def test_nothing_is_lost_and_nothing_is_left_while_players_write(
     database: Database, rebuilds: Rebuilds, writers: Writers, board: Board
 ) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from homeserver.domain.replay import Replay
 from homeserver.domain.score_files import FileFormat
-from homeserver.errors import BadCursor
+from homeserver.errors import BadCursor, BadInput
 from homeserver.model import (
     Board,
     Counts,
@@ -315,6 +315,47 @@ async def waiting(database: Database, player: int) -> list[int]:
         return [flag.score for _, flag in await accounts.waiting(reader, in_force, player)]
 
     return await database.read(work)
+
+
+async def test_no_more_claims_of_a_player_wait_than_anybody_looks_at(
+    database: Database, leaderboards: Leaderboards, rebuilds: Rebuilds
+) -> None:
+    """The newest ones; also after a rebuild."""
+    await leaderboards.seed([STEP])
+    (ana,) = await make_players(database, "Ana")
+    for number in range(25):
+        await observe(database, ana, str(100 + number), NOON_MS + number, Origin.SUBMITTED)
+    for _ in range(2):
+        assert await waiting(database, ana) == list(range(105, 125))
+        await rebuilt(rebuilds, database, STEP)
+
+
+NO_SCORES = [
+    *("", " 3", "3 ", "+3", "03", "3.0", "1e3", "0x10", "1_000", "nan", "inf", "-0", "\u0663", "\u00b3", "9" * 16),
+    *("1" * 1_000_000, "true", "null", "[3]", str(2**63), "21", "-11"),
+]
+
+
+@pytest.mark.parametrize("keep", Keep)
+async def test_what_is_no_score_is_kept_as_it_is_and_ranks_nowhere(
+    database: Database, leaderboards: Leaderboards, container: Container, keep: Keep
+) -> None:
+    """T60 to T62. It is no claim either: nothing waits. The score after it is compared with the one before."""
+    await leaderboards.seed([replace(STEP, keep=keep, minimum=-10, maximum=20)])
+    players = await make_players(database, *map(str, range(len(NO_SCORES))))
+    for number, (player, text) in enumerate(zip(players, NO_SCORES, strict=True)):
+        await observe(database, player, "4", NOON_MS + 10 * number)
+        await observe(database, player, text, NOON_MS + 10 * number + 1)
+        assert await database.read(lambda db, p=player: appdata.values_of(db, p)) == {"letters": text}  # type: ignore[misc]
+        assert await waiting(database, player) == []
+        with pytest.raises(BadInput):
+            await leaderboards.submit(player, "letters", text)
+    assert container.held == {}
+    assert set((await shown(leaderboards, "all")).values()) == ({"4"} if keep is Keep.BEST else set())
+    assert await shown(leaderboards, "day") == {}
+    for player in players:
+        await observe(database, player, "9", NOON_MS + 1_000)
+    assert list((await shown(leaderboards, "day")).values()) == ["9"] * len(players)
 
 
 async def test_baselines_and_imports_are_not_judged(

@@ -21,6 +21,8 @@ from homeserver.domain.scores import INT64_MAX, INT64_MIN
 from homeserver.model import Board, Counts, Decision, Doubt, Order, Origin, Span
 
 HOUR_MS: Final = 3_600_000
+MAX_WAITING: Final = 20
+"""So many claims of a player wait on a board, the newest ones: each is read whenever the player writes."""
 
 Effect = tuple[str, int | NoScore]
 """A period's id, and what is claimed in its list: a key, or why there is none."""
@@ -51,7 +53,7 @@ class Account:
     bases: dict[str, int] = field(default_factory=dict)
     """By period id, of boards that count gains: the last score accepted before the first that counted in it."""
     flags: dict[int, Flag] = field(default_factory=dict)
-    """By the number of the event: what waits to be looked at."""
+    """By the number of the event: what waits to be looked at, the oldest first."""
 
 
 class Claimed(NamedTuple):
@@ -102,6 +104,8 @@ def apply(board: Board, account: Account, claimed: Claimed, concerned: Sequence[
             verdict = _judge(board, last, full_ms, claim, at_ms)
             if isinstance(verdict, Doubt):
                 account.flags[event] = Flag(score, at_ms, verdict)
+                if len(account.flags) > MAX_WAITING:
+                    del account.flags[next(iter(account.flags))]
                 return []
             full_ms = verdict
         account.flags.clear()

@@ -24,6 +24,7 @@ from homeserver.errors import BadInput
 from homeserver.model import AppData, Board, DetailedPlace, EntryPage, NowMs, Origin, Placed, Position
 from homeserver.services import board_lists, own_places
 from homeserver.services.board_lists import List, Shown
+from homeserver.services.own_places import Mirror
 from homeserver.services.score_writes import ScoreWrites
 from homeserver.storage import leaderboards as store
 from homeserver.storage import people, standings
@@ -271,7 +272,8 @@ class Leaderboards:
         """
 
         async def work(db: Reader, *, look: bool) -> DetailedPlace | None:
-            return await _place(db, await self._list(db, board_id, period), player, own=own, look=look)
+            shown = await self._list(db, board_id, period)
+            return await _place(db, shown, player, Mirror(db, player) if own else None, look=look)
 
         return await self._own(work)
 
@@ -285,9 +287,10 @@ class Leaderboards:
 
         async def work(db: Reader, *, look: bool) -> tuple[DetailedPlace, ...] | None:
             found: list[DetailedPlace] = []
+            mirror = Mirror(db, player) if own else None
             for in_force in await store.boards_in_force(db):
                 for shown in await board_lists.current(db, in_force, now_ms):
-                    place = await _place(db, shown, player, own=own, look=look)
+                    place = await _place(db, shown, player, mirror, look=look)
                     if place is None:
                         return None
                     found.append(place)
@@ -336,15 +339,15 @@ class Leaderboards:
         now_ms = self._now_ms()
 
         async def work(db: Reader, *, look: bool) -> Placed | None:
-            changes = []
+            changes, mirror = [], Mirror(db, player)
             for change in placed.changes:
                 in_force = await board_lists.board(db, placed.board.id)
                 (shown,) = await board_lists.lists(db, in_force, [change.place.period], now_ms)
-                if not await own_places.needs_events(db, shown, player):
+                if not await mirror.needs_events(shown):
                     return placed
                 if look:
                     return None
-                changes.append(replace(change, place=await own_places.place(db, shown, player)))
+                changes.append(replace(change, place=await mirror.place(shown)))
             return replace(placed, changes=tuple(changes))
 
         return await self._own(work)
@@ -394,13 +397,13 @@ class Leaderboards:
         )
 
 
-async def _place(db: Reader, shown: List, player: int, *, own: bool, look: bool) -> DetailedPlace | None:
-    """The player's place; None where that is not to be found by a look."""
-    if not own:
+async def _place(db: Reader, shown: List, player: int, mirror: Mirror | None, *, look: bool) -> DetailedPlace | None:
+    """The player's place, as they see it in a mirror; None where that is not to be found by a look."""
+    if mirror is None:
         return await board_lists.detailed_place(db, shown, await board_lists.standing_in(db, shown, player))
-    if look and await own_places.needs_events(db, shown, player):
+    if look and await mirror.needs_events(shown):
         return None
-    return await own_places.place(db, shown, player)
+    return await mirror.place(shown)
 
 
 async def _read(

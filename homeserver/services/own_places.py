@@ -6,15 +6,16 @@ never done on the event loop.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
-from homeserver.model import DetailedPlace, Period, Position, State
+from homeserver.model import DetailedPlace, Pending, Period, Position, State
 from homeserver.services import board_lists
 from homeserver.services.board_lists import List
 from homeserver.storage import moderation, replays, standings
 from homeserver.storage.database import Reader
-from homeserver.storage.moderation import VISIBLE
+from homeserver.storage.moderation import VISIBLE, Verdict
 from homeserver.storage.standings import Standing
 
 
@@ -32,33 +33,77 @@ async def needs_events(db: Reader, list_: List, player: int) -> bool:
 
 
 async def entry(db: Reader, list_: List, player: int) -> Own:
-    """The player's entry in the list, or the one that they would have.
-
-    Whoever is hidden sees what they would have if they were restored. A removed score is seen by its owner as long as
-    there is no later one in its place.
-    """
-    listed = await standings.entry_of(db, list_.number, player)
-    verdict = await moderation.verdict(db, list_.in_force, player)
-    if listed is not None or verdict == VISIBLE:
-        return Own(listed)
-    for lifted in (verdict._replace(hidden=False), VISIBLE):
-        made = await replays.entries(db, list_.board, player, lifted, list_.now_ms)
-        if list_.period.id in made:
-            return Own(made[list_.period.id], verdict.state, unlisted=True)
-    return Own(None, State.HIDDEN if verdict.hidden else State.VISIBLE)
+    """The player's entry in the list, or the one that they would have; see `Mirror.entry`."""
+    return await Mirror(db, player).entry(list_)
 
 
 async def place(db: Reader, list_: List, player: int) -> DetailedPlace:
-    """The player's place in the list, or the one that they would have, and what waits beside it."""
-    own = await entry(db, list_, player)
-    standing = None
-    if own.position is not None:
-        standing = await _standing(db, list_, own.position, unlisted=own.unlisted)
-    found = await board_lists.detailed_place(db, list_, standing, own.state, unlisted=own.unlisted)
-    pending = await board_lists.pending(db, list_.in_force, player)
-    if pending is None or not _holds(list_.period, pending.since_ms):
-        return found
-    return replace(found, pending=pending, state=State.PENDING if found.state is State.VISIBLE else found.state)
+    """The player's place in the list, or the one that they would have; see `Mirror.place`."""
+    return await Mirror(db, player).place(list_)
+
+
+class Mirror:
+    """Shows a player themselves in any number of lists, as of one snapshot. Their events of a board are read once."""
+
+    def __init__(self, db: Reader, player: int) -> None:
+        self._db = db
+        self._player = player
+        self._verdicts: dict[str, Verdict] = {}
+        self._pending: dict[str, Pending | None] = {}
+        self._unlisted: dict[str, Mapping[str, Position]] = {}
+
+    async def needs_events(self, list_: List) -> bool:
+        """Whether `entry` and `place` read the player's events: something was decided about them."""
+        return await self._verdict(list_) != VISIBLE
+
+    async def entry(self, list_: List) -> Own:
+        """The player's entry in the list, or the one that they would have.
+
+        Whoever is hidden sees what they would have if they were restored. A removed score is seen by its owner as long
+        as there is no later one in its place.
+        """
+        listed = await standings.entry_of(self._db, list_.number, self._player)
+        verdict = await self._verdict(list_)
+        if listed is not None or verdict == VISIBLE:
+            return Own(listed)
+        position = (await self._entries(list_, verdict)).get(list_.period.id)
+        if position is not None:
+            return Own(position, verdict.state, unlisted=True)
+        return Own(None, State.HIDDEN if verdict.hidden else State.VISIBLE)
+
+    async def place(self, list_: List) -> DetailedPlace:
+        """The player's place in the list, or the one that they would have, and what waits beside it."""
+        own = await self.entry(list_)
+        standing = None
+        if own.position is not None:
+            standing = await _standing(self._db, list_, own.position, unlisted=own.unlisted)
+        found = await board_lists.detailed_place(self._db, list_, standing, own.state, unlisted=own.unlisted)
+        pending = await self._waiting(list_)
+        if pending is None or not _holds(list_.period, pending.since_ms):
+            return found
+        return replace(found, pending=pending, state=State.PENDING if found.state is State.VISIBLE else found.state)
+
+    async def _verdict(self, list_: List) -> Verdict:
+        id_ = list_.board.id
+        if id_ not in self._verdicts:
+            self._verdicts[id_] = await moderation.verdict(self._db, list_.in_force, self._player)
+        return self._verdicts[id_]
+
+    async def _waiting(self, list_: List) -> Pending | None:
+        id_ = list_.board.id
+        if id_ not in self._pending:
+            self._pending[id_] = await board_lists.pending(self._db, list_.in_force, self._player)
+        return self._pending[id_]
+
+    async def _entries(self, list_: List, verdict: Verdict) -> Mapping[str, Position]:
+        """What the player would have on the board, by period: what was removed, and over that what came later."""
+        id_ = list_.board.id
+        if id_ not in self._unlisted:
+            found: dict[str, Position] = {}
+            for lifted in [VISIBLE, *([verdict._replace(hidden=False)] if verdict.until_event else [])]:
+                found |= await replays.entries(self._db, list_.board, self._player, lifted, list_.now_ms)
+            self._unlisted[id_] = found
+        return self._unlisted[id_]
 
 
 def _holds(period: Period, at_ms: int) -> bool:
