@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from homeserver import config
 from homeserver.errors import BadSettings, HomeServerError, NotFound
@@ -12,7 +13,10 @@ from homeserver.progress import Bar
 from homeserver.services.sync import Sync
 from homeserver.serving import Say
 from homeserver.storage import freshness, people, sync_tasks
-from homeserver.wiring import Core, open_core
+from homeserver.wiring import Core, open_core, wall_clock_ms
+
+LOOK_S: Final = 0.2
+"""How often the bar is drawn."""
 
 
 @dataclass(slots=True)
@@ -64,7 +68,7 @@ async def sync_all(settings: config.Settings, say: Say) -> bool:
         if not known:
             raise NotFound("No player is known yet. They come with the first gadget that is opened, or by --player ID.")
         planned = await core.rounds.plan(everybody=True)
-        waiting = await _waiting(core, name)
+        waiting, _ = await _waiting(core, name)
         least_s = waiting / settings.sync.requests_per_second
         say(
             f"{len(known)} players: {waiting} questions ({len(planned.plan.circles)} circles of friends, "
@@ -74,32 +78,43 @@ async def sync_all(settings: config.Settings, say: Say) -> bool:
         return await _until_answered(core, name, waiting, say)
 
 
-async def _waiting(core: Core, name: str) -> int:
-    queues = await core.database.read(lambda reader: sync_tasks.queues(reader, name, 0))
-    return sum(queue.waiting + queue.running for queue in queues)
+async def _waiting(core: Core, name: str) -> tuple[int, int]:
+    """How many questions are left, and how many of them are being asked just now, by us or by a server."""
+    now_ms = wall_clock_ms()
+    queues = await core.database.read(lambda reader: sync_tasks.queues(reader, name, now_ms))
+    running = sum(queue.running for queue in queues)
+    return sum(queue.waiting for queue in queues) + running, running
 
 
 async def _until_answered(core: Core, name: str, total: int, say: Say) -> bool:
-    """Work on the queue with a bar until nothing can be asked any more; Ctrl-C gives back what is being asked."""
+    """Work on the queue with a bar until nothing can be asked any more; Ctrl-C gives back what is being asked.
+
+    Servers that run share the work.
+    """
     bar, tally = Bar("questions"), core.sync.tally
     running = asyncio.create_task(core.sync.run())
     settled = asyncio.create_task(core.sync.settled())
+    left, asked_now = total, 0
     try:
-        while not settled.done():
-            bar.show(min(tally.answered, total), total)
-            await asyncio.wait({settled, running}, timeout=0.2, return_when=asyncio.FIRST_COMPLETED)
+        while not settled.done() or asked_now:
+            await asyncio.wait({settled, running}, timeout=LOOK_S, return_when=asyncio.FIRST_COMPLETED)
             if running.done():
                 running.result()
-        bar.show(min(tally.answered, total), total)
+            left, asked_now = await _waiting(core, name)
+            bar.show(max(0, total - left), total)
+            if settled.done() and asked_now:
+                await asyncio.sleep(LOOK_S)
     finally:
         for task in (settled, running):
             task.cancel()
         await asyncio.wait({settled, running})
         bar.end()
-        say(f"{tally.answered} of {total} questions answered, {tally.requests} requests, {tally.changed} changes.")
+        say(
+            f"{max(0, total - left)} of {total} questions answered, {tally.requests} requests, {tally.changed} changes."
+        )
         for reason, count in tally.failed.items():
             say(f"{count} not answered: {reason}")
-        if left := await _waiting(core, name):
+        if left:
             say(f"{left} stay in the queue; a server that runs goes on with them.")
     return not tally.failed and not left
 

@@ -16,7 +16,7 @@ import contextlib
 import random
 import secrets
 from collections import Counter
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -148,6 +148,7 @@ class Sync:
         self._holder = secrets.token_hex(8)
         self._applying: asyncio.Queue[_Waiting] = asyncio.Queue()
         self._applier: asyncio.Task[None] | None = None
+        self._users = 0
         self._wake = asyncio.Event()
         self._rest = asyncio.Event()
         self._running: set[asyncio.Task[None]] = set()
@@ -166,9 +167,7 @@ class Sync:
         if self.pace.must_probe and await self.refusals.probe() is None:  # somebody wants it now, so now is the time
             await self.pace.opened()
         answers = await self._ask(Task(player, Kind.WHOLE, 0), None)
-        async with contextlib.AsyncExitStack() as stack:
-            if self._applier is None:
-                stack.push_async_callback(self._stop_applying, self._start_applying())
+        async with self._applying_runs():
             changed = await self._keep(answers)
         if changed is None:
             raise NotFound("This player was erased meanwhile.")
@@ -208,14 +207,20 @@ class Sync:
         self._applying.put_nowait(waiting)
         return await waiting.changed
 
-    def _start_applying(self) -> asyncio.Task[None]:
-        self._applier = asyncio.create_task(self._apply_all())
-        return self._applier
-
-    async def _stop_applying(self, applier: asyncio.Task[None]) -> None:
-        self._applier = None
-        applier.cancel()
-        await asyncio.wait({applier})
+    @contextlib.asynccontextmanager
+    async def _applying_runs(self) -> AsyncIterator[None]:
+        """What comes is applied inside; once for all who are inside at the same time."""
+        self._users += 1
+        if self._applier is None:
+            self._applier = asyncio.create_task(self._apply_all())
+        try:
+            yield
+        finally:
+            self._users -= 1
+            if not self._users and (applier := self._applier) is not None:
+                self._applier = None
+                applier.cancel()
+                await asyncio.wait({applier})
 
     async def _apply_all(self) -> None:
         """Apply what comes, as many together as wait. One that cannot be applied is no burden to the others."""
@@ -330,25 +335,26 @@ class Sync:
     async def run(self, kinds: Sequence[Kind] = tuple(Kind)) -> None:
         """Ask what waits, until cancelled. A failure is logged and stops nobody else. What is held is given back."""
         self._kinds = tuple(kinds)
-        applier = self._start_applying()
         try:
-            async with asyncio.TaskGroup() as group:
+            async with self._applying_runs(), asyncio.TaskGroup() as group:
                 group.create_task(self._prolong())
                 await self._hand_out(group)
         finally:
-            await to_the_end(self._leave(applier))
+            await to_the_end(self._leave())
 
-    async def _leave(self, applier: asyncio.Task[None]) -> None:
+    async def _leave(self) -> None:
         self._rest.clear()
-        await self._stop_applying(applier)
         await self._database.write(lambda tx: sync_tasks.release(tx, self._holder))
 
     async def _prolong(self) -> None:
         """Show every now and then that this process lives."""
         while True:
             await asyncio.sleep(SIGN_OF_LIFE_S)
-            if self._running:
-                await self._database.write(self._still_ours)
+            try:
+                if self._running:
+                    await self._database.write(self._still_ours)
+            except Exception:  # a database that is away comes back
+                _log.exception("sync_not_prolonged")
 
     async def _still_ours(self, tx: Transaction) -> None:
         await sync_tasks.prolong(tx, self._holder, self._now_ms() + int(LEASE_S * 1000))
@@ -408,6 +414,13 @@ class Sync:
         return found
 
     async def _work(self, task: Task) -> None:
+        """Answer one question, whatever happens: what goes wrong here must not end the others."""
+        try:
+            await self._attempt(task)
+        except Exception:  # not even what failed could be kept: the task is free again when its lease ends
+            _log.exception("sync_not_kept", player=task.player, kind=task.kind.value)
+
+    async def _attempt(self, task: Task) -> None:
         try:
             answers = await self._ask(task, task)
             changed = await self._keep(answers)
@@ -417,12 +430,12 @@ class Sync:
             self._meter.add("sync_failed", error.code)
             self.tally.failed[str(error)] += 1
             _log.warning("sync_failed", player=task.player, kind=task.kind.value, reason=error.code, message=str(error))
-            await self._failed(task, error)
-        except Exception:  # a bug, but not one that may stop the sync of everybody else
+            await self._failed(task, retry=isinstance(error, RemoteUnavailable))
+        except Exception:  # a bug, or a database that is away
             self._meter.add("sync_failed", "bug")
             self.tally.failed["a bug; the log has it"] += 1
             _log.exception("sync_broke", player=task.player, kind=task.kind.value)
-            await self._give_up(task)
+            await self._failed(task, retry=True)
         else:
             self._meter.add("sync_done", task.kind.value)
             self._meter.add("sync_changed", count=changed or 0)
@@ -438,17 +451,14 @@ class Sync:
                 requests=answers.requests,
             )
 
-    async def _failed(self, task: Task, error: HomeServerError) -> None:
+    async def _failed(self, task: Task, *, retry: bool) -> None:
         """Try again later where that may help; the schedule finds whoever is given up."""
-        if getattr(error, "retryable", False) and task.attempts + 1 < TRIES:
+        if retry and task.attempts + 1 < TRIES:
             wait_s = min(FIRST_RETRY_S * 2**task.attempts, LONGEST_RETRY_S) * (0.5 + self._draw())
             await self._put_back(task, wait_s)
         else:
-            await self._give_up(task)
+            await self._database.write(lambda tx: sync_tasks.finish(tx, self._holder, [task]))
 
     async def _put_back(self, task: Task, wait_s: float, *, tried: bool = True) -> None:
         due_ms = self._now_ms() + max(1, int(wait_s * 1000))
         await self._database.write(lambda tx: sync_tasks.put_back(tx, self._holder, task, due_ms=due_ms, tried=tried))
-
-    async def _give_up(self, task: Task) -> None:
-        await self._database.write(lambda tx: sync_tasks.finish(tx, self._holder, [task]))
