@@ -7,6 +7,7 @@ after so long), or as plain aiohttp fetching the same bytes. One value in twenty
 from __future__ import annotations
 
 import asyncio
+import logging
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -43,7 +44,15 @@ CREDENTIALS: Final = Credentials("orkut.com:623061448914", "a-consumer-secret-of
 
 def run(*, quick: bool) -> Iterator[Figure]:
     """With answers that take 50 ms, then with immediate ones, then what a request costs, part by part."""
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
+    before = structlog.get_config()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
+    try:
+        yield from _measured(quick=quick)
+    finally:
+        structlog.configure(**before)
+
+
+def _measured(*, quick: bool) -> Iterator[Figure]:
     asked = 200 if quick else 4_000
     with container(DELAY_S) as address:
         seconds, _ = asyncio.run(_synced(address, asked))

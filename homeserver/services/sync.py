@@ -303,8 +303,7 @@ class Sync:
         async def work(tx: Transaction) -> bool:
             if await sync_tasks.count_present(tx, self._container) >= sync_tasks.MAX_PRESENT:
                 return False
-            container, _ = await people.user_of(tx, player)
-            await sync_tasks.add(tx, container, [(player, Kind.WHOLE)], priority=Priority.PRESENT, now_ms=now_ms)
+            await sync_tasks.add(tx, self._container, [(player, Kind.WHOLE)], priority=Priority.PRESENT, now_ms=now_ms)
             return True
 
         if not await self._database.write(work):
