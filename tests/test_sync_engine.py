@@ -449,7 +449,7 @@ async def test_two_at_a_time_without_a_running_queue(world: World, home: Home) -
 
 @only_sqlite
 async def test_a_database_that_is_away_for_a_moment_ends_nothing(world: World, home: Home) -> None:
-    write, failures = home.database.write, [8]
+    write, failures = home.database.write, [3]
 
     async def sometimes(work: object) -> object:
         if failures[0] > 0:

@@ -362,19 +362,21 @@ class Sync:
         while True:
             self._wake.clear()
             tasks: list[Task] = []
+            knows = True
             try:
                 room = self._concurrency - len(self._running)
                 if room >= max(self._concurrency // 4, 1):  # a few at a time: taking them is a transaction
                     tasks = await self._claim(room)
             except Exception:  # a database that is away comes back
                 _log.exception("sync_not_claimed")
+                knows = False
             for task in tasks:
                 running = group.create_task(self._work(task))
                 self._running.add(running)
                 running.add_done_callback(self._ended)
             if tasks and len(self._running) < self._concurrency:
                 continue
-            if not tasks and not self._running and not self._wake.is_set():
+            if knows and not tasks and not self._running and not self._wake.is_set():
                 self._rest.set()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(LOOK_S):
