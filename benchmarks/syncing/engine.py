@@ -20,7 +20,7 @@ from aiohttp import ClientSession
 from yarl import URL
 
 from benchmarks.report import Figure
-from benchmarks.syncing.stub import PEOPLE, container, friends_of
+from benchmarks.syncing.stub import APART, PEOPLE, container, friends_of, value_of
 from homeserver.clients.container import ContainerClient
 from homeserver.clients.transport import Signer, open_session
 from homeserver.model import Board, HttpReply
@@ -72,7 +72,7 @@ def _now_ms() -> int:
 
 
 async def _plain(address: str, asked: int) -> float:
-    urls = iter([URL(f"{address}/appdata/p{number % PEOPLE}/@friends/@app") for number in range(asked)])
+    urls = iter([URL(f"{address}/appdata/p{asker}/@friends/@app") for asker in _askers(asked)])
 
     async def fetch(session: ClientSession) -> None:
         for url in urls:
@@ -94,6 +94,10 @@ async def _database() -> AsyncIterator[Database]:
             yield database
 
 
+def _askers(asked: int) -> list[int]:
+    return [number * APART % PEOPLE for number in range(asked)]
+
+
 async def _prepare(database: Database, asked: int) -> None:
     async def work(tx: Transaction) -> None:
         await leaderboards.seed(tx, [Board("letters", "Letters", "letters")])
@@ -103,7 +107,7 @@ async def _prepare(database: Database, asked: int) -> None:
         )
         await tx.execute_many(
             "INSERT INTO friendships (player, friend) VALUES ($1, $2)",
-            [(n + 1, friend + 1) for n in range(min(asked, PEOPLE)) for friend in friends_of(n)],
+            [(asker + 1, friend + 1) for asker in _askers(asked) for friend in friends_of(asker)],
         )
 
     await database.write(work)
@@ -120,7 +124,7 @@ async def _synced(address: str, asked: int) -> tuple[float, float]:
 
         pace = Pace(database, "stub", _now_ms, concurrency=AT_A_TIME)
         sync = Sync(database, client, "stub", fields, _now_ms, concurrency=3 * AT_A_TIME, pace=pace)
-        tasks = [(number + 1, Kind.AROUND) for number in range(asked)]
+        tasks = [(asker + 1, Kind.AROUND) for asker in _askers(asked)]
         for _ in range(2):
             await database.write(
                 lambda tx: sync_tasks.add(tx, "stub", tasks, priority=Priority.ROUND, now_ms=_now_ms())
@@ -154,9 +158,9 @@ def _each(name: str, calls: int, work: object) -> Figure:
 
 
 async def _storing(batches: int) -> Figure:
-    """Applying circles, 32 in a transaction, of which one value in twenty changed."""
+    """Applying circles, 32 in a transaction, of which one value in twenty changed (others are left out before)."""
     async with _database() as database:
-        await _prepare(database, PEOPLE)
+        await _prepare(database, 32)
         took_ns = 0
         for batch in range(batches + 1):
             now_ms = _now_ms()
@@ -168,11 +172,12 @@ async def _storing(batches: int) -> Figure:
                     now_ms,
                     now_ms,
                     values={
-                        f"p{friend}": {"letters": str(100 + (batch if (friend + batch) % 20 == 0 else 0))}
+                        f"p{friend}": {"letters": str(value_of(friend, batch))}
                         for friend in friends_of(asker)
+                        if not batch or value_of(friend, batch) != value_of(friend, batch - 1)
                     },
                 )
-                for asker in range(32)
+                for asker in _askers(32)
             ]
             began_ns = time.process_time_ns()
             await database.write(

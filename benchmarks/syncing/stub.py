@@ -1,7 +1,7 @@
 """A container that answers at once, or after a while, and costs next to nothing: a process of its own.
 
-It knows one question: the AppData of a player's fifty friends. Who they are is decided by the asker's number; one value
-in twenty is another one in each round.
+It knows one question: the AppData of a player's fifty friends, those with the next numbers. One value in twenty is
+another one in each round.
 """
 
 from __future__ import annotations
@@ -15,14 +15,21 @@ from multiprocessing.connection import Connection
 from typing import Final
 
 FRIENDS: Final = 50
-PEOPLE: Final = 5_000
+PEOPLE: Final = 100_000
+APART: Final = 25
+"""Asking every so many brings everybody twice, as the plans of a refresh nearly do."""
 _ASKED: Final = re.compile(rb"GET /rest/appdata/p(\d+)/@friends/")
 _HEAD: Final = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
 
 
 def friends_of(asker: int) -> list[int]:
     """The numbers of a player's friends."""
-    return [(asker * 37 + step * 97 + 1) % PEOPLE for step in range(FRIENDS)]
+    return [(asker + step) % PEOPLE for step in range(1, FRIENDS + 1)]
+
+
+def value_of(friend: int, round_: int) -> int:
+    """What a friend's value is in a round."""
+    return 100 + (friend + round_) // 20
 
 
 class _Protocol(asyncio.Protocol):
@@ -55,10 +62,7 @@ _rounds: dict[int, int] = {}
 
 def _answer(asker: int) -> bytes:
     round_ = _rounds[asker] = _rounds.get(asker, -1) + 1
-    items = [
-        b'"p%d":{"letters":"%d"}' % (friend, 100 + (round_ if (friend + asker + round_) % 20 == 0 else 0))
-        for friend in friends_of(asker)
-    ]
+    items = [b'"p%d":{"letters":"%d"}' % (friend, value_of(friend, round_)) for friend in friends_of(asker)]
     body = b'{"entry":{' + b",".join(items) + b"}}"
     return _HEAD % len(body) + body
 

@@ -27,6 +27,8 @@ from homeserver.storage.sync_tasks import Kind, Priority, Task
 
 ASKED_AT_MOST: Final = 20
 """Friends asked for by themselves in one sync, lest one strange answer lead to a request for each of a thousand."""
+FEW: Final = 200
+"""Friends whom one may look up on the event loop."""
 
 _log = structlog.get_logger(__name__)
 
@@ -106,7 +108,8 @@ class Asker:
             for friend_id, item in theirs.items()
             if people.usable_user_id(friend_id) and friend_id != user_id
         }
-        known = await self._database.read(lambda reader: appdata.of_friends(reader, player))
+        read = self._database.look if len(theirs) <= FEW else self._database.read
+        known = await read(lambda reader: appdata.of_friends(reader, player))
         keys = {friend_id: (friend.player, friend.values.keys()) for friend_id, friend in known.items()}
         refused, unasked = await self._ask_suspected(client, keys, values, fields)
         count = sum(value is not None for item in values.values() for value in item.values())
@@ -277,7 +280,11 @@ async def apply(
             await people.observe_friends(tx, answer.player, seen, answer.people_ms)
     found = await appdata.observe_all(tx, _observations(kept.values(), numbers, now_ms))
     changed = list(chain.from_iterable(found))
-    await freshness.set_asked(tx, [_asked(answer) for answer in kept.values()])
+    asked: dict[int, freshness.Asked] = {}
+    for answer in kept.values():
+        one = _asked(answer)
+        asked[one.player] = one.later(asked[one.player]) if one.player in asked else one
+    await freshness.set_asked(tx, asked.values())
     if unasked := {player for answer in kept.values() for player in answer.unasked if offline}:
         wanted = [(player, Kind.ALONE) for player in unasked]
         await sync_tasks.add(tx, container, wanted, priority=Priority.ROUND, now_ms=now_ms)

@@ -79,24 +79,30 @@ class Asked(NamedTuple):
     around_ms: int | None
     alone_ms: int | None
 
-
-def _number(asked: Asked) -> int:
-    return asked.player
+    def later(self, other: Asked) -> Asked:
+        """The later of both, for each question."""
+        times = [
+            max((ms for ms in pair if ms is not None), default=None) for pair in zip(self[1:], other[1:], strict=True)
+        ]
+        return Asked(self.player, *times)
 
 
 async def set_asked(tx: Transaction, asked: Iterable[Asked]) -> None:
-    """Keep when these players were asked about; an earlier time replaces no later one.
+    """Keep when these players were asked about, each once; an earlier time replaces no later one.
 
     Whoever was answered for is not refused.
     """
-    in_order: list[Asked] = sorted(asked, key=_number)
-    await tx.execute_many(
+    columns = [list(column) for column in zip(*asked, strict=True)]
+    if not columns:
+        return
+    await tx.execute(
         "UPDATE players SET "
-        "synced_ms = CASE WHEN $2 > COALESCE(synced_ms, -1) THEN $2 ELSE synced_ms END, "
-        "around_ms = CASE WHEN $3 > COALESCE(around_ms, -1) THEN $3 ELSE around_ms END, "
-        "alone_ms = CASE WHEN $4 > COALESCE(alone_ms, -1) THEN $4 ELSE alone_ms END, "
-        "refused_ms = NULL, refused_again_ms = NULL WHERE player = $1",
-        in_order,
+        "synced_ms = CASE WHEN w.c2 > COALESCE(synced_ms, -1) THEN w.c2 ELSE synced_ms END, "
+        "around_ms = CASE WHEN w.c3 > COALESCE(around_ms, -1) THEN w.c3 ELSE around_ms END, "
+        "alone_ms = CASE WHEN w.c4 > COALESCE(alone_ms, -1) THEN w.c4 ELSE alone_ms END, "
+        "refused_ms = NULL, refused_again_ms = NULL "
+        "FROM each_bigints($1, $2, $3, $4) AS w WHERE players.player = w.c1",
+        *columns,
     )
 
 

@@ -116,12 +116,18 @@ async def prolong(tx: Transaction, holder: str, until_ms: int) -> None:
 async def finish(tx: Transaction, holder: str, tasks: Iterable[Task]) -> set[Task]:
     """Remove these, answered or given up; those that were still ours. What another took over meanwhile stays."""
     ours: set[Task] = set()
-    for task in sorted(tasks):
-        removed = await tx.execute(
-            "DELETE FROM sync_tasks WHERE player = $1 AND kind = $2 AND holder = $3", task.player, task.kind, holder
+    by_kind: dict[Kind, dict[int, Task]] = {}
+    for task in tasks:
+        by_kind.setdefault(task.kind, {})[task.player] = task
+    for kind, of_player in sorted(by_kind.items()):
+        rows = await tx.fetch(
+            "DELETE FROM sync_tasks WHERE kind = $1 AND holder = $2 "
+            "AND player IN (SELECT w.value FROM each_bigint($3) AS w) RETURNING player",
+            kind.value,
+            holder,
+            sorted(of_player),
         )
-        if removed:
-            ours.add(task)
+        ours |= {of_player[row[0]] for row in rows}
     return ours
 
 
