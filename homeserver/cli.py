@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from homeserver import __version__, config, logs
+from homeserver import __version__, cli_appdata, config, logs
 from homeserver.errors import BadSettings, HomeServerError
 from homeserver.model import Action, Role
 
@@ -91,6 +91,9 @@ def build_parser() -> argparse.ArgumentParser:
     who.add_argument("--player", metavar="ID", help="the container's user id")
     who.add_argument("--all", action="store_true", help="everybody we know, one after the other")
     sync.set_defaults(command=_sync)
+
+    appdata = commands.add_parser("appdata", help="a player's AppData: read, write, or write at a time")
+    cli_appdata.add(appdata.add_subparsers(metavar="ACTION", required=True), settings_of, say)
 
     _add_boards(commands.add_parser("boards", help="the leaderboards: list, apply, rebuild, import, export, review"))
 

@@ -14,6 +14,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 from urllib.parse import urlsplit
+from zoneinfo import available_timezones
 
 from pydantic import (
     AfterValidator,
@@ -23,6 +24,7 @@ from pydantic import (
     Field,
     SecretStr,
     ValidationError,
+    field_validator,
     model_validator,
 )
 from pydantic_core import ErrorDetails
@@ -115,6 +117,9 @@ class Server(Section):
         description="This machine's name where several share one database: ids of uploads begin with it.",
         examples=["left"],
     )
+    metrics_token: LongSecret | None = Field(
+        None, description="Lets its bearer read /metrics from anywhere; without it, only this machine may."
+    )
     boards_visible_to: Visibility = Field(
         Visibility.PLAYERS, description='Who may see the boards\' pages: "players" or "everyone" (not indexed).'
     )
@@ -164,6 +169,39 @@ class Container(Section):
     )
     max_connections: int = Field(10, ge=1, le=1000, description="How many requests run at the same time.")
     picture_hosts: tuple[WebOrigin, ...] = Field((), description="Where people's pictures come from.")
+    birthday_field: Literal["none", "dateOfBirth", "birthday"] = Field(
+        "none", description="The Person field with the date of birth, asked for where something is to happen on it."
+    )
+
+
+class SyncSettings(Section):
+    """How players are kept fresh. Whoever opens the gadget is synced at once in any case."""
+
+    appdata_max_age_minutes: int = Field(60, ge=4, le=10_080, description="No score is older than this, give or take.")
+    friends_max_age_hours: int = Field(24, ge=1, le=2_160, description="No list of friends is older than this.")
+    requests_per_second: float = Field(
+        20.0, gt=0, le=10_000, description="The most that the container is asked, by all processes together."
+    )
+    delist_after_days: int = Field(
+        7, ge=1, le=365, description="How long players stay listed whom the container refuses while it answers others."
+    )
+
+
+class AppDataRule(Section):
+    """A value that each player's AppData gets on their birthday."""
+
+    id: str = Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")
+    key: str = Field(pattern=r"^[A-Za-z0-9_.-]{1,255}$")
+    value: str | None = Field(None, max_length=4_000)
+    at: str = Field("09:00", pattern=r"^([01]\d|2[0-3]):[0-5]\d$")
+    zone: str = "UTC"
+
+    @field_validator("zone")
+    @classmethod
+    def _is_a_zone(cls, zone: str) -> str:
+        if zone not in available_timezones():
+            raise ValueError("should be a time zone, such as America/Sao_Paulo")
+        return zone
 
 
 class TrustedSignerSettings(Section):
@@ -326,7 +364,9 @@ class Settings(BaseSettings):
     gadget: Gadget = Gadget()
     mesdonnees: MesDonnees
     sign_in: SignIn
+    sync: SyncSettings = SyncSettings()
     admin: Admin = Admin()
+    appdata_rules: tuple[AppDataRule, ...] = ()
     boards: Annotated[tuple[Board, ...], BeforeValidator(_boards)] = ()
 
     @property
@@ -428,11 +468,20 @@ field = "letters"             # the AppData key that holds the score
 # kept = { day = 400, week = 200, month = 120 }  # so many periods before the current ones
 # seasons = [{ id = "spring", title = "Spring", starts = 2026-09-22T00:00:00-03:00, ends = 2026-12-21T00:00:00-03:00 }]
 """
+_RULE_EXAMPLE: Final = """\
+# What is written into everybody's AppData on their birthday, although they are not there (container.birthday_field).
+#   [[appdata_rules]]
+#   id = "birthday"
+#   key = "greeting"
+#   value = "Happy birthday!"   # without a value the key is deleted
+#   at = "09:00"
+#   zone = "America/Sao_Paulo"
+"""
 
 
 def example() -> str:
     """A commented settings file that loads as it is, with a secret key that nobody else has."""
-    return "\n".join([*_example_lines(), _BOARD_EXAMPLE])
+    return "\n".join([*_example_lines(), _BOARD_EXAMPLE, _RULE_EXAMPLE])
 
 
 def _example_lines() -> Iterator[str]:

@@ -220,6 +220,12 @@ class RemoteUnavailable(RemoteError):
         self.wait_s = wait_s
 
 
+class RemoteResting(RemoteUnavailable):
+    """We do not ask at all for a while: the service said so, or has failed too often. `wait_s` is for how long."""
+
+    code = "remote_resting"
+
+
 class RemoteGarbage(RemoteError):
     """An answer that cannot be read: HTML for JSON, cut off, the wrong shape, too large. `excerpt`: its beginning."""
 

@@ -57,6 +57,8 @@ class Person:
     display_name: str = ""
     thumbnail_url: str = ""
     has_app: bool | None = None
+    birthday: str = ""
+    """As `05-28`; the year is left out."""
 
     @property
     def name(self) -> str:
@@ -456,7 +458,7 @@ class History:
 
 
 class Action(StrEnum):
-    """What an operator may do about a player."""
+    """What an operator may do about a player, and what happens to those who remove the application and return."""
 
     HIDE = "hide"
     RESTORE = "restore"
@@ -466,6 +468,8 @@ class Action(StrEnum):
     REOPEN = "reopen"
     """Take back what was said of a claim."""
     ERASE = "erase"
+    DELIST = "delist"
+    RELIST = "relist"
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, TypeVar
 from urllib.parse import urlsplit
@@ -32,14 +32,19 @@ from homeserver.services.gadget_sessions import GadgetSessions
 from homeserver.services.health import Health
 from homeserver.services.jobs import Jobs
 from homeserver.services.leaderboards import Leaderboards
+from homeserver.services.meter import Meter
 from homeserver.services.operators import Operators
+from homeserver.services.pace import Pace
 from homeserver.services.page_sessions import PageSessions
 from homeserver.services.players import Players
 from homeserver.services.score_writes import ScoreWrites
 from homeserver.services.secret_box import SecretBox, derive
 from homeserver.services.sign_in import SamlSignIn, Wanted
 from homeserver.services.step_one import StepOne
-from homeserver.services.sync import Sync
+from homeserver.services.sync import Sync, SyncRules
+from homeserver.services.sync_report import MetricsGate, SyncReport
+from homeserver.services.sync_rounds import Rounds
+from homeserver.services.timed_writes import Rule, TimedWrites
 from homeserver.services.upkeep import Upkeep
 from homeserver.services.upload_room import RoomLimits
 from homeserver.services.upload_run import Kit
@@ -100,6 +105,9 @@ class Core:
     container: ContainerClient
     boards: Leaderboards
     sync: Sync
+    rounds: Rounds
+    timed_writes: TimedWrites
+    meter: Meter
 
 
 @contextlib.asynccontextmanager
@@ -127,7 +135,18 @@ async def open_core(settings: config.Settings, now_ms: NowMs = wall_clock_ms) ->
         )
         for difference in await boards.seed(settings.boards):
             log.warning("board_differs", difference=difference)
-        yield Core(database, session, container, boards, Sync(database, container, name, boards.fields, now_ms))
+        meter = Meter(database)
+        sync = sync_of(settings, database, container, boards, meter, now_ms=now_ms)
+        timed = TimedWrites(
+            database,
+            writer,
+            name,
+            now_ms,
+            rules=[Rule(rule.id, rule.key, rule.value, rule.at, rule.zone) for rule in settings.appdata_rules],
+            offline=settings.container.offline == "allowed",
+        )
+        rounds = Rounds(database, sync, name, now_ms)
+        yield Core(database, session, container, boards, sync, rounds, timed, meter)
 
 
 async def _open(
@@ -169,6 +188,11 @@ async def _open(
     )
     uploads = Uploads(kit, portal_rule(settings), upload_limits(settings), max_sending=settings.mesdonnees.max_sending)
     running = Jobs()
+
+    async def arrived(player: int) -> None:
+        core.timed_writes.arrived(player)
+        await core.sync.arrived(player)
+
     app[keys.LEADERBOARDS] = core.boards
     app[keys.BOARD_VIEWS] = BoardViews(core.database, now_ms)
     app[keys.PLAYERS] = Players(core.database)
@@ -184,14 +208,23 @@ async def _open(
         settings.app_url,
         settings.gadget.app_id,
         now_ms=now_ms,
-        on_open=core.sync.request,
+        on_open=arrived,
+        on_removed=core.sync.left,
         allow_missing_body_hash=settings.gadget.allow_missing_body_hash,
     )
-    app[keys.HEALTH] = Health(core.database, running, step_one)
+    app[keys.HEALTH] = Health(core.database, running, step_one, refused_ms=lambda: core.sync.pace.halted_ms)
+    app[keys.SYNC_REPORT] = SyncReport(
+        core.database, settings.container.name, now_ms, core.meter, lambda: core.container.skew_s
+    )
+    token = settings.server.metrics_token
+    app[keys.METRICS_GATE] = MetricsGate(token.get_secret_value() if token else None)
     # A queue and a spool belong to their process and machine, so their workers always run here.
     await stack.enter_async_context(running.running("uploads", uploads.run))
     await stack.enter_async_context(running.running("sync", core.sync.run))
+    await stack.enter_async_context(running.running("counters", core.meter.run))
+    await stack.enter_async_context(running.running("timed writes", core.timed_writes.run))
     if jobs:
+        await stack.enter_async_context(running.running("sync schedule", core.rounds.run))
         await stack.enter_async_context(running.running("upkeep", Upkeep(core.database, now_ms).run))
 
 
@@ -272,14 +305,55 @@ def secret_box(settings: config.Settings, purpose: str) -> SecretBox:
 def container_client(settings: config.Settings, session: ClientSession, now_ms: NowMs) -> ContainerClient:
     """The container's signed REST API."""
     container = settings.container
+    dialect = DIALECTS[container.dialect]
+    if container.birthday_field != "none":
+        dialect = replace(dialect, people_fields=(*dialect.people_fields, container.birthday_field))
     return ContainerClient(
         session,
         container.base_url,
-        DIALECTS[container.dialect],
+        dialect,
         Credentials(container.consumer_key, container.consumer_secret.get_secret_value()),
         now_ms=now_ms,
         body_hash={"auto": None, "always": True, "never": False}[container.body_hash],
         override_methods=container.override_methods,
+    )
+
+
+def sync_of(
+    settings: config.Settings,
+    database: Database,
+    client: ContainerClient,
+    boards: Leaderboards,
+    meter: Meter,
+    *,
+    now_ms: NowMs,
+) -> Sync:
+    """The sync of the container's players, at the container's pace."""
+    container, rules = settings.container, settings.sync
+    pace = Pace(
+        database,
+        container.name,
+        now_ms,
+        meter=meter,
+        concurrency=container.max_connections,
+        per_s=rules.requests_per_second,
+    )
+    return Sync(
+        database,
+        client,
+        container.name,
+        boards.fields,
+        now_ms,
+        # What one waits for the database, another uses to ask.
+        concurrency=2 * container.max_connections,
+        pace=pace,
+        meter=meter,
+        rules=SyncRules(
+            offline=container.offline == "allowed",
+            appdata_max_age_ms=rules.appdata_max_age_minutes * 60_000,
+            friends_max_age_ms=rules.friends_max_age_hours * 3_600_000,
+            grace_ms=rules.delist_after_days * 86_400_000,
+        ),
     )
 
 

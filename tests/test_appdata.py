@@ -191,3 +191,17 @@ async def test_what_is_unchanged_beside_what_changes_stays_unchanged(database: D
     assert changed == [Change(JANE, "letters", None, "2", 99, Origin.BASELINE)]
     assert len(await events(database)) == 4
     assert await values(database) == {"letters": "3", "best_time": "20.0"}
+
+
+async def test_what_is_unchanged_beside_something_that_changed_is_no_change(database: Database) -> None:
+    """Two players observed together, of whom one has a new value, and keys of one player."""
+    first = {ME: {"letters": "3", "level": "1"}, JANE: {"letters": "2"}}
+    second = {ME: {"letters": "3", "level": "1"}, JANE: {"letters": "7"}}
+    for observed_ms, observed in ((10, first), (20, second)):
+        changed = await database.write(
+            lambda tx, at=observed_ms, what=observed: appdata.observe_many(  # type: ignore[misc]
+                tx, what, observed_ms=at, at_ms=at, origin=Origin.READ
+            )
+        )
+    assert changed == [Change(JANE, "letters", "2", "7", 20, Origin.READ)]
+    assert len(await events(database)) == 4

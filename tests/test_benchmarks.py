@@ -66,3 +66,17 @@ def test_a_target(ratio: float | None, target: float | None, ok: bool | None) ->
     assert figure.ok is ok
     expected = {"name": "x", "value": 1.2346, "unit": "us", "ratio": ratio, "target": target, "ok": ok}
     assert json.loads(figure.line()) == expected
+
+
+def test_the_sync_is_measured_from_the_plan_to_the_database(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["sync", "--quick"])
+    figures = {line["name"]: line for line in map(json.loads, capsys.readouterr().out.splitlines())}
+    for society in ("small_world", "power_law"):
+        asked, bound = figures[f"sync.{society}.appdata"], figures[f"sync.{society}.appdata.bound"]
+        assert (asked["target"], asked["ok"]) == (0.06, True), "how many requests a plan needs is the same everywhere"
+        assert bound["value"] <= asked["value"] <= figures[f"sync.{society}.appdata.paged"]["value"]
+        lists = figures[f"sync.{society}.lists.needed"]
+        assert figures[f"sync.{society}.lists.bound"]["value"] <= lists["value"]
+        assert lists["target"] == 0.6
+    assert figures["sync.engine.50ms"]["unit"] == "requests/s"
+    assert {f"sync.engine.{part}" for part in ("0ms", "cpu", "sign", "parse", "store")} < figures.keys()

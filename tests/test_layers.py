@@ -55,7 +55,7 @@ SEE_EVERYTHING: Final = frozenset(
         "progress",
         "serving",
     }
-    | {"sync_command", "walk"}
+    | {"appdata_command", "cli_appdata", "sync_command", "walk"}
 )
 # The package itself holds its version and imports nothing.
 PACKAGE_ROOM: Final = ""

@@ -17,8 +17,9 @@ from homeserver.protocol.oauth1 import Credentials
 from homeserver.sandbox import CannedReply, Fault, Sandbox
 from homeserver.sandbox.container import SHINDIG as SHINDIG_QUIRKS
 from homeserver.sandbox.people import CHARLOTTE, ELIZABETH, JANE
+from homeserver.services.pace import Pace
 from homeserver.services.sync import ASKED_AT_MOST, DEBOUNCE_MS, LEASE_S, Sync
-from homeserver.storage import appdata, leaderboards, leases, people
+from homeserver.storage import appdata, leaderboards, people, sync_tasks
 from homeserver.storage.database import Database, Reader, open_database
 from tests.clock import Clock
 from tests.conftest import Place
@@ -44,8 +45,9 @@ class Setting:
         self.sync = self.another_process(self.database)
 
     def another_process(self, database: Database, *, concurrency: int = 4) -> Sync:
-        client = self.connect(self.dialect)
-        return Sync(database, client, "sandbox", self.board_fields, self.clock.now_ms, concurrency=concurrency)
+        client, now_ms = self.connect(self.dialect), self.clock.now_ms
+        pace = Pace(database, "sandbox", now_ms, tries=1, break_after=1_000)
+        return Sync(database, client, "sandbox", self.board_fields, now_ms, concurrency=concurrency, pace=pace)
 
     async def board_fields(self) -> Sequence[str]:
         return self.fields
@@ -482,20 +484,27 @@ async def test_two_processes_never_sync_one_player_at_the_same_time(place: Place
     await http.close()
 
 
-async def test_the_work_of_a_process_that_died_is_taken_over(running: Setting) -> None:
-    elizabeth = await running.player(ELIZABETH)
-    until_ms = running.clock.now_ms() + int(LEASE_S * 1000)
-    await running.database.write(
-        lambda tx: leases.acquire(tx, f"sync:{elizabeth}", "dead", now_ms=running.clock.now_ms(), until_ms=until_ms)
+async def test_the_work_of_a_process_that_died_is_taken_over(setting: Setting) -> None:
+    elizabeth = await setting.player(ELIZABETH)
+    await setting.sync.request(elizabeth)
+    now_ms, until_ms = setting.clock.now_ms(), setting.clock.now_ms() + int(LEASE_S * 1000)
+    await setting.database.write(
+        lambda tx: sync_tasks.claim(
+            tx, "sandbox", "dead", limit=10, now_ms=now_ms, until_ms=until_ms, kinds=tuple(sync_tasks.Kind)
+        )
     )
-    assert (await running.sync.request(elizabeth)).queued
-    running.clock.set(until_ms)
-    await running.sync.request(elizabeth)
-    await running.sync.settled()
-    assert (await running.sync.state(elizabeth)).synced_ms == until_ms
+    task = asyncio.create_task(setting.sync.run())
+    await setting.sync.settled()
+    assert (await setting.sync.state(elizabeth)) == SyncState(None, queued=True)
+    setting.clock.set(until_ms)
+    setting.sync.wake()
+    await setting.sync.settled()
+    assert (await setting.sync.state(elizabeth)) == SyncState(until_ms, queued=False)
+    task.cancel()
+    await asyncio.wait({task})
 
 
-async def test_a_cancelled_sync_leaves_no_lease_behind(setting: Setting) -> None:
+async def test_a_cancelled_sync_gives_back_what_it_held(setting: Setting) -> None:
     elizabeth = await setting.player(ELIZABETH)
     held = setting.sandbox.faults.add(Fault(f"GET /social/rest/people/{ELIZABETH}/@self", hold=True))
     task = asyncio.create_task(setting.sync.run())
@@ -504,4 +513,10 @@ async def test_a_cancelled_sync_leaves_no_lease_behind(setting: Setting) -> None
     task.cancel()
     await asyncio.wait({task})
     held.release.set()
-    assert not (await setting.sync.state(elizabeth)).queued
+    assert (await setting.sync.state(elizabeth)).queued
+    other = setting.another_process(setting.database)
+    task = asyncio.create_task(other.run())
+    await other.settled()
+    assert (await setting.sync.state(elizabeth)).synced_ms == setting.clock.now_ms()
+    task.cancel()
+    await asyncio.wait({task})

@@ -10,7 +10,7 @@ Reads may be repeated freely. No call here retries, but for the one that `signed
 from __future__ import annotations
 
 import copy
-from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, Self
@@ -29,6 +29,9 @@ from homeserver.protocol.opensocial import Call, Dialect, Filter, Page, Selector
 DEFAULT_PAGE_SIZE: Final = 100
 OVERVIEW_PAGE_SIZE: Final = 1000
 """All friends at once, if the container lets us."""
+
+Gate = Callable[[Callable[[], Awaitable[HttpReply]]], Awaitable[HttpReply]]
+"""Every request passes through it: it calls what it is given when the time has come, and again where that may help."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +95,7 @@ class ContainerClient:
         self._override = override_methods
         self._bounds = Bounds(max_pages, max_people)
         self._offers = _Offers(rpc=dialect.rpc)
+        self._gate: Gate | None = None
 
     @property
     def requests_sent(self) -> int:
@@ -111,6 +115,12 @@ class ContainerClient:
         """The same client with a count of its own, for one job's share among many."""
         view = copy.copy(self)
         view._calls = self._calls.counted()  # noqa: SLF001 - one of our own kind
+        return view
+
+    def gated(self, gate: Gate) -> Self:
+        """The same client, whose every request passes through this gate. What is sent again is signed anew."""
+        view = copy.copy(self)
+        view._gate = gate  # noqa: SLF001 - one of our own kind
         return view
 
     # --- people -----------------------------------------------------------------------------------------------------
@@ -158,6 +168,24 @@ class ContainerClient:
             page_size=page_size,
             requestor_id=requestor_id,
         )
+
+    async def friend_list(self, user_id: str, *, page_size: int = DEFAULT_PAGE_SIZE) -> list[Person]:
+        """All friends who have the application. One request where the first page is the whole list; see `Wholeness`.
+
+        Raises:
+            BadInput, RemoteError: As `friends`.
+        """
+        first = await self.people_page(user_id, "@friends", count=page_size, has_app=True)
+        return await self._whole_list(user_id, first, page_size)
+
+    async def _whole_list(self, user_id: str, first: Page, page_size: int) -> list[Person]:
+        """The list of friends that begins with this page."""
+        everybody = list(first.people)
+        if not self._offers.whole.holds(first, page_size=page_size):
+            walked = self._everybody(user_id, "@friends", has_app=True, page_size=page_size, first=first)
+            everybody = [person async for person in walked]
+            self._offers.whole.learn(first, len(everybody))
+        return [person for person in everybody if person.has_app is not False]
 
     def contacts(
         self,
@@ -282,13 +310,7 @@ class ContainerClient:
             return None
         except RemoteGarbage:  # a page of some proxy, or an answer that was cut: not worth giving it up for good
             return None
-        first = brought.friends
-        friends = list(first.people)
-        if not self._offers.whole.holds(first, page_size=page_size):
-            everybody = self._everybody(user_id, "@friends", has_app=True, page_size=page_size, first=first)
-            friends = [person async for person in everybody]
-            self._offers.whole.learn(first, len(friends))
-        friends = [person for person in friends if person.has_app is not False]
+        friends = await self._whole_list(user_id, brought.friends, page_size)
         return Overview(brought.person, tuple(friends), brought.own, brought.friends_appdata)
 
     async def offers_overview(self, user_id: str) -> bool:
@@ -415,11 +437,14 @@ class ContainerClient:
         opensocial.parse_written(await self._send(call, user_id))
 
     async def _send(self, call: Call, requestor_id: str, base_url: str | None = None) -> HttpReply:
-        return await self._calls.send(
-            call.method,
-            call.url(base_url or self._base_url),
-            requestor_id=requestor_id,
-            headers=dict(call.headers),
-            body=call.body,
-            hashed=self._body_hash,
-        )
+        async def send() -> HttpReply:
+            return await self._calls.send(
+                call.method,
+                call.url(base_url or self._base_url),
+                requestor_id=requestor_id,
+                headers=dict(call.headers),
+                body=call.body,
+                hashed=self._body_hash,
+            )
+
+        return await (send() if self._gate is None else self._gate(send))

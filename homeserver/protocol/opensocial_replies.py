@@ -272,7 +272,18 @@ def _person(value: object, reply: HttpReply) -> Person:
         display_name=_shown(value.get("displayName")) or _shown(parts.get("formatted") or parts.get("unstructured")),
         thumbnail_url=_picture(value.get("thumbnailUrl")) or _thumbnail(value.get("photos")),
         has_app=_flag(value.get("hasApp")),
+        birthday=_day(value.get("dateOfBirth") or value.get("birthday")),
     )
+
+
+def _day(value: object) -> str:
+    """The month and day of a date of birth, as `05-28`; empty where there is none."""
+    found = (
+        re.match(r"(?:\d{4}-|--)?(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])(?:T|\Z)", value)
+        if isinstance(value, str)
+        else None
+    )
+    return f"{found[1]}-{found[2]}" if found else ""
 
 
 def _shown(value: object) -> str:

@@ -50,6 +50,7 @@ class GadgetSessions:
         *,
         now_ms: NowMs,
         on_open: OnOpen | None = None,
+        on_removed: OnOpen | None = None,
         allow_missing_body_hash: bool = False,
     ) -> None:
         """
@@ -58,6 +59,7 @@ class GadgetSessions:
             public_url: Where the world reaches us: what the signatures are checked against.
             app_url: Our gadget specification's address as the container knows it.
             app_id: The container's id of our application, where it is known.
+            on_removed: Told of each player who removed the application.
             on_open: Told of each viewer who opens the gadget, and of each player who added the application.
             allow_missing_body_hash: Accept a body that the signature does not cover.
         """
@@ -68,6 +70,7 @@ class GadgetSessions:
         self._app_id = app_id
         self._now_ms = now_ms
         self._on_open = on_open
+        self._on_removed = on_removed
         self._allow_missing_body_hash = allow_missing_body_hash
 
     async def open(self, request: HttpRequest) -> OpenedGadget:
@@ -107,7 +110,7 @@ class GadgetSessions:
         opened = await self._once(verified, work)
         refuse(opened.wait_ms)
         if opened.viewer_player is not None:
-            await self._tell(opened.viewer_player)
+            await self._tell(opened.viewer_player, self._on_open)
         return OpenedGadget(token, expires_ms, opened.viewer)
 
     async def check(self, token: str) -> GadgetSession:
@@ -155,15 +158,17 @@ class GadgetSessions:
                 for player in added:
                     await people.set_has_app(tx, player, True, now_ms)
                 return added
+            removed: list[int] = []
             for user_id in user_ids:
                 known = await people.find_player(tx, container, user_id)
                 if known is not None:
                     await people.set_has_app(tx, known, False, now_ms)
                     await sessions.remove_gadget_sessions_of(tx, known)
-            return []
+                    removed.append(known)
+            return removed
 
         for player in await self._once(verified, work):
-            await self._tell(player)
+            await self._tell(player, self._on_open if event_type == ADDED else self._on_removed)
 
     # ------------------------------------------------------------------------------------------------------------------
 
@@ -199,10 +204,11 @@ class GadgetSessions:
             raise SignatureRefused("replayed")
         return result
 
-    async def _tell(self, player: int) -> None:
-        if self._on_open is None:
+    @staticmethod
+    async def _tell(player: int, listener: OnOpen | None) -> None:
+        if listener is None:
             return
         try:
-            await self._on_open(player)
+            await listener(player)
         except HomeServerError as error:  # they are in all the same
             _log.info("sync_not_requested", player=player, reason=error.code)

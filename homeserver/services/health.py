@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from homeserver.services.jobs import Jobs
@@ -24,10 +24,19 @@ class SyncOverview:
 class Health:
     """Answers for the database, for the jobs of this process, and for what the storage says of this site."""
 
-    def __init__(self, database: Database, jobs: Jobs, step_one: StepOne | None = None) -> None:
+    def __init__(
+        self,
+        database: Database,
+        jobs: Jobs,
+        step_one: StepOne | None = None,
+        *,
+        refused_ms: Callable[[], int | None] = lambda: None,
+    ) -> None:
+        """`refused_ms`: since when the container refuses everybody, as this process knows it."""
         self._database = database
         self._jobs = jobs
         self._step_one = step_one
+        self._refused_ms = refused_ms
 
     @property
     def dead_jobs(self) -> Sequence[str]:
@@ -38,6 +47,11 @@ class Health:
         """The storage's own words, while it refuses everybody."""
         pause = None if self._step_one is None else await self._step_one.pause()
         return None if pause is None else f"{pause.code or ''} {pause.detail}".strip()
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether the container refuses everybody: our credentials or our clock are wrong, and somebody has to look."""
+        return self._refused_ms() is not None
 
     async def check(self) -> None:
         """Return if the database answers; an error of the database is raised as it comes."""

@@ -132,7 +132,9 @@ class Moderation:
 
     async def _last_that_counts(self, reader: Reader, board: Board, player: int, was: Verdict) -> int | None:
         """The player's last event, if there is anything on this board that it could be removed with."""
-        counts = await replays.entries(reader, board, player, was._replace(hidden=False), self._now_ms())
+        counts = await replays.entries(
+            reader, board, player, was._replace(hidden=False, delisted=False), self._now_ms()
+        )
         return await replays.newest_event(reader, player, board.field) if counts else None
 
     # --- claims that wait ---------------------------------------------------------------------------------------------

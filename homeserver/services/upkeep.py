@@ -16,7 +16,17 @@ from homeserver.model import NowMs
 from homeserver.services.eraser import Eraser
 from homeserver.services.sweeping import sweep
 from homeserver.services.turns import Sleep
-from homeserver.storage import leaderboards, leases, limits, nonces, operators, rebuild, sessions, sign_ins
+from homeserver.storage import (
+    appdata_writes,
+    leaderboards,
+    leases,
+    limits,
+    nonces,
+    operators,
+    rebuild,
+    sessions,
+    sign_ins,
+)
 from homeserver.storage.database import Database, Reader, Transaction
 
 EVERY_S: Final = 600.0
@@ -44,7 +54,7 @@ class Upkeep:
 
         async def work(tx: Transaction) -> int:
             now_ms = self._now_ms()
-            stores = (sessions, sign_ins, operators, nonces, leases, limits)
+            stores = (sessions, sign_ins, operators, nonces, leases, limits, appdata_writes)
             return sum([await store.prune(tx, now_ms) for store in stores])
 
         return await self._database.write(work)

@@ -178,6 +178,28 @@ async def held(reader: Reader, players: Collection[int], keys: Collection[str]) 
     return found
 
 
+class Friend(NamedTuple):
+    """A player's friend, and the values that we know of them."""
+
+    player: int
+    values: dict[str, str]
+
+
+async def of_friends(reader: Reader, player: int) -> dict[str, Friend]:
+    """What we know of the player's friends, by the container's user id; friends without any value are there too."""
+    rows = await reader.fetch(
+        "SELECT p.user_id, p.player, a.key, a.value FROM friendships AS f JOIN players AS p ON p.player = f.friend "
+        "LEFT JOIN appdata AS a ON a.player = f.friend AND a.value IS NOT NULL WHERE f.player = $1",
+        player,
+    )
+    found: dict[str, Friend] = {}
+    for user_id, friend, key, value in rows:
+        known = found.setdefault(user_id, Friend(friend, {}))
+        if key is not None:
+            known.values[key] = value
+    return found
+
+
 async def keys_of(reader: Reader, players: Collection[int]) -> dict[int, set[str]]:
     """The keys under which each of these players has a value; players without any are left out."""
     found: dict[int, set[str]] = {}

@@ -35,13 +35,15 @@ async def strip(tx: Transaction, player: int, act: Act) -> None:
     container, user_id = await people.user_of(tx, player)
     await tx.execute(
         "UPDATE players SET container = $2, user_id = CAST(player AS TEXT), public_id = $3, given_name = '', "
-        "family_name = '', display_name = '', search_name = '', thumbnail_url = '', has_app = 0 WHERE player = $1",
+        "family_name = '', display_name = '', search_name = '', thumbnail_url = '', birthday = NULL, has_app = 0 "
+        "WHERE player = $1",
         player,
         people.NOWHERE,
         secrets.token_hex(10),
     )
     await erased.mark(tx, container, user_id)
-    await tx.execute("DELETE FROM appdata WHERE player = $1", player)
+    for table in ("appdata", "sync_tasks", "appdata_writes"):
+        await tx.execute(f"DELETE FROM {table} WHERE player = $1", player)  # noqa: S608 - one of these
     await sessions.remove_all_of(tx, player)
     await accounts.forget_decisions(tx, player)
     await moderation.forget(tx, player)

@@ -68,7 +68,8 @@ async def seed(tx: Transaction, wanted: Sequence[Board]) -> tuple[str, ...]:
     """
     await tx.execute_many(
         "INSERT INTO boards (board, position, definition, revision, generation, moderated) "
-        "VALUES ($1, $2, $3, $4, $5, (SELECT count(*) FROM moderation WHERE board = $1)) "
+        "VALUES ($1, $2, $3, $4, $5, (SELECT count(*) FROM moderation WHERE board = $1) "
+        "+ (SELECT count(*) FROM delisted)) "
         "ON CONFLICT (board) DO NOTHING",
         # In sorted order: two servers that start at once wait for each other instead of deadlocking.
         sorted(

@@ -4,9 +4,12 @@ A row of `moderation` says that a player is *hidden* from a board, or that their
 `until_event` make no entries. One who is hidden may have had a score removed before (or since): the row then has both,
 and that they are hidden goes first.
 
-`boards.moderated` counts a board's rows, so that boards without any cost nobody anything. Rows change only while their
-board is held alone (`rebuild.alone`): whoever has begun to write on it (`leaderboards.begin`) finds them as they are
-until the end of the transaction.
+Beside that, a row of `delisted` says that a player has removed the application: they are in no list of any board until
+they come back. Operators have no part in it, and what they decided stays as it is meanwhile.
+
+`boards.moderated` counts a board's rows of both, so that boards without any cost nobody anything. Rows change only
+while their board is held alone (`rebuild.alone`): whoever has begun to write on it (`leaderboards.begin`) finds them as
+they are until the end of the transaction.
 """
 
 from __future__ import annotations
@@ -21,15 +24,16 @@ from homeserver.storage.database import Reader, Transaction
 
 
 class Verdict(NamedTuple):
-    """What counts of a player on a board: no event up to `until_event`, and nothing at all while they are hidden."""
+    """What counts of a player on a board: no event up to `until_event`, nothing while they are hidden or delisted."""
 
     hidden: bool = False
     until_event: int | None = None
+    delisted: bool = False
 
     @property
     def floor(self) -> int:
         """The number of the event up to which none makes entries."""
-        return HIDDEN if self.hidden else self.until_event or 0
+        return HIDDEN if self.hidden or self.delisted else self.until_event or 0
 
     @property
     def state(self) -> State:
@@ -65,13 +69,16 @@ async def floors(
         sorted(players),
         moderated,
     )
-    return {(board, player): _verdict(*row).floor for board, player, *row in rows}
+    found = {(board, player): _verdict(*row).floor for board, player, *row in rows}
+    gone = await delisted_among(reader, players)
+    return found | {(board, player): HIDDEN for board in moderated for player in gone}
 
 
 async def floors_on(reader: Reader, board_id: str) -> dict[int, int]:
     """The floors of all who have one on this board, by player."""
     rows = await reader.fetch("SELECT player, state, until_event FROM moderation WHERE board = $1", board_id)
-    return {player: _verdict(*row).floor for player, *row in rows}
+    gone = await reader.fetch("SELECT player FROM delisted")
+    return {player: _verdict(*row).floor for player, *row in rows} | {row[0]: HIDDEN for row in gone}
 
 
 def _verdict(state: str, until_event: int | None) -> Verdict:
@@ -93,7 +100,17 @@ async def verdicts(reader: Reader, board_id: str, players: Collection[int]) -> d
         board_id,
         sorted(players),
     )
-    return {player: _verdict(*row) for player, *row in rows}
+    found = {player: _verdict(*row) for player, *row in rows}
+    gone = await delisted_among(reader, players)
+    return found | {player: found.get(player, VISIBLE)._replace(delisted=True) for player in gone}
+
+
+async def delisted_among(reader: Reader, players: Collection[int]) -> set[int]:
+    """Those of these players who are in no list because they removed the application."""
+    rows = await reader.fetch(
+        "SELECT player FROM delisted WHERE player IN (SELECT w.value FROM each_bigint($1) AS w)", sorted(players)
+    )
+    return {row[0] for row in rows}
 
 
 async def of_player(reader: Reader, player: int) -> list[Moderated]:
@@ -107,7 +124,7 @@ async def of_player(reader: Reader, player: int) -> list[Moderated]:
 async def decide(tx: Transaction, board_id: str, player: int, decided: Verdict, act: Act) -> None:
     """Let this be what was decided; `VISIBLE` takes the row away. The board is held alone."""
     await tx.execute("DELETE FROM moderation WHERE player = $1 AND board = $2", player, board_id)
-    if decided != VISIBLE:
+    if decided._replace(delisted=False) != VISIBLE:
         await tx.execute(
             "INSERT INTO moderation (player, board, state, until_event, reason, actor, at_ms) "
             "VALUES ($1, $2, $3, $4, $5, $6, $7)",
@@ -126,14 +143,53 @@ async def forget(tx: Transaction, player: int) -> None:
     """Take away whatever was decided about a player. All boards are held alone."""
     rows = await tx.fetch("SELECT board FROM moderation WHERE player = $1", player)
     await tx.execute("DELETE FROM moderation WHERE player = $1", player)
-    await count(tx, [row[0] for row in rows])
+    was_delisted = await tx.execute("DELETE FROM delisted WHERE player = $1", player)
+    await count(tx, await _all_boards(tx) if was_delisted else [row[0] for row in rows])
+
+
+async def _all_boards(reader: Reader) -> list[str]:
+    return [row[0] for row in await reader.fetch("SELECT board FROM boards ORDER BY board")]
+
+
+# --- those who are not there ------------------------------------------------------------------------------------------
+
+
+async def misplaced(reader: Reader, players: Collection[int] | None = None) -> list[int]:
+    """Those of these players, or of all, who are listed without having the application, or the other way round."""
+    among = "" if players is None else "AND p.player IN (SELECT w.value FROM each_bigint($1) AS w) "
+    rows = await reader.fetch(
+        "SELECT p.player FROM players AS p LEFT JOIN delisted AS d ON d.player = p.player "  # noqa: S608
+        "WHERE p.container <> '' "
+        "AND ((p.has_app = 0 AND d.player IS NULL) OR (p.has_app = 1 AND d.player IS NOT NULL)) "
+        f"{among}ORDER BY p.player",
+        *(() if players is None else (sorted(players),)),
+    )
+    return [row[0] for row in rows]
+
+
+async def set_delisted(tx: Transaction, players: Iterable[int], at_ms: int) -> list[int]:
+    """Let these be delisted who do not have the application, and those listed again who have it. All boards are held.
+
+    Returns:
+        Those with whom something changed.
+    """
+    changed = await misplaced(tx, list(players))
+    for player in changed:
+        if not await tx.execute("DELETE FROM delisted WHERE player = $1", player):
+            await tx.execute("INSERT INTO delisted (player, at_ms) VALUES ($1, $2)", player, at_ms)
+    if changed:
+        await count(tx, await _all_boards(tx))
+    return changed
+
+
+# --- counting ---------------------------------------------------------------------------------------------------------
 
 
 async def count(tx: Transaction, board_ids: Iterable[str]) -> None:
     """Let these boards know how many rows they have. Each is held alone, or new."""
     await tx.execute_many(
         "UPDATE boards SET moderated = (SELECT count(*) FROM moderation AS m WHERE m.board = boards.board) "
-        "WHERE board = $1",
+        "+ (SELECT count(*) FROM delisted) WHERE board = $1",
         [(board_id,) for board_id in sorted(board_ids)],
     )
 

@@ -160,18 +160,28 @@ async def observe_person(tx: Transaction, player: int, person: Person, observed_
 
 
 async def observe_people(tx: Transaction, people: Mapping[int, Person], observed_ms: int) -> None:
-    """Keep what the container said of these people in a request sent at `observed_ms`.
+    """Keep what the container said of these people in a request sent at `observed_ms`; see `observe_each`."""
+    await observe_each(tx, {player: (person, observed_ms) for player, person in people.items()})
 
-    Whoever is unchanged is not written, nor whoever was observed later than this. `has_app` stays where unknown.
+
+async def observe_each(tx: Transaction, people: Mapping[int, tuple[Person, int]]) -> list[int]:
+    """Keep what the container said of these people, each in a request sent at their `observed_ms`.
+
+    Whoever is unchanged is not written, nor whoever was observed later than this. `has_app` and the birthday stay where
+    unknown.
+
+    Returns:
+        Who was known to be without the application and is said to have it, in ascending order.
     """
     rows = await tx.fetch(
-        "SELECT player, given_name, family_name, display_name, thumbnail_url, has_app FROM players "
+        "SELECT player, given_name, family_name, display_name, thumbnail_url, has_app, birthday FROM players "
         "WHERE player IN (SELECT w.value FROM each_bigint($1) AS w)",
         list(people),
     )
     changed: list[tuple[object, ...]] = []
+    returned: list[int] = []
     for player, *before in sorted(rows, key=lambda row: int(row[0])):
-        person = people[player]
+        person, observed_ms = people[player]
         has_app = before[4] if person.has_app is None else int(person.has_app)
         after = [
             _short(person.given_name),
@@ -180,15 +190,20 @@ async def observe_people(tx: Transaction, people: Mapping[int, Person], observed
             # Half an address is none.
             storable(person.thumbnail_url) if len(person.thumbnail_url) <= MAX_URL else "",
             has_app,
+            person.birthday or before[5],
         ]
         if after != before:
             changed.append((player, observed_ms, *after, search_key(person.name)))
+            if before[4] == 0 and has_app == 1:
+                returned.append(player)
     if changed:
         await tx.execute_many(
             "UPDATE players SET profile_observed_ms = $2, given_name = $3, family_name = $4, display_name = $5, "
-            "thumbnail_url = $6, has_app = $7, search_name = $8 WHERE player = $1 AND profile_observed_ms <= $2",
+            "thumbnail_url = $6, has_app = $7, birthday = $8, search_name = $9 "
+            "WHERE player = $1 AND profile_observed_ms <= $2",
             changed,
         )
+    return returned
 
 
 def _short(name: str) -> str:
@@ -250,6 +265,19 @@ async def friends_of(reader: Reader, player: int) -> list[int]:
     """The player's friends who are players, in ascending order."""
     rows = await reader.fetch("SELECT friend FROM friendships WHERE player = $1 ORDER BY friend", player)
     return [row[0] for row in rows]
+
+
+async def hold(tx: Transaction, subjects: Iterable[int], friends: Iterable[int]) -> None:
+    """Hold the players whose rows an observation will change, in one order for all: these, and friends who are new.
+
+    Or two processes that each observe several players would wait for each other.
+    """
+    await tx.lock_rows(
+        "SELECT player FROM players WHERE player IN (SELECT w.value FROM each_bigint($1) AS w) "
+        "OR (player IN (SELECT f.value FROM each_bigint($2) AS f) AND profile_observed_ms = 0) ORDER BY player",
+        sorted(subjects),
+        sorted(friends),
+    )
 
 
 # --- when they were synced --------------------------------------------------------------------------------------------

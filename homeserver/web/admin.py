@@ -9,7 +9,7 @@ from aiohttp import hdrs, web
 from homeserver.errors import NotSignedIn
 from homeserver.web.boards import default_period
 from homeserver.web.bodies import read_form
-from homeserver.web.keys import HEALTH, LEADERBOARDS, OPERATORS, SITE, UPLOADS
+from homeserver.web.keys import HEALTH, LEADERBOARDS, OPERATORS, SITE, SYNC_REPORT, UPLOADS
 from homeserver.web.rendering import render
 from homeserver.web.security import ADMIN_COOKIE, cookie, drop_cookie, peer, set_cookie
 from homeserver.web.visitors import operator
@@ -59,4 +59,5 @@ async def overview(request: web.Request) -> web.Response:
         pages=pages,
         uploads=await request.app[UPLOADS].all_recent(_UPLOADS),
         sync=await request.app[HEALTH].sync(),
+        sync_table=await request.app[SYNC_REPORT].table(),
     )

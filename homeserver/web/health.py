@@ -19,11 +19,16 @@ _log = structlog.get_logger(__name__)
 
 
 async def healthz(request: web.Request) -> web.Response:
-    """`GET /healthz`: the process runs; 503 when one of its jobs has died, which only a new start cures, or while the
-    storage refuses everybody, which the operator must look at (`homeserver doctor`).
+    """`GET /healthz`: the process runs.
+
+    503 when one of its jobs has died, which only a new start cures; when the storage refuses everybody, which the
+    operator must look at (`homeserver doctor`); or when the container does, which only right settings or a right clock
+    cure.
     """
     if dead := request.app[HEALTH].dead_jobs:
         return json_answer(orjson.dumps({"status": "failing", "dead_jobs": list(dead)}), status=503)
+    if request.app[HEALTH].is_refused:
+        return json_answer(b'{"status":"failing","container":"refuses everybody"}', status=503)
     if (trouble := await _storage_trouble(request)) is not None:
         return json_answer(orjson.dumps({"status": "failing", "storage": trouble}), status=503)
     return json_answer(b'{"status":"alive"}')

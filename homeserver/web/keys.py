@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from homeserver.services.players import Players
     from homeserver.services.sign_in import SamlSignIn
     from homeserver.services.sync import Sync
+    from homeserver.services.sync_report import MetricsGate, SyncReport
     from homeserver.services.uploads import Uploads
 
 # A source of the Content-Security-Policy: scheme, host (perhaps `*.`) and port. Whatever could end a directive is out.
@@ -68,6 +69,8 @@ LEADERBOARDS: Final[web.AppKey[Leaderboards]] = web.AppKey("LEADERBOARDS")
 BOARD_VIEWS: Final[web.AppKey[BoardViews]] = web.AppKey("BOARD_VIEWS")
 PLAYERS: Final[web.AppKey[Players]] = web.AppKey("PLAYERS")
 SYNC: Final[web.AppKey[Sync]] = web.AppKey("SYNC")
+SYNC_REPORT: Final[web.AppKey[SyncReport]] = web.AppKey("SYNC_REPORT")
+METRICS_GATE: Final[web.AppKey[MetricsGate]] = web.AppKey("METRICS_GATE")
 GADGET_SESSIONS: Final[web.AppKey[GadgetSessions]] = web.AppKey("GADGET_SESSIONS")
 PAGE_SESSIONS: Final[web.AppKey[PageSessions]] = web.AppKey("PAGE_SESSIONS")
 SIGN_IN: Final[web.AppKey[SamlSignIn]] = web.AppKey("SIGN_IN")

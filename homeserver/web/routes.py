@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from homeserver.web import account, admin, boards, file_events, files, gadget, health, tus
+from homeserver.web import account, admin, boards, file_events, files, gadget, health, metrics, tus
 from homeserver.web.security import ANSWER_PATH
 
 
@@ -60,4 +60,5 @@ def routes() -> list[web.AbstractRouteDef]:
         web.get("/healthz", health.healthz),
         web.get("/readyz", health.readyz),
         web.get("/openapi.json", health.openapi),
+        web.get("/metrics", metrics.metrics),
     ]

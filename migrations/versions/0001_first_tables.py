@@ -36,6 +36,11 @@ CREATE TABLE players (
     profile_observed_ms BIGINT NOT NULL DEFAULT 0,
     friends_synced_ms BIGINT,
     synced_ms BIGINT,
+    around_ms BIGINT,
+    alone_ms BIGINT,
+    refused_ms BIGINT,
+    refused_again_ms BIGINT,
+    birthday TEXT,
     UNIQUE (container, user_id)
 );
 
@@ -132,6 +137,11 @@ CREATE TABLE moderation (
     PRIMARY KEY (player, board)
 ) {without_rowid};
 CREATE INDEX moderation_board ON moderation (board, player);
+
+CREATE TABLE delisted (
+    player BIGINT PRIMARY KEY,
+    at_ms BIGINT NOT NULL
+);
 
 CREATE TABLE audit (
     act {identity},
@@ -249,6 +259,56 @@ CREATE TABLE leases (
     holder TEXT NOT NULL,
     until_ms BIGINT NOT NULL
 );
+
+CREATE TABLE sync_tasks (
+    player BIGINT NOT NULL,
+    kind TEXT NOT NULL,
+    container TEXT NOT NULL,
+    priority SMALLINT NOT NULL,
+    due_ms BIGINT NOT NULL,
+    added_ms BIGINT NOT NULL,
+    attempts BIGINT NOT NULL,
+    holder TEXT,
+    until_ms BIGINT NOT NULL,
+    PRIMARY KEY (player, kind)
+) {without_rowid};
+CREATE INDEX sync_tasks_order ON sync_tasks (container, priority, due_ms);
+
+CREATE TABLE containers (
+    container TEXT PRIMARY KEY,
+    next_us BIGINT NOT NULL,
+    closed_until_ms BIGINT NOT NULL,
+    failures BIGINT NOT NULL,
+    halted_ms BIGINT,
+    probed_until_ms BIGINT NOT NULL,
+    planned_ms BIGINT NOT NULL
+);
+
+CREATE TABLE appdata_writes (
+    write {identity},
+    player BIGINT NOT NULL,
+    key TEXT NOT NULL,
+    value TEXT,
+    rule TEXT,
+    occasion TEXT,
+    due_ms BIGINT NOT NULL,
+    state TEXT NOT NULL,
+    attempts BIGINT NOT NULL,
+    detail TEXT,
+    holder TEXT,
+    until_ms BIGINT NOT NULL,
+    done_ms BIGINT,
+    UNIQUE (rule, player, occasion)
+);
+CREATE INDEX appdata_writes_due ON appdata_writes (state, due_ms);
+CREATE INDEX appdata_writes_player ON appdata_writes (player);
+
+CREATE TABLE counters (
+    name TEXT NOT NULL,
+    label TEXT NOT NULL,
+    value DOUBLE PRECISION NOT NULL,
+    PRIMARY KEY (name, label)
+) {without_rowid};
 
 CREATE TABLE limits (
     name TEXT PRIMARY KEY,

@@ -194,7 +194,7 @@ async def test_a_sync_is_one_request_and_brings_what_many_bring(
     world.container.with_rpc = False
     world.now_s += 1
     result = await sync.sync_player(player)
-    assert (result.requests, result.changed) == (6, 0)
+    assert (result.requests, result.changed) == (5, 0)
     assert await database.read(kept) == by_one
     world.now_s += 1
     assert (await sync.sync_player(player)).requests == 5
