@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from homeserver.errors import DatabaseUnavailable
 from homeserver.storage import rebuild, sqlite
-from homeserver.storage.database import Database, Transaction, open_database, sqlite_path
+from homeserver.storage.database import Database, Transaction, open_database, ping, sqlite_path
 from homeserver.storage.sorting import SOME_ROWS, Sorting
 from homeserver.storage.sqlite import CHECKPOINT_AT, QUIET_CHECKPOINT_AT
 from tests.conftest import Place
@@ -111,14 +111,19 @@ async def test_the_log_is_copied_when_nobody_waits(borrowed_place: Place, tmp_pa
         async def put(begin: int, count: int) -> None:
             rows = [(begin + number, "k", "v", 0) for number in range(count)]
             await database.write(lambda tx: tx.load("appdata", COLUMNS, rows))
-            await database.write(lambda tx: tx.fetch("SELECT 1"))  # the copying comes before what is asked next
 
         await put(0, QUIET_CHECKPOINT_AT - 1)
+        await database.write(ping)
         assert in_the_file(borrowed_place.url, tmp_path) == 0
         await put(CHECKPOINT_AT, 1)
+        for _ in range(1_000):  # it comes after the answer
+            if in_the_file(borrowed_place.url, tmp_path):
+                break
+            await database.read(ping)
         assert in_the_file(borrowed_place.url, tmp_path) == QUIET_CHECKPOINT_AT
-        await put(2 * CHECKPOINT_AT, 1)
-        assert in_the_file(borrowed_place.url, tmp_path) == QUIET_CHECKPOINT_AT
+        await put(2 * CHECKPOINT_AT, CHECKPOINT_AT)
+        await database.write(ping)  # so much is copied before the next write, whoever waits
+        assert in_the_file(borrowed_place.url, tmp_path) == QUIET_CHECKPOINT_AT + CHECKPOINT_AT
 
 
 @only_sqlite
