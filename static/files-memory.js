@@ -4,12 +4,14 @@ const NAME = "uploads of this tab";
 const PREFIX = "upload ";
 const KEPT_MS = 48 * 3600 * 1000;
 
-// A name that a tab keeps when it is loaded again and shares with no other. A tab that was duplicated begins anew.
-export async function tabName() {
-  const kept = sessionStorage.getItem(NAME);
+// A name that a tab keeps when it is loaded again and shares with no other. A tab that was duplicated begins anew, and so
+// does one in which somebody else has signed in: what the browser kept of a file is for its owner alone.
+export async function tabName(owner) {
+  const place = `${NAME}, ${owner}`;
+  const kept = sessionStorage.getItem(place);
   if (kept !== null && (await isOurs(kept))) return kept;
   const fresh = `files-${[...crypto.getRandomValues(new Uint32Array(3))].map((each) => each.toString(36)).join("")}`;
-  sessionStorage.setItem(NAME, fresh);
+  sessionStorage.setItem(place, fresh);
   await isOurs(fresh);
   return fresh;
 }

@@ -43,7 +43,8 @@ function uploadId(url) {
 }
 
 async function start({ Uppy, Dashboard, GoldenRetriever, Tus }) {
-  const tab = await tabName();
+  const { owner } = document.getElementById("uploader").dataset;
+  const tab = await tabName(owner);
   const problems = new Map();
   const list = new LiveList({ say, tell, signedOut, giveUp });
   const uppy = new Uppy({
@@ -105,6 +106,7 @@ async function start({ Uppy, Dashboard, GoldenRetriever, Tus }) {
       removeFingerprintOnSuccess: true,
       allowedMetaFields: ["name", "type"],
       urlStorage: rememberUploads(tab),
+      headers: { "Upload-Owner": owner }, // not for whoever has signed in since
       storeFingerprintForResuming: true,
       // Uppy shows the message of an error; ours are in words.
       onError: (error) => {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import AsyncIterator
 from typing import Final
@@ -33,6 +34,11 @@ _ELSEWHERE: Final = frozenset({StorageLeg.NEEDS_ACTIVATION, StorageLeg.NEEDS_CON
 """Legs in which a browser is sent to a page of the storage at once."""
 
 
+def owner_mark(storage_user: str) -> str:
+    """What a page calls the user whose it is: files that it holds are for nobody who signs in later."""
+    return hashlib.sha256(storage_user.encode()).hexdigest()[:16]
+
+
 async def files_page(request: web.Request) -> web.Response:
     """`GET /files`: the form, what is under way, what was sent."""
     _, user = await storage_session(request)
@@ -48,6 +54,7 @@ async def files_page(request: web.Request) -> web.Response:
         still=request.query.get("still"),
         sent=[upload for upload in uploads if upload.storage in _ENDED],
         max_bytes=request.app[SITE].max_upload_bytes,
+        owner=owner_mark(user),
     )
 
 

@@ -13,11 +13,11 @@ from typing import Final
 import orjson
 from aiohttp import hdrs, web
 
-from homeserver.errors import BadInput, Conflict, Forbidden, HomeServerError, TooLarge
+from homeserver.errors import BadInput, Conflict, Forbidden, HomeServerError, NotSignedIn, TooLarge
 from homeserver.model import BrowserLeg, Upload
 from homeserver.protocol import tus
 from homeserver.web.bodies import json_answer, read_body
-from homeserver.web.files import members
+from homeserver.web.files import members, owner_mark
 from homeserver.web.keys import PAGE_SESSIONS, SITE, UPLOADS
 from homeserver.web.visitors import storage_session
 
@@ -43,10 +43,15 @@ async def offer(request: web.Request) -> web.Response:
 
 
 async def create(request: web.Request) -> web.Response:
-    """`POST /files/tus/`: declare a file, perhaps with its first bytes. The body of the answer is the upload."""
+    """`POST /files/tus/`: declare a file, perhaps with its first bytes. The body of the answer is the upload.
+
+    Our page says in `Upload-Owner` (no header of tus) whose files it holds: they never go to whoever signs in later.
+    """
     headers = _headers(request)
     tus.check_version(headers)
     session, user = await storage_session(request)
+    if headers.get("upload-owner", owner_mark(user)) != owner_mark(user):
+        raise NotSignedIn("Somebody else is signed in here by now.")
     token = await request.app[PAGE_SESSIONS].storage_token(session)
     limit = request.app[SITE].max_upload_bytes
     wanted = tus.parse_creation(headers, max_bytes=limit, has_body=request.can_read_body)

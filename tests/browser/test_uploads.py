@@ -279,6 +279,24 @@ async def test_a_file_that_is_asked_for_may_be_given_up_instead(
     await expect(page.get_by_role("button", name="choose files")).to_be_visible()
 
 
+async def test_nobody_who_signs_in_later_gets_a_file_of_who_was_here_before(
+    page: Page, demo: Demo, wire: Wire, tolerated: list[str], tmp_path: Path
+) -> None:
+    """In the same tab, where the browser still holds it; her session has ended, and she has not signed out."""
+    tolerated += ["401"]
+    await sign_in(page, demo, "Marie Dupont")
+    wire.bytes_per_s = SLOW_BYTES_PER_S
+    await choose(page, written(tmp_path, "hers.bin", 8 * MB))
+    await expect_under_way(page, "hers.bin")
+    await lose_the_line(page, wire)
+    await page.context.clear_cookies()
+    page.once("dialog", lambda dialog: dialog.accept())
+    await sign_in(page, demo, "Hugo Lefèvre")
+    await expect(page.get_by_role("button", name="choose files")).to_be_visible()
+    await expect(page.get_by_text("Nothing sent yet.")).to_be_visible()
+    assert not demo.sandbox.storage.files
+
+
 async def test_the_same_file_in_another_tab_goes_on_where_the_closed_one_stopped(
     page: Page, demo: Demo, wire: Wire, tmp_path: Path
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
+import re
 from collections.abc import AsyncIterator
 from datetime import datetime
 from email.utils import parsedate_to_datetime
@@ -196,6 +197,17 @@ async def test_a_stranger_and_nobody_see_nothing_of_it(stack: Stack) -> None:
         assert (await nobody.ask(method, path, headers, body)).status == 401
     assert (await nobody.create(NAME, 10)).json["code"] == "not_signed_in"
     assert await tus.offset(path) == 0
+
+
+async def test_a_page_of_somebody_else_cannot_begin_uploads_in_this_session(stack: Stack) -> None:
+    """It was opened before; who holds the session now is not whose files it has."""
+    tus = await tus_of(stack)
+    page = (await tus.browser.get("/files")).text
+    (owner,) = re.findall(r'data-owner="(\w+)"', page)
+    assert (await tus.create(NAME, 10, headers={"Upload-Owner": owner})).status == 201
+    other = await tus_of(stack, "ines")
+    refused = await other.create(NAME, 10, headers={"Upload-Owner": owner})
+    assert (refused.status, refused.json["code"]) == (401, "not_signed_in")
 
 
 async def test_another_site_can_neither_begin_nor_end_an_upload(stack: Stack) -> None:
