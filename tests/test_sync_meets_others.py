@@ -118,9 +118,10 @@ max_connections = 4
 base_url = "https://storage.example.org/v1"
 service_id = "x"
 service_password = "y"
-sign_in_url = "https://storage.example.org/sign-in"
 upload_hosts = ["storage.example.org"]
 portal_hosts = ["storage.example.org"]
+[sign_in]
+metadata = "nobody-signs-in-here.xml"
 [sync]
 requests_per_second = 10000
 [[boards]]
