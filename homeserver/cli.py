@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from homeserver import __version__, cli_appdata, config, logs
+from homeserver import __version__, cli_appdata, config, config_example, logs
 from homeserver.errors import BadSettings, HomeServerError
 from homeserver.model import Action, Role
 
@@ -489,7 +489,7 @@ def _doctor(options: argparse.Namespace) -> int:
 
 def _config_example(options: argparse.Namespace) -> int:
     del options
-    print(config.example(), end="")
+    print(config_example.example(), end="")
     return 0
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from homeserver import boards_command, config, progress
+from homeserver import boards_command, config_example, progress
 from homeserver.cli import main
 from homeserver.domain.score_files import MAX_LINE_BYTES
 
@@ -32,7 +32,7 @@ def settings_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def define(path: Path, *boards: str) -> None:
     """Let these be the boards of the settings."""
-    example = config.example()
+    example = config_example.example()
     path.write_text(example[: example.index("[[boards]]")] + "".join(boards))
 
 

@@ -18,7 +18,7 @@ from urllib.request import urlopen
 
 import pytest
 
-from homeserver import __version__, config, logs
+from homeserver import __version__, config_example, logs
 from homeserver.cli import main
 from tests.saml_kit import metadata_file
 
@@ -35,7 +35,7 @@ def _this_process_keeps_its_log(monkeypatch: pytest.MonkeyPatch) -> None:
 def settings_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A complete settings file, with a database and a spool of its own."""
     path = tmp_path / "homeserver.toml"
-    path.write_text(config.example())
+    path.write_text(config_example.example())
     monkeypatch.setenv("HOMESERVER_DATABASE__URL", f"sqlite:///{tmp_path / 'homeserver.db'}")
     monkeypatch.setenv("HOMESERVER_MESDONNEES__SPOOL_DIR", str(tmp_path / "spool"))
     monkeypatch.setenv("HOMESERVER_SIGN_IN__METADATA", str(metadata_file(tmp_path)))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from homeserver import config
+from homeserver import config, config_example
 from homeserver.errors import BadSettings
 from homeserver.model import Board, Order
 
@@ -16,7 +16,7 @@ from homeserver.model import Board, Order
 def file(tmp_path: Path) -> Path:
     """The example file, as a newcomer begins with it."""
     path = tmp_path / "homeserver.toml"
-    path.write_text(config.example())
+    path.write_text(config_example.example())
     return path
 
 
@@ -29,7 +29,7 @@ def test_the_example_loads_as_it_is(file: Path) -> None:
 def test_every_line_of_the_example_is_a_setting_that_loads(tmp_path: Path) -> None:
     """Also those that are commented out, but for the few without a value to show."""
     lines = []
-    for line in config.example().splitlines():
+    for line in config_example.example().splitlines():
         bare = line.removeprefix("# ")
         is_setting = " = " in bare and bare.split(" = ")[0].isidentifier()
         if line.startswith(("# allow_http_loopback", "# url = ")) or not is_setting:
@@ -118,7 +118,7 @@ def test_no_secret_is_in_the_repr(file: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_no_two_examples_have_the_same_secret_key() -> None:
-    first, second = (tomllib.loads(config.example())["server"]["secret_key"] for _ in range(2))
+    first, second = (tomllib.loads(config_example.example())["server"]["secret_key"] for _ in range(2))
     assert len(first) == len(second) == 64
     assert first != second
 

@@ -28,7 +28,7 @@ WORDS: Final = frozenset({"errors", "model"})
 # those who read files.
 MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "errors": frozenset(),
-    "model": frozenset(),
+    "model": frozenset({"model"}),
     "paths": frozenset(),
     "protocol": WORDS | {"protocol"},
     "domain": WORDS | {"domain"},
@@ -45,6 +45,7 @@ SEE_EVERYTHING: Final = frozenset(
     {
         "wiring",
         "config",
+        "config_example",
         "cli",
         "__main__",
         "boards_command",

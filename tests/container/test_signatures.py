@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from homeserver import config
+from homeserver import config, config_example
 from homeserver.clients.transport import open_session
 from homeserver.errors import (
     RemoteUnauthorized,
@@ -105,7 +105,7 @@ async def test_counts(world: World) -> None:
 async def test_settings_reach_the_wire(
     world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *, body_hash: str, hashed: bool, override: bool
 ) -> None:
-    (tmp_path / "homeserver.toml").write_text(config.example())
+    (tmp_path / "homeserver.toml").write_text(config_example.example())
     for key, value in {
         "base_url": world.base_url,
         "consumer_key": KEY,
