@@ -28,6 +28,7 @@ from homeserver.protocol.mesdonnees import (
     multipart_envelope,
     parse_receipt,
     parse_upload_url,
+    token_ends_ms,
     upload_url_request,
 )
 from homeserver.protocol.mesdonnees_refusals import classify_message, refusal_of
@@ -477,3 +478,12 @@ def test_anything_is_a_value_or_one_of_our_errors(body: bytes, status: int, cont
     for parse in (parse_upload_url, parse_receipt):
         with pytest.raises(HomeServerError):
             parse(reply(body, status, content_type))
+
+
+def test_when_a_token_says_that_it_ends() -> None:
+    """The captured ones of 2008 and 2016."""
+    assert token_ends_ms("B64AAAA=|sau=|ted=1208280413|AAAAAAAAAAAAAAAAAAAAAAAAAAA=") == 1_208_280_413_000
+    later = "B64AAAA=|MCO=OFR|sau=3|ted=1466864529|tcd=1461594129|AAAAAAAAAAAAAAAAAAAAAAAAAAA="
+    assert token_ends_ms(later) == 1_466_864_529_000
+    for other in ("", "Hjlkz12Ab", "|ted=12|", "ted=1208280413"):
+        assert token_ends_ms(other) is None

@@ -39,6 +39,7 @@ MAX_REPLY_BYTES: Final = 64 * 1024
 UNTYPED: Final = "application/octet-stream"
 
 _MAX_CODE_CHARS: Final = 40
+_ENDS: Final = re.compile(r"\|ted=([0-9]{10})\|")
 _MAX_DETAIL_CHARS: Final = 500
 _MAX_URL_CHARS: Final = 4096
 
@@ -60,6 +61,15 @@ class Receipt:
     folder_id: str | None
     name: str
     size_bytes: int
+
+
+# --- a token ----------------------------------------------------------------------------------------------------------
+
+
+def token_ends_ms(token: str) -> int | None:
+    """When a user's token says that it ends (`ted`, in captured ones): good for a word of warning, for nothing more."""
+    match = _ENDS.search(token)
+    return int(match[1]) * 1000 if match else None
 
 
 # --- step one: a URL to post to -------------------------------------------------------------------------------------

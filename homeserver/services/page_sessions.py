@@ -16,6 +16,7 @@ import structlog
 
 from homeserver.errors import BadInput, Conflict, NotFound, NotSignedIn, SealBroken
 from homeserver.model import NowMs, PageSession, PlayerCard
+from homeserver.protocol.mesdonnees import token_ends_ms
 from homeserver.services.limits import PAGE_LINKS, Limits
 from homeserver.services.secret_box import SecretBox
 from homeserver.services.sign_in import SignIn
@@ -28,6 +29,8 @@ LIFETIME_MS: Final = 14 * 24 * 3_600_000
 SIGN_IN_MS: Final = 15 * 60_000
 """How long one may take to sign in, from each beginning; so long lives a session that holds nobody yet."""
 LINK_MS: Final = 60_000
+ENDS_SOON_MS: Final = 15 * 60_000
+"""Whose token ends so soon is told."""
 
 # A single slash first, then anything but what browsers read as a slash, drop, or split a header with.
 _OWN_PATH: Final = re.compile(r"/(?![/\\])[^\\\x00-\x20\x7f-\x9f]{0,1999}")
@@ -193,6 +196,19 @@ class PageSessions:
         except SealBroken:
             _log.warning("storage_token_does_not_open")
             raise NotSignedIn("Sign in to your storage again.") from None
+
+    async def storage_minutes_left(self, session: PageSession) -> int | None:
+        """How soon the storage's token says that it ends: whole minutes, 0 when it is over. None while that is far off.
+
+        Its own end deletes nothing: only the storage's refusal does.
+        """
+        try:
+            ends_ms = token_ends_ms(await self.storage_token(session))
+        except NotSignedIn:
+            return None
+        if ends_ms is None or ends_ms - self._now_ms() > ENDS_SOON_MS:
+            return None
+        return max(0, ends_ms - self._now_ms()) // 60_000
 
     async def forget_token(self, storage_user: str, token: str) -> None:
         """Forget a token that the storage has refused, wherever a session of its user holds it; others they keep."""

@@ -41,7 +41,7 @@ def owner_mark(storage_user: str) -> str:
 
 async def files_page(request: web.Request) -> web.Response:
     """`GET /files`: the form, what is under way, what was sent."""
-    _, user = await storage_session(request)
+    session, user = await storage_session(request)
     uploads = await request.app[UPLOADS].history(user)
     if wants_json(request):
         return json_answer(orjson.dumps({"uploads": [members(upload) for upload in uploads]}))
@@ -52,6 +52,7 @@ async def files_page(request: web.Request) -> web.Response:
         now=now,
         waiting={upload.storage: upload for upload in now if upload.storage in WAITING_WORDS},
         still=request.query.get("still"),
+        minutes_left=await request.app[PAGE_SESSIONS].storage_minutes_left(session),
         sent=[upload for upload in uploads if upload.storage in _ENDED],
         max_bytes=request.app[SITE].max_upload_bytes,
         owner=owner_mark(user),

@@ -118,3 +118,16 @@ async def test_no_token_in_the_database(stack: Stack) -> None:
     await browser.bring_answer(answer)
     content = b"".join(path.read_bytes() for path in stack.settings.mesdonnees.spool_dir.parent.glob("homeserver.db*"))
     assert b"B64+/++" not in content
+
+
+@pytest.mark.parametrize(("lifetime_ms", "said"), [(3_600_000, None), (600_000, "ends in about"), (1_000, "may have")])
+async def test_a_token_that_ends_soon_is_a_warning_and_no_more(
+    stack: Stack, lifetime_ms: int, said: str | None
+) -> None:
+    stack.sandbox.storage.tokens._lifetime_ms = lifetime_ms
+    browser = stack.browser()
+    await browser.sign_in_to_storage("marie")
+    page = (await browser.get("/files")).text
+    assert ("Your sign-in at Orange" in page.partition('id="signed-out"')[0]) is (said is not None)
+    assert said is None or said in page
+    assert await signed_in(browser)
