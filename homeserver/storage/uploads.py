@@ -409,11 +409,18 @@ async def settle(
     portal_url: str | None,
     now_ms: int,
 ) -> bool:
-    """End or pause an upload under way."""
+    """End or pause an upload under way.
+
+    An upload asks for one new sign-in. If its token is refused as well, the upload has failed, with the storage's own
+    code and words for it: another sign-in would be a guess.
+    """
     return await _step(
         tx,
-        "UPDATE uploads SET storage = $1, code = $2, detail = $3, portal_url = $4, sealed_token = NULL, "
-        "updated_ms = $5 WHERE upload = $6 AND storage IN (SELECT w.value FROM each_text($7) AS w)",
+        "UPDATE uploads SET storage = CASE WHEN CAST($1 AS TEXT) = 'needs_sign_in' AND token_refusals > 0 "
+        "THEN 'failed' ELSE CAST($1 AS TEXT) END, token_refusals = token_refusals + "
+        "CASE WHEN CAST($1 AS TEXT) = 'needs_sign_in' THEN 1 ELSE 0 END, "
+        "code = $2, detail = $3, portal_url = $4, sealed_token = NULL, updated_ms = $5 "
+        "WHERE upload = $6 AND storage IN (SELECT w.value FROM each_text($7) AS w)",
         leg.value,
         code,
         _kept(detail),

@@ -334,6 +334,7 @@ CREATE TABLE uploads (
     folder_id TEXT,
     sealed_token TEXT,
     failures BIGINT NOT NULL DEFAULT 0,
+    token_refusals BIGINT NOT NULL DEFAULT 0,
     whole_first SMALLINT NOT NULL DEFAULT 0,
     cuts BIGINT NOT NULL DEFAULT 0,
     created_ms BIGINT NOT NULL,

@@ -37,6 +37,20 @@ async def test_one_users_token_is_their_matter(house: House) -> None:
     assert await house.tokens_kept() == 1
 
 
+async def test_one_new_sign_in_is_asked_for_and_then_the_storages_words_are_shown(house: House) -> None:
+    uploads = house.open()
+    refuse(house, 2)
+    upload = await house.receive(uploads)
+    assert upload.storage is L.NEEDS_SIGN_IN
+    assert not await uploads.send_waiting("marie", house.token(), L.NEEDS_SIGN_IN)  # they have signed in: no more of it
+    refused = await uploads.find(upload.id, "marie")
+    assert (refused.storage, refused.code, refused.detail) == (L.FAILED, upload.code, upload.detail)
+    assert refused.code
+    # By the owner's own word it goes on all the same, and ends well.
+    again = await uploads.send_again(upload.id, "marie", house.token())
+    assert again.storage is L.WAITING
+
+
 @pytest.mark.parametrize("status", [401, 403])
 async def test_two_users_refused_with_no_success_between_pause_everybody(house: House, status: int) -> None:
     uploads = house.open()
