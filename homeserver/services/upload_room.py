@@ -13,7 +13,7 @@ import structlog
 
 from homeserver.errors import Locked, SpoolFull
 from homeserver.model import NowMs, Upload
-from homeserver.storage import uploads
+from homeserver.storage import uploads, uploads_kept
 from homeserver.storage.database import Database, Transaction
 from homeserver.storage.spool import Spool
 
@@ -52,7 +52,7 @@ class Room:
 
     async def left_to(self, storage_user: str) -> int:
         """How many bytes a user may add now."""
-        kept_bytes = await self._database.look(lambda reader: uploads.kept_bytes(reader, storage_user))
+        kept_bytes = await self._database.look(lambda reader: uploads_kept.kept_bytes(reader, storage_user))
         return max(0, self._limits.user_bytes - kept_bytes)
 
     async def capacity_bytes(self) -> int:
@@ -66,11 +66,11 @@ class Room:
             SpoolFull: There is none: for this user, or for anybody.
         """
         await tx.lock("room for uploads")
-        kept_bytes = await uploads.kept_bytes(tx, upload.storage_user)
-        kept_files = await uploads.kept_files(tx, upload.storage_user)
+        kept_bytes = await uploads_kept.kept_bytes(tx, upload.storage_user)
+        kept_files = await uploads_kept.kept_files(tx, upload.storage_user)
         if kept_bytes + upload.size_bytes > self._limits.user_bytes or kept_files >= self._limits.user_files:
             raise SpoolFull("Too many of your files wait here already: let some be stored first, or cancel them.")
-        if await uploads.kept_bytes_on(tx, self._node) + upload.size_bytes > capacity_bytes:
+        if await uploads_kept.kept_bytes_on(tx, self._node) + upload.size_bytes > capacity_bytes:
             raise SpoolFull("There is no room here for more files at the moment. Try again later.")
         await uploads.add(tx, upload, sealed)
 
@@ -78,7 +78,7 @@ class Room:
         """Give up what waits too long, and remove what nobody needs: old history, and what a crash left behind."""
         now_ms = self._now_ms()
         while batch := await self._database.read(
-            lambda reader: uploads.outdated(reader, self._node, now_ms - self._limits.keep_ms, _BATCH)
+            lambda reader: uploads_kept.outdated(reader, self._node, now_ms - self._limits.keep_ms, _BATCH)
         ):
             for id_ in batch:
                 await self._expire(id_)

@@ -40,8 +40,8 @@ CANCELLABLE: Final = (UNDER_WAY | REPEATABLE) - {StorageLeg.CLOSING}
 KEPT: Final = UNDER_WAY | REPEATABLE
 """Legs in which the file is still needed."""
 
-# As the index `uploads_open` has it, to the letter: SQLite compares the texts.
-_OPEN: Final = "storage NOT IN ('cancelled', 'expired', 'refused', 'stored')"
+OPEN: Final = "storage NOT IN ('cancelled', 'expired', 'refused', 'stored')"
+"""SQL for files that are needed still. As the index `uploads_open` has it, to the letter: SQLite compares the texts."""
 
 RANDOM_CHARS: Final = 22
 """How many characters of an id are random; before them stands the node's name, where it has one."""
@@ -145,7 +145,7 @@ async def others_at_work(reader: Reader, storage_user: str, id_: str, since_ms: 
     return cast(
         "int",
         await reader.fetch_value(
-            f"SELECT COUNT(*) FROM uploads WHERE storage_user = $1 AND {_OPEN} "  # noqa: S608 - a constant
+            f"SELECT COUNT(*) FROM uploads WHERE storage_user = $1 AND {OPEN} "  # noqa: S608 - a constant
             "AND (storage IN ('closing', 'sending') OR (storage = 'asking' AND browser <> 'declared')) "
             "AND upload <> $2 AND updated_ms > $3",
             storable(storage_user),
@@ -158,25 +158,10 @@ async def others_at_work(reader: Reader, storage_user: str, id_: str, since_ms: 
 async def waiting_for(reader: Reader, storage_user: str, leg: StorageLeg) -> list[str]:
     """The ids of a user's open uploads in this leg, the oldest first."""
     rows = await reader.fetch(
-        f"SELECT upload FROM uploads WHERE storage_user = $1 AND {_OPEN} AND storage = $2 "  # noqa: S608
+        f"SELECT upload FROM uploads WHERE storage_user = $1 AND {OPEN} AND storage = $2 "  # noqa: S608
         "ORDER BY created_ms, upload",
         storable(storage_user),
         leg.value,
-    )
-    return [row[0] for row in rows]
-
-
-async def outdated(reader: Reader, node: str, before_ms: int, limit: int) -> list[str]:
-    """The ids of this node's uploads that were declared before then and still wait: for bytes, a word, or a sender."""
-    prefix = node_prefix(node)
-    rows = await reader.fetch(
-        f"SELECT upload FROM uploads WHERE {_OPEN} AND created_ms < $1 AND length(upload) = $2 "  # noqa: S608
-        "AND substr(upload, 1, $3) = $4 AND storage NOT IN ('closing', 'sending') ORDER BY created_ms, upload LIMIT $5",
-        before_ms,
-        len(prefix) + RANDOM_CHARS,
-        len(prefix),
-        prefix,
-        limit,
     )
     return [row[0] for row in rows]
 
@@ -220,7 +205,7 @@ async def under_way(reader: Reader, node: str) -> list[str]:
     """The ids, of this node's, that a sender should be at work on: come whole, or last seen with a sender."""
     prefix = node_prefix(node)
     rows = await reader.fetch(
-        f"SELECT upload FROM uploads WHERE {_OPEN} AND length(upload) = $1 AND substr(upload, 1, $2) = $3 "  # noqa: S608
+        f"SELECT upload FROM uploads WHERE {OPEN} AND length(upload) = $1 AND substr(upload, 1, $2) = $3 "  # noqa: S608
         "AND (storage IN ('asking', 'closing', 'sending') OR (storage = 'waiting' AND browser = 'received')) "
         "ORDER BY created_ms, upload",
         len(prefix) + RANDOM_CHARS,
@@ -228,43 +213,6 @@ async def under_way(reader: Reader, node: str) -> list[str]:
         prefix,
     )
     return [row[0] for row in rows]
-
-
-async def kept_bytes(reader: Reader, storage_user: str) -> int:
-    """What all files of a user that are kept, or still to come, take when they are whole."""
-    return cast(
-        "int",
-        await reader.fetch_value(
-            f"SELECT CAST(COALESCE(SUM(size_bytes), 0) AS BIGINT) FROM uploads WHERE storage_user = $1 AND {_OPEN}",  # noqa: S608
-            storable(storage_user),
-        ),
-    )
-
-
-async def kept_files(reader: Reader, storage_user: str) -> int:
-    """How many files of a user are kept, or still to come."""
-    return cast(
-        "int",
-        await reader.fetch_value(
-            f"SELECT COUNT(*) FROM uploads WHERE storage_user = $1 AND {_OPEN}",  # noqa: S608 - a constant
-            storable(storage_user),
-        ),
-    )
-
-
-async def kept_bytes_on(reader: Reader, node: str) -> int:
-    """The same of everybody, on one node."""
-    prefix = node_prefix(node)
-    return cast(
-        "int",
-        await reader.fetch_value(
-            f"SELECT CAST(COALESCE(SUM(size_bytes), 0) AS BIGINT) FROM uploads WHERE {_OPEN} "  # noqa: S608
-            "AND length(upload) = $1 AND substr(upload, 1, $2) = $3",
-            len(prefix) + RANDOM_CHARS,
-            len(prefix),
-            prefix,
-        ),
-    )
 
 
 # --- the steps of the browser leg -----------------------------------------------------------------------------------
@@ -276,7 +224,7 @@ async def receive(tx: Transaction, id_: str, received_bytes: int, now_ms: int) -
         tx,
         "UPDATE uploads SET received_bytes = $1, updated_ms = $2, "  # noqa: S608 - a constant
         "browser = CASE WHEN size_bytes = $1 THEN 'received' ELSE 'receiving' END "
-        f"WHERE upload = $3 AND browser <> 'received' AND {_OPEN}",
+        f"WHERE upload = $3 AND browser <> 'received' AND {OPEN}",
         received_bytes,
         now_ms,
         id_,
@@ -287,7 +235,7 @@ async def cut(tx: Transaction, id_: str, now_ms: int) -> bool:
     """The file is about to lose what stands behind its `received_bytes`, so nobody who has read more may go on."""
     return await _step(
         tx,
-        f"UPDATE uploads SET cuts = cuts + 1, updated_ms = $1 WHERE upload = $2 AND browser <> 'received' AND {_OPEN}",  # noqa: S608 - a constant
+        f"UPDATE uploads SET cuts = cuts + 1, updated_ms = $1 WHERE upload = $2 AND browser <> 'received' AND {OPEN}",  # noqa: S608 - a constant
         now_ms,
         id_,
     )
@@ -447,7 +395,7 @@ async def drop_tokens(tx: Transaction, storage_user: str, now_ms: int) -> int:
     """Forget the tokens of a user's uploads that wait, so that these need another sign-in; how many did."""
     return await tx.execute(
         "UPDATE uploads SET storage = 'needs_sign_in', code = NULL, detail = NULL, sealed_token = NULL, "  # noqa: S608
-        f"updated_ms = $1 WHERE storage_user = $2 AND {_OPEN} AND storage IN ('asking', 'waiting')",
+        f"updated_ms = $1 WHERE storage_user = $2 AND {OPEN} AND storage IN ('asking', 'waiting')",
         now_ms,
         storable(storage_user),
     )
@@ -455,7 +403,7 @@ async def drop_tokens(tx: Transaction, storage_user: str, now_ms: int) -> int:
 
 async def prune(tx: Transaction, before_ms: int) -> int:
     """Forget what ended before then; how many."""
-    return await tx.execute(f"DELETE FROM uploads WHERE updated_ms < $1 AND NOT ({_OPEN})", before_ms)  # noqa: S608
+    return await tx.execute(f"DELETE FROM uploads WHERE updated_ms < $1 AND NOT ({OPEN})", before_ms)  # noqa: S608
 
 
 # --- by the owner's word --------------------------------------------------------------------------------------------

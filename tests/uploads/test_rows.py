@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from homeserver.model import BrowserLeg, StorageLeg, Upload
-from homeserver.storage import uploads
+from homeserver.storage import uploads, uploads_kept
 from homeserver.storage.database import Database, Transaction
 
 UPLOAD = Upload(
@@ -92,9 +92,9 @@ async def test_what_is_kept_takes_room_from_its_user_and_its_node(database: Data
     await add(database, replace(UPLOAD, id="b-" + "0" * 22, size_bytes=1 << 40))
     await add(database, replace(UPLOAD, id="a-" + "x" * 22, storage_user="paul", size_bytes=1 << 41))
     kept = sum(1 << number for number, leg in enumerate(StorageLeg) if leg in uploads.KEPT)
-    assert await database.read(lambda reader: uploads.kept_bytes(reader, "marie")) == kept + (1 << 40)
-    assert await database.read(lambda reader: uploads.kept_bytes_on(reader, "a")) == kept + (1 << 41)
-    assert await database.read(lambda reader: uploads.kept_bytes(reader, "nobody")) == 0
+    assert await database.read(lambda reader: uploads_kept.kept_bytes(reader, "marie")) == kept + (1 << 40)
+    assert await database.read(lambda reader: uploads_kept.kept_bytes_on(reader, "a")) == kept + (1 << 41)
+    assert await database.read(lambda reader: uploads_kept.kept_bytes(reader, "nobody")) == 0
 
 
 async def test_received_is_written_down_while_the_file_is_wanted(database: Database) -> None:
