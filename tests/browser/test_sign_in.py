@@ -60,6 +60,7 @@ async def test_an_identity_provider_that_others_wrote(page: Page, tmp_path: Path
         await sign_in_at_pysaml2(page, demo)
         await expect(page).to_have_url(f"{demo.home_url}/files")
         await expect(page.get_by_text("Marie of pysaml2")).to_be_visible()
+        await page.goto("about:blank")  # the page listens to a server that ends here
 
 
 @pytest.mark.xmlsec
