@@ -12,6 +12,7 @@ from typing import Final
 
 import asyncpg
 import pytest
+import structlog
 from hypothesis import settings
 
 from homeserver.storage.database import Database, open_database
@@ -34,6 +35,14 @@ def pytest_configure(config: pytest.Config) -> None:
     # The settings of the developer's own server are none of the tests' business.
     for name in [name for name in os.environ if name.startswith("HOMESERVER_") and "_TESTS_" not in name]:
         del os.environ[name]
+
+
+@pytest.fixture(autouse=True)
+def log_as_it_was() -> Iterator[None]:
+    """A command that a test runs in this process writes its log to what standard error is for that test alone."""
+    before = structlog.get_config()
+    yield
+    structlog.configure(**before)
 
 
 @pytest.fixture

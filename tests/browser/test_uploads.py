@@ -422,6 +422,7 @@ async def test_a_refused_name_is_replaced_without_choosing_again(
 async def sign_in_again(page: Page) -> None:
     await page.get_by_role("button", name="Sign in at Orange").click()
     await page.get_by_role("button", name="Marie Dupont").click()
+    await expect(page).to_have_url(re.compile(r"/files$"))
 
 
 async def test_whoever_signs_in_again_finds_the_queue_going_on(page: Page, demo: Demo, tmp_path: Path) -> None:
