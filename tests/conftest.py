@@ -13,7 +13,7 @@ from typing import Final
 import asyncpg
 import pytest
 import structlog
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from homeserver.storage.database import Database, open_database
 from homeserver.storage.migrate import migrate
@@ -22,8 +22,10 @@ from tests.clock import Clock
 from tests.embedded_postgres import embedded_postgres
 
 # The same examples in every run: a test that fails on one machine fails on all. `make test-long` searches further.
-settings.register_profile("quick", derandomize=True, deadline=None, database=None)
-settings.register_profile("long", max_examples=400, deadline=None, print_blob=True)
+# How fast examples are made says something of the machine and its load, nothing of them.
+_UNHURRIED: Final = [HealthCheck.too_slow]
+settings.register_profile("quick", derandomize=True, deadline=None, database=None, suppress_health_check=_UNHURRIED)
+settings.register_profile("long", max_examples=400, deadline=None, print_blob=True, suppress_health_check=_UNHURRIED)
 settings.load_profile("quick")
 
 _SCHEMA_NUMBERS: Final = itertools.count(1)
