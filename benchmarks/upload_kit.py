@@ -32,6 +32,7 @@ from homeserver.storage.database import open_database
 from homeserver.storage.migrate import migrate
 from homeserver.storage.sessions import PageRow, add_page_session, secret_hash
 from homeserver.wiring import make_app, secret_box, wall_clock_ms
+from tests.saml_kit import metadata_file
 
 COOKIE: Final = "a-session-of-the-benchmark"
 USERS: Final = 20
@@ -144,7 +145,6 @@ async def home(folder: Path, sink_url: str, read_bufsize: int) -> None:
             "base_url": f"{sink_url}/api",
             "service_id": "id",
             "service_password": "password",
-            "sign_in_url": f"{sink_url}/sign-in",
             "upload_hosts": ["127.0.0.1"],
             "portal_hosts": ["127.0.0.1"],
             "allow_http_loopback": True,
@@ -153,6 +153,7 @@ async def home(folder: Path, sink_url: str, read_bufsize: int) -> None:
             "free_floor_bytes": 0,
             "max_sending_per_user": 10,
         },
+        sign_in={"metadata": metadata_file(folder)},
     )
     await asyncio.to_thread(migrate, settings.database_url)
     async with open_database(settings.database_url) as database:
