@@ -8,6 +8,7 @@ from lxml import etree
 from homeserver.sandbox.faults import Fault
 from homeserver.sandbox.saml import Style, Wrong
 from tests.web.conftest import Browser, Reply, Stack, StorageAnswer
+from tests.web.test_storage_trouble import FILE, FORM
 
 SIGN_IN_PAGE = "POST /mesdonnees/sso"
 
@@ -50,9 +51,9 @@ async def test_a_comment_in_the_identifier_changes_nothing(stack: Stack) -> None
     stack.sandbox.faults.add(Fault(SIGN_IN_PAGE, effect=f"saml={Wrong.COMMENT}"))
     first, second = stack.browser(), stack.browser()
     await first.sign_in_to_storage("marie")
-    await first.post("/files", {})
+    await first.post("/files", FILE, **FORM)
     await second.sign_in_to_storage("marie")
-    assert await signed_in(first)
+    assert "a.txt" in (await second.get("/files")).text  # the same person, so the same files
 
 
 async def test_an_answer_is_good_once(stack: Stack) -> None:
