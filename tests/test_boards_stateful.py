@@ -213,12 +213,15 @@ class House:
         (card,) = (await self.database.read(lambda reader: people.cards(reader, [player]))).values()
         self.numbers[card.id] = player
 
+    async def retire(self) -> None:
+        """What is too old goes. Until it has gone it may be seen, which the naive house does not know."""
+        await self.upkeep.retire()
+        self.naive.retire(self.clock.now_ms())
+
     async def check_tables(self) -> None:
         """What is too old goes; all that is stored is right."""
-        now_ms = self.clock.now_ms()
-        await self.upkeep.retire()
-        self.naive.retire(now_ms)
-        await check_tables(self.database, self.naive, now_ms)
+        await self.retire()
+        await check_tables(self.database, self.naive, self.clock.now_ms())
 
     async def check_views(self, board: Board, period: str, limit: int, reader: int) -> None:
         """Every rank, page, neighbourhood, jump, friend, name, share and class of one list."""
@@ -505,6 +508,7 @@ class Playing(RuleBasedStateMachine):
     def wait(self, ms: int) -> None:
         """Somebody goes on paging after that."""
         self.house.clock.advance(ms=ms)
+        self.house.run(self.house.retire())
         self.house.run(self.cursors.use(self.house, 2))
         self.latest_ms = max(self.latest_ms, self.house.clock.now_ms())
         self.changed = True
