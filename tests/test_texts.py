@@ -194,6 +194,7 @@ _LOGGED_OR_RAISED: Final = re.compile(r"_?log(\.\w+)?|log|[A-Z]\w+")
 # Headers; the title of a site that has none; the name that a protocol gives to a status.
 _NO_SENTENCES: Final = frozenset(
     {"Authorization, Content-Type", "public, max-age=31536000, immutable", "Home server", "Checksum Mismatch"}
+    | {'attachment; filename="my-data.json"'}
 )
 
 
