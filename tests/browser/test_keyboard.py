@@ -69,9 +69,11 @@ async def test_the_keyboard_alone_plays_the_main_job(browser: Browser, prepared:
         assert "Files" not in await press(page, "Letters written")
         await expect(page).to_have_url(f"{stack.home_url}/boards/letters")
         await press(page, "Around me")
+        await expect(page).to_have_url(f"{stack.home_url}/boards/letters?period=all&around=me")
         await expect(page.locator("tr.mine")).to_contain_text("Elizabeth Bennet")
 
         await press(page, "Files")
+        await expect(page).to_have_url(f"{stack.home_url}/sign-in?back=/files")
         await press(page, "Sign in at Orange")
         await expect(page.get_by_role("button", name="Marie Dupont")).to_be_visible()
         await page.get_by_role("button", name="Marie Dupont").press(
