@@ -138,9 +138,18 @@ def _origin(scheme: str, authority: str) -> str:
     return f"{parts.scheme}://{host}" if default else f"{parts.scheme}://{host}:{port}"
 
 
-def _hmac_sha1(base: str, consumer_secret: str) -> bytes:
+@lru_cache(maxsize=8)
+def _keyed(consumer_secret: str) -> hmac.HMAC:
     # Without a token its secret is empty, and the ampersand stays (RFC 5849, 3.4.2).
-    return hmac.digest(f"{escape(consumer_secret)}&".encode(), base.encode(), "sha1")
+    return hmac.new(f"{escape(consumer_secret)}&".encode(), digestmod="sha1")
+
+
+def _hmac_sha1(base: str, consumer_secret: str) -> bytes:
+    # A copy of what knows the key already. Unlike `hmac.digest` it keeps the interpreter to itself, which other threads
+    # would take for as long as they like.
+    keyed = _keyed(consumer_secret).copy()
+    keyed.update(base.encode())
+    return keyed.digest()
 
 
 def body_hash(body: bytes) -> str:
