@@ -58,6 +58,7 @@ _UNRESERVED: Final = re.compile(r"[A-Za-z0-9._~-]*")
 _BAD_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _TIMESTAMP: Final = re.compile(r"[0-9]{1,12}")
 _NONCE: Final = re.compile(r"[!-~]{1,255}")  # it is stored
+_ESCAPES: Final = {code: quote(chr(code), safe="~") for code in range(128)}
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 
@@ -70,7 +71,9 @@ class MalformedParameters(ValueError):
 
 def escape(text: str) -> str:
     """Percent-encode as RFC 5849, 3.6, wants it: everything but letters, digits, `-`, `.`, `_` and `~`."""
-    return text if _UNRESERVED.fullmatch(text) else quote(text, safe="~")  # most need nothing, and are known faster
+    if _UNRESERVED.fullmatch(text):  # most need nothing, and are known faster
+        return text
+    return text.translate(_ESCAPES) if text.isascii() else quote(text, safe="~")
 
 
 def parse_parameters(text: str) -> list[tuple[str, str]]:

@@ -125,10 +125,11 @@ class Pace:
             RemoteError: As `send`.
         """
         for attempt in range(1, self._tries + 1):
-            with _standing_still():
-                if not probing:
-                    await self._while_closed()
-                await self._turn()
+            if self._each_us or (self._is_closed and not probing):
+                with _standing_still():
+                    if not probing:
+                        await self._while_closed()
+                    await self._turn()
             last = probing or attempt == self._tries
             try:
                 reply = await self._send(send)
@@ -154,7 +155,10 @@ class Pace:
 
     async def _send(self, send: Send) -> HttpReply:
         loop = asyncio.get_running_loop()
-        with _standing_still():
+        if self._room.locked():
+            with _standing_still():
+                await self._room.acquire()
+        else:
             await self._room.acquire()
         began_s = loop.time()
         outcome = "cancelled"
@@ -202,6 +206,10 @@ class Pace:
     def closed_s(self) -> float:
         """For how long nobody asks, as this process knows it; 0 where one may."""
         return max(0, self._known.closed_until_ms - self._now_ms()) / 1000
+
+    @property
+    def _is_closed(self) -> bool:
+        return self.must_probe or self.closed_s() > 0
 
     @property
     def must_probe(self) -> bool:
