@@ -28,7 +28,7 @@ async def test_whoever_is_present_goes_before_those_who_may_wait(database: Datab
         await asyncio.Event().wait()
 
     pace = Pace(database, "orkut", clock.now_ms, per_s=PER_S, concurrency=1_000, sleep=sleep)
-    async with asyncio.TaskGroup() as group:
+    async with asyncio.timeout(30), asyncio.TaskGroup() as group:
         background = [group.create_task(pace.through(_answered)) for _ in range(200)]
         while len(waits_s) < PER_S * BLOCK_S:  # all that the rate allows at once has been sent
             asleep.clear()
