@@ -125,7 +125,9 @@ async def open_core(settings: config.Settings, now_ms: NowMs = wall_clock_ms) ->
         open_session(max_connections=settings.container.max_connections) as session,
     ):
         container = container_client(settings, session, now_ms)
-        writer = AppDataWriter(database, container, name, now_ms)
+        meter = Meter(database)
+        pace = pace_of(settings, database, meter, now_ms=now_ms)
+        writer = AppDataWriter(database, container.gated(pace.once), name, now_ms)
         boards = Leaderboards(
             database,
             writer,
@@ -135,8 +137,7 @@ async def open_core(settings: config.Settings, now_ms: NowMs = wall_clock_ms) ->
         )
         for difference in await boards.seed(settings.boards):
             log.warning("board_differs", difference=difference)
-        meter = Meter(database)
-        sync = sync_of(settings, database, container, boards, meter, now_ms=now_ms)
+        sync = sync_of(settings, database, container, boards, meter, pace=pace, now_ms=now_ms)
         timed = TimedWrites(
             database,
             writer,
@@ -326,18 +327,11 @@ def sync_of(
     boards: Leaderboards,
     meter: Meter,
     *,
+    pace: Pace,
     now_ms: NowMs,
 ) -> Sync:
     """The sync of the container's players, at the container's pace."""
     container, rules = settings.container, settings.sync
-    pace = Pace(
-        database,
-        container.name,
-        now_ms,
-        meter=meter,
-        concurrency=container.max_connections,
-        per_s=rules.requests_per_second,
-    )
     return Sync(
         database,
         client,
@@ -354,6 +348,18 @@ def sync_of(
             friends_max_age_ms=rules.friends_max_age_hours * 3_600_000,
             grace_ms=rules.delist_after_days * 86_400_000,
         ),
+    )
+
+
+def pace_of(settings: config.Settings, database: Database, meter: Meter, *, now_ms: NowMs) -> Pace:
+    """How the container is called, by the sync and by whoever writes a score."""
+    return Pace(
+        database,
+        settings.container.name,
+        now_ms,
+        meter=meter,
+        concurrency=settings.container.max_connections,
+        per_s=settings.sync.requests_per_second,
     )
 
 
