@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from homeserver.web import account, admin, boards, file_events, files, gadget, health, language_choice, metrics, tus
+from homeserver.web import (
+    account,
+    admin,
+    boards,
+    file_events,
+    files,
+    gadget,
+    health,
+    language_choice,
+    metrics,
+    privacy,
+    tus,
+)
 from homeserver.web.security import ANSWER_PATH
 
 
@@ -36,9 +48,14 @@ def routes() -> list[web.AbstractRouteDef]:
         web.get(account.METADATA_PATH, account.sign_in_metadata),
         web.post("/sign-out", account.sign_out),
         web.post(language_choice.LANGUAGE_PATH, language_choice.choose),
-        web.get("/privacy", account.privacy),
-        web.post("/privacy/link", account.link),
-        web.post("/privacy/unlink", account.unlink),
+        web.get(privacy.PATH, privacy.show),
+        web.get("/privacy/export", privacy.export, allow_head=False),
+        web.post("/privacy/erase", privacy.erase),
+        web.post("/privacy/link", privacy.link),
+        web.post("/privacy/unlink", privacy.unlink),
+        web.post("/privacy/sessions/end", privacy.end_session),
+        web.post("/privacy/gadget/end", privacy.end_gadget),
+        web.post("/privacy/uploads/forget", privacy.forget_uploads),
         web.get("/page-link/{token}", account.show_link),
         web.post("/page-link/{token}", account.redeem_link),
         web.get("/admin", admin.overview),
