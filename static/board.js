@@ -3,9 +3,7 @@
 // Rows move calmly, and never while the pointer or the focus is in the list: then what is new waits. The stream is closed
 // while nobody looks at the tab: a browser opens few connections to one host.
 
-const fill = (words, values) => words.replace(/%\((\w+)\)s/g, (_all, name) => values[name]);
-const _ = (words, values = {}) => fill(words, values);
-const _n = (one, many, n) => fill(n === 1 ? one : many, { n });
+import { _, _n } from "./words.js";
 
 const QUIET_MS = 1000; // changes that come together are shown together
 const JITTER_MS = 1000; // and not everybody asks at the same moment
