@@ -10,8 +10,10 @@ from aiohttp import web
 from homeserver.errors import Forbidden
 from homeserver.model import Board, EntryPage, ListedPeriod, ListedPeriods, Period, Place, PlayerCard, Span
 from homeserver.protocol.gadget_queries import ENTRIES_QUERY_NAMES, EntriesQuery, parse_entries_query
+from homeserver.web.board_cache import BOARD_PAGES, Version
 from homeserver.web.keys import BOARD_VIEWS, CHANGES, LEADERBOARDS, PLAYERS, SITE, SURROUNDINGS
 from homeserver.web.rendering import render
+from homeserver.web.security import PAGE_COOKIE, cookie
 from homeserver.web.visitors import board_reader, visitor
 
 if TYPE_CHECKING:
@@ -49,6 +51,13 @@ def default_period(board: Board) -> str:
 
 async def board_page(request: web.Request) -> web.Response:
     """`GET /boards/{board}`: a page of entries, chosen as in the gadget's call; empty fields count as absent."""
+    if request.app[SITE].boards_for_everyone and cookie(request, PAGE_COOKIE) is None:
+        return await request.app[BOARD_PAGES].answer(request, lambda: _board_page(request))
+    response, _ = await _board_page(request)
+    return response
+
+
+async def _board_page(request: web.Request) -> tuple[web.Response, Version]:
     who = await board_reader(request)
     leaderboards, views = request.app[LEADERBOARDS], request.app[BOARD_VIEWS]
     board = await leaderboards.board(request.match_info["board"])
@@ -73,7 +82,7 @@ async def board_page(request: web.Request) -> web.Response:
         players={entry.player.id for entry in page.entries} | ({who.card.id} if who.card else set()),
         reader=who.player,
     )
-    return render(
+    response = render(
         request,
         "board.html",
         board=board,
@@ -91,6 +100,7 @@ async def board_page(request: web.Request) -> web.Response:
         is_stale=around.read_ms is not None and page.as_of_ms - around.read_ms > request.app[SITE].stale_after_ms,
         wider=_wider(board, page.period.span) if page.total < _FEW and not is_over else None,
     )
+    return response, Version(board.id, asked.period, version)
 
 
 def _asked(request: web.Request, board: Board) -> EntriesQuery:
