@@ -114,6 +114,8 @@ class PlaceChange:
     place: Place
     rank_before: int | None
     is_best: bool
+    overtaken: tuple[PlayerCard, ...] = ()
+    """Some of those who were strictly better than this player and are now strictly worse, the best of them first."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -277,4 +277,9 @@ def _share(share: Fraction | None) -> float | None:
 def _change(change: PlaceChange) -> dict[str, Any]:
     rank, before = change.place.rank, change.rank_before
     passed = before - rank if rank is not None and before is not None and before > rank else 0
-    return _place(change.place) | {"rank_before": before, "passed": passed, "is_best": change.is_best}
+    return _place(change.place) | {
+        "rank_before": before,
+        "passed": passed,
+        "is_best": change.is_best,
+        "overtaken": [_player(card) for card in change.overtaken],
+    }

@@ -6,6 +6,7 @@ from aiohttp import web
 
 from homeserver.paths import STATIC
 from homeserver.web.file_events import STREAMS, Streams
+from homeserver.web.gadget_script import GADGET_SCRIPT, GadgetScript
 from homeserver.web.middleware import answer_errors, check_requests, set_headers
 from homeserver.web.rendering import setup_templates
 from homeserver.web.routes import routes
@@ -22,6 +23,7 @@ def setup(app: web.Application) -> None:
     """
     app[STREAMS] = Streams()
     app[STATIC_FILES] = StaticFiles(STATIC)
+    app[GADGET_SCRIPT] = GadgetScript(STATIC, {"en": {"ones": [1], "texts": {}}})
     setup_templates(app)
     app.middlewares.extend([answer_errors, check_requests])
     app.on_response_prepare.extend([set_headers, say_version])

@@ -9,6 +9,7 @@ from homeserver.protocol import gadget, gadget_queries
 from homeserver.protocol.gadget_spec import gadget_xml
 from homeserver.web.boards import entries
 from homeserver.web.bodies import as_it_travelled, json_answer, read_body
+from homeserver.web.gadget_script import GADGET_SCRIPT
 from homeserver.web.keys import BOARD_VIEWS, GADGET_SESSIONS, LEADERBOARDS, PAGE_SESSIONS, PLAYERS, SITE, SYNC
 from homeserver.web.statics import STATIC_FILES
 from homeserver.web.visitors import gadget_session
@@ -22,7 +23,7 @@ async def specification(request: web.Request) -> web.Response:
     body = gadget_xml(
         site.gadget,
         base_url=site.public_url,
-        script_url=site.public_url + static.path("gadget.js"),
+        script_url=site.public_url + request.app[GADGET_SCRIPT].path,
         style_url=site.public_url + static.path("gadget.css"),
     )
     headers = {hdrs.CACHE_CONTROL: "public, max-age=300"}

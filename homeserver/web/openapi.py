@@ -273,6 +273,10 @@ _SCHEMAS: Final[dict[str, Schema]] = {
                 "description": "How many places were gained; 0 for a first entry.",
             },
             "is_best": _FLAG,
+            "overtaken": {
+                **_list(_ref("Player")),
+                "description": "Some of those who were better and are worse now, the best of them first",
+            },
         }
     ),
     "Placed": _object(

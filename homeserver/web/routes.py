@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from homeserver.web import account, admin, boards, file_events, files, gadget, health, metrics, tus
+from homeserver.web import account, admin, boards, file_events, files, gadget, gadget_script, health, metrics, tus
 from homeserver.web.security import ANSWER_PATH
 
 
@@ -45,6 +45,7 @@ def routes() -> list[web.AbstractRouteDef]:
         web.post("/admin/sign-in", admin.sign_in),
         web.post("/admin/sign-out", admin.sign_out),
         web.get("/gadget.xml", gadget.specification),
+        web.get(gadget_script.PATH, gadget_script.script),
         web.post("/gadget/session", gadget.open_session),
         web.get("/gadget/lifecycle", gadget.lifecycle),
         web.post("/gadget/lifecycle", gadget.lifecycle),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
 from typing import Any, Literal
 
 import pytest
@@ -9,13 +11,14 @@ from aiohttp import web
 from lxml import etree
 from yarl import URL
 
+from homeserver.paths import STATIC
 from homeserver.protocol.gadget import iso
 from homeserver.sandbox.people import CHARLOTTE, ELIZABETH, JANE
 from homeserver.web import setup
+from homeserver.web.gadget_script import PARTS, GadgetScript
 from homeserver.web.keys import SITE, Site
 from homeserver.web.openapi import document
 from homeserver.web.routes import routes
-from homeserver.web.statics import StaticFiles
 from tests.web.conftest import Gadget, Reply, Stack
 
 # --- handshake ------------------------------------------------------------------------------------------------------
@@ -347,20 +350,33 @@ async def test_the_specification_is_served_for_containers(stack: Stack) -> None:
     content = module.findtext("Content") or ""
     address = etree.HTML(content).find(".//script").get("src")  # type: ignore[union-attr]
     assert address is not None
-    assert address.startswith(f"{stack.home_url}/static/gadget.js?v=")
+    assert address.startswith(f"{stack.home_url}/gadget.js?v=")
     async with stack.http.get(URL(address, encoded=True)) as script:
         assert script.status == 200
+        assert script.headers["Content-Type"] == "text/javascript; charset=utf-8"
         assert "immutable" in script.headers["Cache-Control"]
+        assert script.headers["Content-Encoding"] in {"gzip", "deflate"}
         source = await script.text()
-    assert "innerHTML" not in source
+    for parser in ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "DOMParser", "eval("):
+        assert parser not in source  # what people wrote is no HTML and no script
     assert stack.home_url not in source  # it takes our address from the specification
+    for other in ("", "?v=0000000000000000"):
+        async with stack.http.get(URL(f"{stack.home_url}/gadget.js{other}", encoded=True)) as script:
+            assert script.headers["Cache-Control"] == "no-cache"
 
 
-def test_a_changed_script_has_a_changed_address(tmp_path: Any) -> None:
-    (tmp_path / "gadget.js").write_text("one")
-    before = StaticFiles(tmp_path).path("gadget.js")
-    (tmp_path / "gadget.js").write_text("two")
-    assert StaticFiles(tmp_path).path("gadget.js") != before
+def test_a_script_whose_parts_or_words_changed_has_another_address(tmp_path: Path) -> None:
+    shutil.copytree(STATIC / "gadget", tmp_path / "gadget")
+    paths = [GadgetScript(tmp_path, {"fr": {"texts": {"Live": ["En direct"]}}}).path]
+    paths.append(GadgetScript(tmp_path, {"fr": {"texts": {"Live": ["Direct"]}}}).path)
+    (tmp_path / "gadget" / PARTS[1]).write_text("// nothing\n")
+    paths.append(GadgetScript(tmp_path, {"fr": {"texts": {"Live": ["Direct"]}}}).path)
+    assert len(set(paths)) == 3
+    assert GadgetScript(tmp_path, {"fr": {"texts": {"Live": ["Direct"]}}}).path == paths[-1]
+
+
+def test_no_part_of_the_script_is_forgotten() -> None:
+    assert {path.name for path in (STATIC / "gadget").iterdir()} == set(PARTS)
 
 
 def test_two_applications_in_one_process_share_nothing() -> None:
