@@ -28,6 +28,7 @@ from homeserver.protocol.saml_metadata import IdentityProvider, ServiceProvider,
 from homeserver.protocol.trusted_signers import TrustedSigner
 from homeserver.services.appdata import AppDataWriter
 from homeserver.services.board_views import BoardViews
+from homeserver.services.changes import Changes
 from homeserver.services.gadget_sessions import GadgetSessions
 from homeserver.services.health import Health
 from homeserver.services.jobs import Jobs
@@ -50,7 +51,7 @@ from homeserver.services.upload_room import RoomLimits
 from homeserver.services.upload_run import Kit
 from homeserver.services.upload_verdicts import PortalRule
 from homeserver.services.uploads import Uploads
-from homeserver.storage.database import Database, open_database
+from homeserver.storage.database import Database, WatchedDatabase, open_database
 from homeserver.storage.spool import Spool
 from homeserver.web import keys
 from homeserver.web.account import METADATA_PATH
@@ -89,6 +90,7 @@ def make_app(settings: config.Settings, *, now_ms: NowMs = wall_clock_ms, jobs: 
 
     async def let_go(app: web.Application) -> None:
         app[keys.UPLOADS].close()  # who listens for changes would hold up the end
+        app[keys.CHANGES].close()
 
     app.cleanup_ctx.append(opened)
     app.on_shutdown.append(let_go)
@@ -100,7 +102,7 @@ def make_app(settings: config.Settings, *, now_ms: NowMs = wall_clock_ms, jobs: 
 class Core:
     """What the server and the commands that do its work share: the database, the container, the boards, the sync."""
 
-    database: Database
+    database: WatchedDatabase
     session: ClientSession
     container: ContainerClient
     boards: Leaderboards
@@ -195,6 +197,7 @@ async def _open(
 
     app[keys.LEADERBOARDS] = core.boards
     app[keys.BOARD_VIEWS] = BoardViews(core.database, now_ms)
+    app[keys.CHANGES] = changes = Changes(core.database, now_ms)
     app[keys.PLAYERS] = Players(core.database)
     app[keys.SYNC] = core.sync
     app[keys.UPLOADS] = uploads
@@ -221,6 +224,7 @@ async def _open(
     # A queue and a spool belong to their process and machine, so their workers always run here.
     await stack.enter_async_context(running.running("uploads", uploads.run))
     await stack.enter_async_context(running.running("sync", core.sync.run))
+    await stack.enter_async_context(running.running("changes", changes.run))
     await stack.enter_async_context(running.running("counters", core.meter.run))
     await stack.enter_async_context(running.running("timed writes", core.timed_writes.run))
     if jobs:

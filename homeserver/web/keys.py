@@ -14,6 +14,7 @@ from homeserver.protocol.gadget_spec import GadgetSpec
 
 if TYPE_CHECKING:
     from homeserver.services.board_views import BoardViews
+    from homeserver.services.changes import Changes
     from homeserver.services.gadget_sessions import GadgetSessions
     from homeserver.services.health import Health
     from homeserver.services.leaderboards import Leaderboards
@@ -67,6 +68,7 @@ SITE: Final = web.AppKey("SITE", Site)
 
 LEADERBOARDS: Final[web.AppKey[Leaderboards]] = web.AppKey("LEADERBOARDS")
 BOARD_VIEWS: Final[web.AppKey[BoardViews]] = web.AppKey("BOARD_VIEWS")
+CHANGES: Final[web.AppKey[Changes]] = web.AppKey("CHANGES")
 PLAYERS: Final[web.AppKey[Players]] = web.AppKey("PLAYERS")
 SYNC: Final[web.AppKey[Sync]] = web.AppKey("SYNC")
 SYNC_REPORT: Final[web.AppKey[SyncReport]] = web.AppKey("SYNC_REPORT")

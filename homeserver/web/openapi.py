@@ -312,6 +312,11 @@ def _answers(status: str, says: str, schema: str, *problems: str) -> dict[str, A
     return answers
 
 
+def _stream(says: str, *problems: str) -> dict[str, Any]:
+    refusals = _answers("200", says, "Problem", "401", *problems)
+    return refusals | {"200": {"description": says, "content": {"text/event-stream": {"schema": _TEXT}}}}
+
+
 def _operation(
     summary: str,
     answers: dict[str, Any],
@@ -403,6 +408,17 @@ _PATHS: Final[dict[str, Any]] = {
                 {"name": "player", "in": "path", "required": True, "schema": _TEXT},
                 {"name": "board", "in": "query", "required": True, "schema": _TEXT, "description": "Of which board"},
                 _limit("How many scores"),
+            ),
+        )
+    },
+    "/gadget/v1/events": {
+        "get": _operation(
+            "Server-sent events: `changed`, with the list's new version as id and data, whenever the list has changed.",
+            _stream("A stream without end: whoever hears `changed` asks for what they show again", "400", "404", "429"),
+            parameters=(
+                _query("board", _TEXT, "Of which board"),
+                _PERIOD,
+                _query("version", _TEXT, "What the caller shows; Last-Event-ID comes before it"),
             ),
         )
     },

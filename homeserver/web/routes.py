@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from homeserver.web import account, admin, boards, file_events, files, gadget, gadget_script, health, metrics, tus
+from homeserver.web import (
+    account,
+    admin,
+    board_events,
+    boards,
+    file_events,
+    files,
+    gadget,
+    gadget_script,
+    health,
+    metrics,
+    tus,
+)
 from homeserver.web.security import ANSWER_PATH
 
 
@@ -13,6 +25,7 @@ def routes() -> list[web.AbstractRouteDef]:
     return [
         web.get("/", boards.home),
         web.get("/boards/{board}", boards.board_page),
+        web.get("/boards/{board}/events", board_events.page_events, allow_head=False),
         web.get("/players/{player}", boards.player_page),
         web.get("/files", files.files_page),
         web.post("/files", files.receive_file),
@@ -54,6 +67,7 @@ def routes() -> list[web.AbstractRouteDef]:
         web.get("/gadget/v1/boards/{board}/distribution", gadget.board_distribution),
         web.get("/gadget/v1/boards/{board}/periods", gadget.board_periods),
         web.get("/gadget/v1/players/{player}/history", gadget.player_history),
+        web.get("/gadget/v1/events", board_events.gadget_events, allow_head=False),
         web.get("/gadget/v1/me", gadget.me),
         web.post("/gadget/v1/scores", gadget.submit_score),
         web.post("/gadget/v1/sync", gadget.request_sync),

@@ -21,6 +21,7 @@ ADMIN: Final = "303 /admin/sign-in"
 TABLE: Final[dict[tuple[str, str], tuple[str, str, str, str]]] = {
     ("GET", "/"): ("200", "200", "200", "200"),
     ("GET", "/boards/{board}"): ("401", "401", "200", "401"),
+    ("GET", "/boards/{board}/events"): ("401", "401", "200", "401"),
     ("GET", "/players/{player}"): ("401", "401", "200", "401"),
     ("GET", "/files"): (SIGN_IN, "200", "200", SIGN_IN),
     ("POST", "/files"): (SIGN_IN, "400", "400", SIGN_IN),
@@ -56,6 +57,7 @@ TABLE: Final[dict[tuple[str, str], tuple[str, str, str, str]]] = {
     ("GET", "/gadget/v1/boards/{board}/distribution"): ("401", "401", "401", "401"),
     ("GET", "/gadget/v1/boards/{board}/periods"): ("401", "401", "401", "401"),
     ("GET", "/gadget/v1/players/{player}/history"): ("401", "401", "401", "401"),
+    ("GET", "/gadget/v1/events"): ("401", "401", "401", "401"),
     ("GET", "/gadget/v1/me"): ("401", "401", "401", "401"),
     ("POST", "/gadget/v1/scores"): ("401", "401", "401", "401"),
     ("POST", "/gadget/v1/sync"): ("401", "401", "401", "401"),
@@ -125,7 +127,7 @@ async def ask(browser: Browser, method: str, path: str) -> Reply:
     if path.startswith("/files/tus/"):
         said = {"Origin": browser.home_url, "Tus-Resumable": "1.0.0", "Accept": "*/*"}
         return await browser.request(method, path, said)
-    if path == "/files/events":  # it never ends by itself
+    if path.endswith("/events"):  # it never ends by itself
         cookies = "; ".join(f"{name}={value}" for name, value in browser.cookies.items())
         url, sent = f"{browser.home_url}{path}", {"Cookie": cookies, "Accept": "text/html"}
         async with browser.http.get(url, headers=sent, allow_redirects=False) as response:

@@ -331,6 +331,8 @@ async def test_live_answers_are_as_the_document_says(stack: Stack) -> None:
 
     for path, methods in described["paths"].items():
         for method, operation in methods.items():
+            if path == "/gadget/v1/events":  # without end: see test_board_events.py
+                continue
             reply = calls.pop((method, path))
             said = operation["responses"][str(reply.status)]["content"]["application/json"]["schema"]
             conforms(reply.json, said, schemas, path)
