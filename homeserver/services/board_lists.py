@@ -39,8 +39,8 @@ from homeserver.storage.standings import Run, Standing
 FriendPlace = tuple[int, bool]
 """The number that is shown among friends, and whether it is tied."""
 
-OVERTAKEN: Final = 3
-"""So many of those whom a score has overtaken are named."""
+OVERTAKEN: Final = 4
+"""So many of those whom a score has overtaken are named, at most."""
 
 _NO_LIST: Final = 0
 """Stands for a list that nobody has entered, which has no row yet: real numbers begin at 1."""
@@ -279,9 +279,9 @@ async def place_change(db: Reader, list_: List, player: int, was: Standing | Non
     is_best = now is not None and (was is None or now.position.key < was.position.key)
     overtaken: tuple[PlayerCard, ...] = ()
     if now is not None and was is not None and is_best:
-        between = await standings.players_between(db, list_.number, now.position.key, was.position.key, OVERTAKEN)
-        cards = await people.cards(db, between) if between else {}
-        overtaken = tuple(cards[other] for other in between)
+        behind = await standings.players_behind(db, list_.number, now.position.key, was.position.key, OVERTAKEN)
+        cards = await people.cards(db, behind) if behind else {}
+        overtaken = tuple(cards[other] for other in behind)
     return PlaceChange(await place(db, list_, now), None if was is None else was.rank, is_best, overtaken)
 
 

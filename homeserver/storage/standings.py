@@ -254,14 +254,14 @@ async def among(reader: Reader, list_: int, players: Iterable[int]) -> list[Posi
     return sorted(Position(*row) for row in rows)
 
 
-async def players_between(reader: Reader, list_: int, better: int, worse: int, limit: int) -> list[int]:
-    """The players of the first `limit` entries whose keys lie strictly between these two, best first."""
+async def players_behind(reader: Reader, list_: int, key: int, last: int, limit: int) -> list[int]:
+    """The players of the first `limit` entries that are worse than `key` and no worse than `last`, best first."""
     rows = await reader.fetch(
-        "SELECT player FROM entries WHERE list = $1 AND key > $2 AND key < $3 "
+        "SELECT player FROM entries WHERE list = $1 AND key > $2 AND key <= $3 "
         "ORDER BY key, reached_ms, player LIMIT $4",
         list_,
-        better,
-        worse,
+        key,
+        last,
         limit,
     )
     return [player for (player,) in rows]

@@ -275,7 +275,7 @@ _SCHEMAS: Final[dict[str, Schema]] = {
             "is_best": _FLAG,
             "overtaken": {
                 **_list(_ref("Player")),
-                "description": "Some of those who were better and are worse now, the best of them first",
+                "description": "At most four of those who were at least as good and are worse now, the best first",
             },
         }
     ),

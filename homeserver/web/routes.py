@@ -14,6 +14,7 @@ from homeserver.web import (
     gadget,
     gadget_script,
     health,
+    language_choice,
     metrics,
     tus,
 )
@@ -48,6 +49,7 @@ def routes() -> list[web.AbstractRouteDef]:
         web.get(account.RETURN_PATH, account.finish_sign_in),
         web.get(account.METADATA_PATH, account.sign_in_metadata),
         web.post("/sign-out", account.sign_out),
+        web.post(language_choice.LANGUAGE_PATH, language_choice.choose),
         web.get("/privacy", account.privacy),
         web.post("/privacy/link", account.link),
         web.post("/privacy/unlink", account.unlink),

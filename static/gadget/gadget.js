@@ -4,6 +4,7 @@ const SYNC_POLL_MS = 1500;
 const SYNC_POLLS = 12;
 const STALE_MS = 3600000;
 const TICK_MS = 30000;
+const NAMED = 3; // of those who were overtaken
 const GATHER_MS = 500; // changes come in bursts
 
 const state = {
@@ -228,7 +229,7 @@ async function finished(text) {
   if (!said.classList.contains("bad")) say(text, "good");
 }
 
-// What a score did: the place in each period, and who was overtaken where most were.
+// What a score did: the place in each period, and and who was overtaken, where most were.
 function outcome(placed, board) {
   const value = { score: score(placed.value, board) };
   if (placed.pending) return _("Saved: %(score)s. It counts once it has been looked at.", value);
@@ -238,13 +239,12 @@ function outcome(placed, board) {
     const where = { period: change.period.title || spanName(spanOf(change.period)), place: place(change.rank, change.tied) };
     if (change.passed) lines.push(_n("%(period)s: place %(place)s, up %(n)s place.", "%(period)s: place %(place)s, up %(n)s places.", change.passed, where));
     else lines.push(_("%(period)s: place %(place)s.", where));
-    if (change.overtaken.length && (!beaten || change.passed > beaten.passed)) beaten = change;
+    if (change.overtaken.length && (!beaten || change.overtaken.length > beaten.overtaken.length)) beaten = change;
   }
   if (beaten) {
-    const names = beaten.overtaken.map((player) => isolated(player.name));
-    const more = beaten.passed - names.length;
-    if (more > 0) names.push(_n("%(n)s other", "%(n)s others", more));
-    lines.push(_("You have overtaken %(names)s.", { names: listed(names) }));
+    const names = beaten.overtaken.slice(0, NAMED).map((player) => isolated(player.name));
+    if (beaten.overtaken.length > NAMED) lines.push(_("You have overtaken %(names)s and others.", { names: names.join(", ") }));
+    else lines.push(_("You have overtaken %(names)s.", { names: listed(names) }));
   }
   if (placed.changes.some((change) => change.is_best && isLasting(change.period))) lines.push(_("It is your best so far."));
   return lines.join(" ");

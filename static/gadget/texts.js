@@ -1,5 +1,5 @@
 // Words, numbers and times in the reader's language. The server puts the table WORDS before the script's parts: for
-// each language the texts that it says otherwise, by what stands in the code, each in one form or in two.
+// each language what `words.js` reads on a page, which is the texts that it says otherwise, by what stands in the code.
 
 const DEFAULT_LANGUAGE = "en";
 let language = DEFAULT_LANGUAGE;

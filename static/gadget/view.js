@@ -151,7 +151,7 @@ function row(entry) {
   const isAmong = entry.friend_rank !== null;
   const hints = isAmong ? [_("%(place)s of all", { place: place(entry.rank, entry.tied) })] : [];
   if (isCanvas && entry.claimed_date) hints.push(_("says %(date)s", { date: claimed(entry.claimed_date) }));
-  const name = make("span", { class: "name" }, make("bdi", {}, entry.player.name), entry.me ? ` ${_("(you)")}` : "");
+  const name = make("span", { class: "name" }, make("bdi", {}, entry.player.name), " ", entry.me ? _("(you)") : "");
   return make("tr", { class: entry.me ? "mine" : null, "aria-current": entry.me ? "true" : null, "data-player": entry.player.id },
     make("td", { class: "rank" }, isAmong ? place(entry.friend_rank, entry.friend_tied) : place(entry.rank, entry.tied)),
     make("td", { class: "who" }, make("span", { class: "player" }, face(entry.player), name,
