@@ -348,11 +348,12 @@ def test_what_a_score_beat(rank: int | None, before: int | None, passed: int) ->
 
 
 def test_the_small_answers() -> None:
-    opened = OpenedGadget("secret", NOON_MS, None)
+    opened = OpenedGadget("secret", NOON_MS, None, JANE)
     assert orjson.loads(gadget.dump_opened(opened)) == {
         "token": "secret",
         "expires": "2026-11-22T12:00:00.000Z",
         "viewer": None,
+        "owner": {"id": "p_jane", "name": "Jane <Bennet>", "thumbnail_url": ""},
     }
     assert orjson.loads(gadget.dump_sync(SyncState(None, True))) == {"synced_at": None, "queued": True}
     assert orjson.loads(gadget.dump_link("https://h/page-link/x")) == {"url": "https://h/page-link/x"}

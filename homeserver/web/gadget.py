@@ -78,6 +78,15 @@ async def board_periods(request: web.Request) -> web.Response:
     return json_answer(gadget.dump_periods(listed))
 
 
+async def player_places(request: web.Request) -> web.Response:
+    """`GET /gadget/v1/players/{player}`: somebody's places, such as those of whose page the gadget stands on."""
+    session = await gadget_session(request)
+    player = await request.app[PLAYERS].find(request.match_info["player"])
+    card = await request.app[PLAYERS].card(player)
+    places = await request.app[LEADERBOARDS].places(player, own=player == session.viewer)
+    return json_answer(gadget.dump_player(card, places))
+
+
 async def player_history(request: web.Request) -> web.Response:
     """`GET /gadget/v1/players/{player}/history`: the scores that a player had on a board, newest first."""
     session = await gadget_session(request)

@@ -7,6 +7,7 @@ with the words alike.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -53,7 +54,9 @@ GADGET_SCRIPT: Final = web.AppKey("GADGET_SCRIPT", GadgetScript)
 async def script(request: web.Request) -> web.Response:
     """`GET /gadget.js`: the script, to whoever shows the gadget."""
     found = request.app[GADGET_SCRIPT]
-    headers = {hdrs.CACHE_CONTROL: found.cache_control(request)}
+    headers = {hdrs.CACHE_CONTROL: found.cache_control(request), hdrs.VARY: hdrs.ACCEPT_ENCODING}
     answer = web.Response(body=found.body, content_type="text/javascript", charset="utf-8", headers=headers)
-    answer.enable_compression()
+    # Never deflate: Apache Shindig asks for it and takes it for the other of the two formats that go by this name.
+    if re.search(r"\bgzip\b(?! *; *q=0)", request.headers.get(hdrs.ACCEPT_ENCODING, "")):
+        answer.enable_compression(web.ContentCoding.gzip)
     return answer

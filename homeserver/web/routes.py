@@ -68,6 +68,7 @@ def routes() -> list[web.AbstractRouteDef]:
         web.get("/gadget/v1/boards/{board}/entries", gadget.board_entries),
         web.get("/gadget/v1/boards/{board}/distribution", gadget.board_distribution),
         web.get("/gadget/v1/boards/{board}/periods", gadget.board_periods),
+        web.get("/gadget/v1/players/{player}", gadget.player_places),
         web.get("/gadget/v1/players/{player}/history", gadget.player_history),
         web.get("/gadget/v1/events", board_events.gadget_events, allow_head=False),
         web.get("/gadget/v1/me", gadget.me),

@@ -8,7 +8,7 @@ const NAMED = 3; // of those who were overtaken
 const GATHER_MS = 500; // changes come in bursts
 
 const state = {
-  viewer: null, boards: [], board: null, period: "all", who: "everybody", cursor: null,
+  viewer: null, owner: null, ownersPlaces: [], boards: [], board: null, period: "all", who: "everybody", cursor: null,
   page: null, places: [], synced: false, syncedAt: null, aheadMs: 0,
   busy: false, loading: false, live: "off", unsure: null,
 };
@@ -80,7 +80,12 @@ async function load({ calmly = false } = {}) {
 }
 
 async function readPlaces() {
-  if (state.viewer) state.places = (await call("GET", "me")).places;
+  const [own, theirs] = await Promise.all([
+    state.viewer && call("GET", "me"),
+    state.owner && call("GET", `players/${encodeURIComponent(state.owner.id)}`),
+  ]);
+  if (own) state.places = own.places;
+  if (theirs) state.ownersPlaces = theirs.places;
 }
 
 // --- what goes wrong -------------------------------------------------------------------------------------------------
@@ -296,7 +301,9 @@ async function waitForSync() {
 
 async function start() {
   try {
-    state.viewer = (await shakeHands()).viewer;
+    const { viewer, owner } = await shakeHands();
+    state.viewer = viewer;
+    state.owner = owner && !(viewer && viewer.id === owner.id) ? owner : null;
     state.boards = (await call("GET", "boards")).boards;
     state.board = state.boards[0] || null;
     if (state.board) state.period = firstPeriod(state.board);
@@ -310,6 +317,7 @@ async function start() {
   live();
   if (state.viewer) synchronise();
   else say(_("You see this as a guest. Add the application to take part."));
+  if (state.owner) readPlaces().then(() => draw(), () => undefined); // they are read again when something changes
 }
 
 function synchronise() {

@@ -108,7 +108,7 @@ function claimed(text) {
 
 // The first letters of the first and last words of a name, for where there is no picture. An emoji is one letter.
 function initials(name) {
-  const words = name.split(/\s+/).filter(Boolean);
+  const words = name.split(/\s+/).filter((word) => /^[\p{L}\p{N}\p{Extended_Pictographic}\p{RI}]/u.test(word));
   const parts = (word) => (Intl.Segmenter ? [...new Intl.Segmenter(locale()).segment(word)].map((one) => one.segment) : [...word]);
   const ends = words.length > 1 ? [words[0], words[words.length - 1]] : words;
   return ends.map((word) => parts(word)[0].toUpperCase()).join("") || "?";

@@ -30,7 +30,7 @@ function draw({ calmly = false } = {}) {
   const before = calmly ? heights() : new Map();
   const active = document.activeElement;
   const key = active && root.contains(active) ? active.dataset.key : null;
-  view.replaceChildren(...[boardTabs(), choices(), ownPlace(), table(), actions()].filter(Boolean));
+  view.replaceChildren(...[boardTabs(), choices(), ownersPlace(), ownPlace(), table(), actions()].filter(Boolean));
   if (key) {
     const again = [...view.querySelectorAll("[data-key]")].find((element) => element.dataset.key === key);
     if (again) again.focus({ preventScroll: true });
@@ -83,28 +83,45 @@ function choices() {
 // --- the viewer's own place, above the table -------------------------------------------------------------------------
 
 function ownPlace() {
-  const shown = state.page && state.page.period.id;
-  const own = shown && state.places.find((one) => one.board === state.board.id && one.period.id === shown);
+  const { page } = state;
+  const own = page && state.places.find((one) => one.board === page.board && one.period.id === page.period.id);
   if (!own) return null;
-  const waits = own.pending ? [_("%(score)s waits to be looked at", { score: score(own.pending.score, state.board) })] : [];
+  const board = boardOf(page);
+  const waits = own.pending ? [_("%(score)s waits to be looked at", { score: score(own.pending.score, board) })] : [];
   if (own.rank === null) {
-    if (!waits.length) waits.push(isLasting(state.page.period) ? _("You are not on this board yet.") : _("You have no score in this period yet."));
+    if (!waits.length) waits.push(isLasting(page.period) ? _("You are not on this board yet.") : _("You have no score in this period yet."));
     return make("p", { class: "own" }, waits[0]);
   }
   const facts = [];
   if (own.better_than === 1) facts.push(_("better than all others"));
-  else if (own.better_than !== null) facts.push(_("better than %(share)s of the others", { share: percent(own.better_than) }));
+  else if (own.better_than >= 0.01) facts.push(_("better than %(share)s of the others", { share: percent(own.better_than) }));
   if (own.next) {
-    const missing = { missing: score(own.next.missing, state.board), place: place(own.next.rank, false) };
-    facts.push(state.board.order === "more" ? _("%(missing)s more for place %(place)s", missing) : _("%(missing)s less for place %(place)s", missing));
+    const missing = { missing: score(own.next.missing, board), place: place(own.next.rank, false) };
+    facts.push(board.order === "more" ? _("%(missing)s more for place %(place)s", missing) : _("%(missing)s less for place %(place)s", missing));
   }
   if (own.state === "hidden" || own.state === "removed") facts.push(_("seen by you alone"));
   return make("div", { class: "own", role: "group", "aria-label": _("Your place") },
     make("b", { class: "big" }, place(own.rank, own.tied)),
     make("span", {}, make("b", {}, _n("of %(n)s player", "of %(n)s players", own.total)), " ",
       make("span", { class: "facts" }, [...facts, ...waits].join(" \u00b7 "))),
-    make("b", { class: "num" }, score(own.score, state.board)));
+    make("b", { class: "num" }, score(own.score, board)));
 }
+
+// Whose page it is that the gadget stands on, where that is somebody else.
+function ownersPlace() {
+  const { page, owner } = state;
+  const their = page && owner && state.ownersPlaces.find((one) => one.board === page.board && one.period.id === page.period.id);
+  if (!their) return null;
+  const name = make("bdi", { class: "name" }, owner.name);
+  const rest = their.rank === null ? _("not on this board yet") : _n("of %(n)s player", "of %(n)s players", their.total);
+  return make("div", { class: "own owner", role: "group", "aria-label": _("Place of %(name)s", { name: isolated(owner.name) }) },
+    face(owner), make("b", { class: "big" }, place(their.rank, their.tied)), make("span", {}, name, " ", make("span", { class: "facts" }, rest)),
+    make("b", { class: "num" }, their.score === null ? "" : score(their.score, boardOf(page))));
+}
+
+// A page outlives for a moment the choice of another board; what is in it is written by its own.
+const boardOf = (page) => state.boards.find((board) => board.id === page.board);
+const isChosen = (page) => page.board === state.board.id && (state.cursor !== null || spanOf(page.period) === state.period);
 
 const isLasting = (period) => spanOf(period) === "all";
 
@@ -124,7 +141,7 @@ function table() {
   if (!page || page.entries.length === 0) return make("p", { class: "empty" }, empty());
   const alone = state.who === "friends" && page.friends === 1 && page.entries[0].me;
   return make("div", { class: "board" },
-    make("table", { "aria-busy": String(state.loading) },
+    make("table", { "aria-busy": String(state.loading || !isChosen(page)) },
       make("caption", {}, captionOf(page)),
       make("thead", {}, make("tr", {},
         make("th", { scope: "col" }, _("Place")), make("th", { scope: "col" }, _("Player")),
@@ -137,7 +154,7 @@ function captionOf(page) {
   const total = page.friends === null
     ? _n("%(n)s player", "%(n)s players", page.total)
     : _n("%(among)s of %(n)s player", "%(among)s of %(n)s players", page.total, { among: number(page.friends) });
-  return [state.board.title, page.period.title || spanName(spanOf(page.period)), total, timeLeft(page)].filter(Boolean).join(" \u00b7 ");
+  return [boardOf(page).title, page.period.title || spanName(spanOf(page.period)), total, timeLeft(page)].filter(Boolean).join(" \u00b7 ");
 }
 
 // By the server's clock: the reader's may be wrong.
@@ -151,12 +168,12 @@ function row(entry) {
   const isAmong = entry.friend_rank !== null;
   const hints = isAmong ? [_("%(place)s of all", { place: place(entry.rank, entry.tied) })] : [];
   if (isCanvas && entry.claimed_date) hints.push(_("says %(date)s", { date: claimed(entry.claimed_date) }));
-  const name = make("span", { class: "name" }, make("bdi", {}, entry.player.name), " ", entry.me ? _("(you)") : "");
+  const board = boardOf(state.page);
   return make("tr", { class: entry.me ? "mine" : null, "aria-current": entry.me ? "true" : null, "data-player": entry.player.id },
     make("td", { class: "rank" }, isAmong ? place(entry.friend_rank, entry.friend_tied) : place(entry.rank, entry.tied)),
-    make("td", { class: "who" }, make("span", { class: "player" }, face(entry.player), name,
-      hints.length ? make("span", { class: "hint" }, hints.join(" \u00b7 ")) : null)),
-    make("td", { class: "num" }, score(entry.score, state.board)));
+    make("td", { class: "who" }, make("span", { class: "player" }, face(entry.player), make("bdi", { class: "name" }, entry.player.name), " ",
+      entry.me ? make("span", { class: "you" }, _("(you)")) : null, hints.length ? make("span", { class: "hint" }, hints.join(" \u00b7 ")) : null)),
+    make("td", { class: "num" }, score(entry.score, board)));
 }
 
 // A picture that cannot be loaded, or whose address is no address of the web, leaves the initials that lie below it.
@@ -174,15 +191,16 @@ function face(player) {
 
 const rows = () => [...view.querySelectorAll("tr[data-player]")];
 
+// Where each row is in its table.
 function heights() {
-  return new Map(rows().map((element) => [element.dataset.player, element.getBoundingClientRect().top]));
+  return new Map(rows().map((element) => [element.dataset.player, element.offsetTop]));
 }
 
 function moveFrom(before) {
   if (before.size === 0 || matchMedia("(prefers-reduced-motion: reduce)").matches) return;
   for (const element of rows()) {
     const was = before.get(element.dataset.player);
-    const moved = was === undefined ? 0 : was - element.getBoundingClientRect().top;
+    const moved = was === undefined ? 0 : was - element.offsetTop;
     if (moved) element.animate([{ transform: `translateY(${moved}px)` }, { transform: "none" }], { duration: MOVE_MS, easing: "ease-out" });
   }
 }
@@ -204,8 +222,9 @@ function actions() {
     add.disabled = state.busy || !state.synced;
     bar.append(add);
   }
-  if (isCanvas && state.page && state.page.previous) bar.append(button("previous", _("Better places"), () => turn(state.page.previous)));
-  if (isCanvas && state.page && state.page.next) bar.append(button("next", _("Further places"), () => turn(state.page.next)));
+  const page = isCanvas && state.page && isChosen(state.page) ? state.page : {};
+  if (page.previous) bar.append(button("previous", _("Better places"), () => turn(page.previous)));
+  if (page.next) bar.append(button("next", _("Further places"), () => turn(page.next)));
   if (state.viewer) bar.append(button("open", _("Open my page"), openPage));
   return bar.childElementCount ? bar : null;
 }

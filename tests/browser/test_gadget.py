@@ -131,7 +131,7 @@ async def test_a_score_says_whom_it_has_overtaken(world: World) -> None:
         await expect(button).to_be_enabled()
         await button.click()
         said = gadget.get_by_role("status")
-        await expect(said).to_contain_text("Saved: 4. All time: place =15, up 3 places.")
+        await expect(said).to_contain_text(re.compile(r"Saved: 4\. All time: place =\d+, up \d places\."))
         await expect(said).to_contain_text("You have overtaken \u2068Emma Woodhouse\u2069.")
         level = gadget.locator("tr:not(.mine)", has=gadget.locator("td.num", has_text=re.compile(r"^4$")))
         names = await level.locator("bdi").all_text_contents()
@@ -298,8 +298,14 @@ async def test_a_page_that_was_open_for_too_long_must_be_loaded_again(world: Wor
 
 
 async def test_a_guest_looks_and_writes_nothing(world: World) -> None:
+    """They see whose page it is, and where that person stands."""
     async with world.tab() as page:
         gadget = await world.open(page, None, "profile", owner=ELIZABETH)
+        owner = gadget.get_by_role("group", name=re.compile("^Place of .Elizabeth Bennet.$"))
+        await expect(owner).to_contain_text(re.compile(r"Elizabeth Bennet of \d+ players"))
+        letters = world.stack.sandbox.container.appdata_of(ELIZABETH)["letters"]
+        await expect(owner.locator(".num")).to_have_text(letters)
+        await keep(page, "guest")
         await expect(gadget.get_by_role("status")).to_contain_text("You see this as a guest.")
         await expect(gadget.get_by_role("button", name="Write a letter")).to_have_count(0)
         await expect(gadget.get_by_role("button", name="Friends")).to_have_count(0)

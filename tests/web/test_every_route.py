@@ -57,6 +57,7 @@ TABLE: Final[dict[tuple[str, str], tuple[str, str, str, str]]] = {
     ("GET", "/gadget/v1/boards/{board}/entries"): ("401", "401", "401", "401"),
     ("GET", "/gadget/v1/boards/{board}/distribution"): ("401", "401", "401", "401"),
     ("GET", "/gadget/v1/boards/{board}/periods"): ("401", "401", "401", "401"),
+    ("GET", "/gadget/v1/players/{player}"): ("401", "401", "401", "401"),
     ("GET", "/gadget/v1/players/{player}/history"): ("401", "401", "401", "401"),
     ("GET", "/gadget/v1/events"): ("401", "401", "401", "401"),
     ("GET", "/gadget/v1/me"): ("401", "401", "401", "401"),
