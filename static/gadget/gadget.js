@@ -10,7 +10,7 @@ const GATHER_MS = 500; // changes come in bursts
 const state = {
   viewer: null, owner: null, ownersPlaces: [], boards: [], board: null, period: "all", who: "everybody", cursor: null,
   page: null, places: [], synced: false, syncedAt: null, aheadMs: 0,
-  busy: false, loading: false, live: "off", unsure: null,
+  busy: false, loading: false, live: "off", unsure: null, complaint: null,
 };
 let asked = 0; // only the answer to the last question is shown
 let listenAnew = () => undefined;
@@ -69,7 +69,7 @@ async function load({ calmly = false } = {}) {
     state.loading = false;
     state.page = page;
     state.aheadMs = Date.parse(page.as_of) - Date.now();
-    heal();
+    heal(load);
     return draw({ calmly });
   } catch (error) {
     if (question !== asked) return undefined;
@@ -91,7 +91,6 @@ async function readPlaces() {
 // --- what goes wrong -------------------------------------------------------------------------------------------------
 
 const troubles = new Waits();
-let trouble = 0; // counts them: whatever is tried again is tried for the last one alone
 
 function words(error) {
   if (error instanceof Silence) return navigator.onLine === false ? _("You are offline.") : _("The server cannot be reached.");
@@ -110,37 +109,38 @@ function words(error) {
   return _("The server has a problem (%(code)s).", { code: error.code || error.status });
 }
 
-// Say what is wrong. What may work the next time is tried again by itself, now where there is a button for it.
-async function complain(error, again, { alone = true } = {}) {
-  const mine = ++trouble;
+// Say what is wrong, until what was in vain has worked. What reads only is tried again by itself, now where there is a
+// button for it; a score is written once for each time that somebody asks for it.
+async function complain(error, again, { isRead = true, text = words(error) } = {}) {
   draw();
+  const isTemporary = isRead && worthAnotherTry(error);
+  const mine = { again };
   const retry = () => {
-    if (mine !== trouble) return;
-    heal();
+    if (state.complaint !== mine) return;
+    say("");
     again();
   };
-  const isTemporary = alone && worthAnotherTry(error);
-  say(`${words(error)} `, "bad",
+  say(`${text} `, "bad",
     make("button", { type: "button", class: "button", onclick: retry }, isTemporary ? _("Try again now") : _("Try again")));
+  state.complaint = mine;
   if (!isTemporary) return;
   await pause(troubles.next(error));
-  if (mine === trouble) again();
+  if (state.complaint === mine) again();
 }
 
-// What was wrong is over.
-function heal() {
-  trouble += 1;
+function heal(again) {
   troubles.succeeded();
-  if (said.classList.contains("bad")) say("");
+  if (state.complaint && state.complaint.again === again) say("");
 }
 
 addEventListener("offline", () => {
   state.live = "off";
   drawPulse();
+  if (state.complaint) return;
   say(_("You are offline. What you see is as it was."), "bad");
+  state.complaint = { again: load };
 });
 addEventListener("online", () => {
-  heal();
   if (state.page) load({ calmly: true });
 });
 
@@ -221,8 +221,10 @@ async function addOne() {
   } catch (error) {
     state.busy = false;
     // Where no answer came it may have been written: the next attempt looks first, and nothing is tried by itself.
-    if (!(error instanceof Silence && error.sent)) state.unsure = null;
-    complain(error, addOne, { alone: false });
+    const isUnsure = error instanceof Silence && error.sent;
+    if (!isUnsure) state.unsure = null;
+    const text = isUnsure ? _("No answer came: perhaps it was saved, perhaps not. Trying again looks first.") : words(error);
+    complain(error, addOne, { isRead: false, text });
   }
 }
 
@@ -230,8 +232,8 @@ async function finished(text) {
   state.unsure = null;
   state.busy = false;
   state.who = "around";
+  say(text, "good");
   await show();
-  if (!said.classList.contains("bad")) say(text, "good");
 }
 
 // What a score did: the place in each period, and and who was overtaken, where most were.
@@ -270,7 +272,7 @@ async function openPage() {
     }
   } catch (error) {
     if (tab) tab.close();
-    complain(error, openPage, { alone: false });
+    complain(error, openPage, { isRead: false });
   }
 }
 
@@ -307,7 +309,7 @@ async function start() {
     state.boards = (await call("GET", "boards")).boards;
     state.board = state.boards[0] || null;
     if (state.board) state.period = firstPeriod(state.board);
-    heal();
+    heal(start);
   } catch (error) {
     complain(error, start);
     return;
@@ -320,8 +322,20 @@ async function start() {
   if (state.owner) readPlaces().then(() => draw(), () => undefined); // they are read again when something changes
 }
 
-function synchronise() {
-  waitForSync().catch((error) => complain(error, synchronise));
+async function synchronise() {
+  const waits = new Waits();
+  for (;;) {
+    try {
+      await waitForSync();
+      return;
+    } catch (error) {
+      if (!worthAnotherTry(error)) {
+        complain(error, synchronise);
+        return;
+      }
+      await pause(waits.next(error));
+    }
+  }
 }
 
 function begin() {

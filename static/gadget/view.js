@@ -17,6 +17,7 @@ const said = make("p", { class: "said", role: "status" });
 const pulse = make("p", { class: "pulse" });
 
 function say(text, tone, ...more) {
+  state.complaint = null;
   said.className = `said ${tone || ""}`;
   said.replaceChildren(text, ...more);
   fit();
