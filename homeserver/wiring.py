@@ -34,7 +34,9 @@ from homeserver.services.health import Health
 from homeserver.services.jobs import Jobs
 from homeserver.services.leaderboards import Leaderboards
 from homeserver.services.meter import Meter
+from homeserver.services.moderation import Moderation
 from homeserver.services.operators import Operators
+from homeserver.services.own_data import OwnData
 from homeserver.services.pace import Pace
 from homeserver.services.page_sessions import PageSessions
 from homeserver.services.players import Players
@@ -202,6 +204,7 @@ async def _open(
     app[keys.SYNC] = core.sync
     app[keys.UPLOADS] = uploads
     app[keys.OPERATORS] = Operators(core.database, now_ms, session_s=settings.admin.session_hours * 3600)
+    app[keys.OWN_DATA] = OwnData(core.database, Moderation(core.database, now_ms), now_ms)
     app[keys.SIGN_IN] = sign_in
     app[keys.PAGE_SESSIONS] = page_sessions
     app[keys.GADGET_SESSIONS] = GadgetSessions(

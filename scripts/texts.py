@@ -31,7 +31,7 @@ _SCRIPT_WORDS: Final[dict[str, Any]] = {"_": None, "_n": (1, 2)}
 _ERRORS: Final = ("BadInput", "TooLarge", "NotSignedIn", "Forbidden", "NotFound", "Conflict", "Locked", "TooMany")
 _SHOWN_ERRORS: Final = (
     *("homeserver/web/*.py", "homeserver/services/page_sessions.py", "homeserver/services/sign_in.py"),
-    "homeserver/services/upload*.py",
+    *("homeserver/services/own_data.py", "homeserver/services/limits.py", "homeserver/services/upload*.py"),
 )
 _HEADER: Final = ("msgid", "msgstr", '"Language:', '"Plural-Forms:', '"MIME-Version:', '"Content-T', "#")
 """What is kept of a catalogue's head: dates and names are in the history of the repository."""

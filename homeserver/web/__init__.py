@@ -8,7 +8,7 @@ from homeserver.paths import STATIC
 from homeserver.web.file_events import STREAMS, Streams
 from homeserver.web.gadget_script import FOLDER, GADGET_SCRIPT, GadgetScript
 from homeserver.web.language_choice import choose_language
-from homeserver.web.languages import languages
+from homeserver.web.languages import all_languages
 from homeserver.web.middleware import answer_errors, check_requests, set_headers
 from homeserver.web.rendering import setup_templates
 from homeserver.web.routes import routes
@@ -23,7 +23,7 @@ def setup(app: web.Application) -> None:
 
     The services' keys may be filled later, at start-up.
     """
-    languages()  # whoever comes first need not wait for them
+    all_languages()  # whoever comes first need not wait for them
     app[STREAMS] = Streams()
     app[STATIC_FILES] = StaticFiles(STATIC)
     words = {tag: language.words_of(f"{FOLDER}/") for tag, language in languages().items()}

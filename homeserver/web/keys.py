@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from homeserver.services.health import Health
     from homeserver.services.leaderboards import Leaderboards
     from homeserver.services.operators import Operators
+    from homeserver.services.own_data import OwnData
     from homeserver.services.page_sessions import PageSessions
     from homeserver.services.players import Players
     from homeserver.services.sign_in import SamlSignIn
@@ -75,6 +76,7 @@ SYNC_REPORT: Final[web.AppKey[SyncReport]] = web.AppKey("SYNC_REPORT")
 METRICS_GATE: Final[web.AppKey[MetricsGate]] = web.AppKey("METRICS_GATE")
 GADGET_SESSIONS: Final[web.AppKey[GadgetSessions]] = web.AppKey("GADGET_SESSIONS")
 PAGE_SESSIONS: Final[web.AppKey[PageSessions]] = web.AppKey("PAGE_SESSIONS")
+OWN_DATA: Final[web.AppKey[OwnData]] = web.AppKey("OWN_DATA")
 SIGN_IN: Final[web.AppKey[SamlSignIn]] = web.AppKey("SIGN_IN")
 OPERATORS: Final[web.AppKey[Operators]] = web.AppKey("OPERATORS")
 UPLOADS: Final[web.AppKey[Uploads]] = web.AppKey("UPLOADS")

@@ -41,6 +41,9 @@ TABLE: Final[dict[tuple[str, str], tuple[str, str, str, str]]] = {
     ("POST", "/sign-in/answer"): ("401", "401", "401", "401"),
     ("GET", "/sign-in/metadata"): ("200", "200", "200", "200"),
     ("GET", "/privacy"): ("200", "200", "200", "200"),
+    ("GET", "/privacy/export"): ("401", "200", "200", "401"),
+    ("POST", "/privacy/erase"): ("401", "400", "400", "401"),
+    ("POST", "/privacy/sessions/end"): ("401", "404", "404", "401"),
     ("POST", "/privacy/link"): ("401", "401", "303 /privacy", "401"),
     ("POST", "/privacy/unlink"): ("401", "303 /privacy", "303 /privacy", "401"),
     ("POST", "/language"): ("400", "400", "400", "400"),
@@ -70,9 +73,11 @@ TABLE: Final[dict[tuple[str, str], tuple[str, str, str, str]]] = {
     ("GET", "/metrics"): ("200", "200", "200", "200"),  # they are all on this machine; see test_metrics.py
     # The owner's upload is over by then.
     ("DELETE", "/files/tus/{upload}"): ("401", "404", "410", "401"),
+    ("POST", "/privacy/uploads/forget"): ("401", "303 /privacy?done=forgotten", "303 /privacy?done=forgotten", "401"),
     # These end sessions or begin them, so they come last.
     ("POST", "/sign-in"): ("303 elsewhere", "303 elsewhere", "303 elsewhere", "303 elsewhere"),
     ("POST", "/page-link/{token}"): ("303 /", "303 /", "303 /", "303 /"),
+    ("POST", "/privacy/gadget/end"): ("303 /privacy?done=gadget",) * 4,
     ("POST", "/sign-out"): ("303 /", "303 /", "303 /", "303 /"),
     ("POST", "/admin/sign-out"): (ADMIN, ADMIN, ADMIN, ADMIN),
 }
