@@ -26,7 +26,7 @@ def setup(app: web.Application) -> None:
     all_languages()  # whoever comes first need not wait for them
     app[STREAMS] = Streams()
     app[STATIC_FILES] = StaticFiles(STATIC)
-    words = {tag: language.words_of(f"{FOLDER}/") for tag, language in languages().items()}
+    words = {tag: language.words_of(f"{FOLDER}/") for tag, language in all_languages().items()}
     app[GADGET_SCRIPT] = GadgetScript(STATIC, words)
     setup_templates(app)
     app.middlewares.extend([choose_language, answer_errors, check_requests])

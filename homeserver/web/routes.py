@@ -16,6 +16,7 @@ from homeserver.web import (
     health,
     language_choice,
     metrics,
+    privacy,
     tus,
 )
 from homeserver.web.security import ANSWER_PATH

@@ -57,7 +57,7 @@ function shakeHands() {
 async function ask(method, path, { body, signal, accept = "application/json" } = {}) {
   for (let attempt = 0; ; attempt += 1) {
     const used = token;
-    const headers = { Authorization: `Bearer ${used}`, Accept: accept };
+    const headers = { Authorization: ["Bearer", used].join(" "), Accept: accept };
     if (body) headers["Content-Type"] = "application/json";
     let answer;
     try {
