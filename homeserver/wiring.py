@@ -44,6 +44,7 @@ from homeserver.services.score_writes import ScoreWrites
 from homeserver.services.secret_box import SecretBox, derive
 from homeserver.services.sign_in import SamlSignIn, Wanted
 from homeserver.services.step_one import StepOne
+from homeserver.services.surroundings import BoardSurroundings
 from homeserver.services.sync import Sync, SyncRules
 from homeserver.services.sync_report import MetricsGate, SyncReport
 from homeserver.services.sync_rounds import Rounds
@@ -199,6 +200,7 @@ async def _open(
 
     app[keys.LEADERBOARDS] = core.boards
     app[keys.BOARD_VIEWS] = BoardViews(core.database, now_ms)
+    app[keys.SURROUNDINGS] = BoardSurroundings(core.database, settings.container.name, now_ms)
     app[keys.CHANGES] = changes = Changes(core.database, now_ms)
     app[keys.PLAYERS] = Players(core.database)
     app[keys.SYNC] = core.sync
@@ -249,6 +251,7 @@ def site_of(settings: config.Settings, provider: IdentityProvider) -> keys.Site:
         form_targets=form_targets(storage, provider),
         boards_for_everyone=settings.server.boards_visible_to is config.Visibility.EVERYONE,
         max_upload_bytes=storage.max_file_bytes,
+        stale_after_ms=2 * settings.sync.appdata_max_age_minutes * 60_000,
         gadget=GadgetSpec(
             title=gadget.title,
             description=gadget.description,

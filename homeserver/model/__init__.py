@@ -47,6 +47,7 @@ from homeserver.model.views import (
     History,
     ListedPeriod,
     ListedPeriods,
+    Neighbour,
     NextPlace,
     OwnClass,
     PastScore,
@@ -54,8 +55,10 @@ from homeserver.model.views import (
     Place,
     PlaceChange,
     Placed,
+    Reached,
     ScoreClass,
     State,
+    Surroundings,
 )
 
 NowMs = Callable[[], int]
@@ -87,6 +90,7 @@ __all__ = [
     "ListedPeriod",
     "ListedPeriods",
     "Moderated",
+    "Neighbour",
     "NextPlace",
     "NowMs",
     "OpenedGadget",
@@ -104,6 +108,7 @@ __all__ = [
     "Placed",
     "PlayerCard",
     "Position",
+    "Reached",
     "Role",
     "ScoreClass",
     "Season",
@@ -112,6 +117,7 @@ __all__ = [
     "State",
     "StorageIdentity",
     "StorageLeg",
+    "Surroundings",
     "SyncResult",
     "SyncState",
     "Ties",

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from homeserver.services.page_sessions import PageSessions
     from homeserver.services.players import Players
     from homeserver.services.sign_in import SamlSignIn
+    from homeserver.services.surroundings import BoardSurroundings
     from homeserver.services.sync import Sync
     from homeserver.services.sync_report import MetricsGate, SyncReport
     from homeserver.services.uploads import Uploads
@@ -38,6 +39,7 @@ class Site:
     `public_url` is an origin without a path. `allowed_origins` may call `/gadget/v1` from a browser, `picture_sources`
     are where people's pictures come from and `form_targets` where the answer to one of our forms may send a browser
     (portal, consent, sign-in); all three are origins, the last two may begin with `*.` or be a scheme alone (`https:`).
+    Scores that were read longer ago than `stale_after_ms` are said to be old.
 
     Raises:
         BadSettings: One of these is no origin.
@@ -50,6 +52,7 @@ class Site:
     form_targets: tuple[str, ...] = ()
     boards_for_everyone: bool = False
     max_upload_bytes: int = 2 << 30
+    stale_after_ms: int = 7_200_000
     gadget: GadgetSpec = field(default_factory=GadgetSpec)
 
     def __post_init__(self) -> None:
@@ -69,6 +72,7 @@ SITE: Final = web.AppKey("SITE", Site)
 
 LEADERBOARDS: Final[web.AppKey[Leaderboards]] = web.AppKey("LEADERBOARDS")
 BOARD_VIEWS: Final[web.AppKey[BoardViews]] = web.AppKey("BOARD_VIEWS")
+SURROUNDINGS: Final[web.AppKey[BoardSurroundings]] = web.AppKey("SURROUNDINGS")
 CHANGES: Final[web.AppKey[Changes]] = web.AppKey("CHANGES")
 PLAYERS: Final[web.AppKey[Players]] = web.AppKey("PLAYERS")
 SYNC: Final[web.AppKey[Sync]] = web.AppKey("SYNC")
