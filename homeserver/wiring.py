@@ -21,7 +21,7 @@ from homeserver.clients.transport import open_session
 from homeserver.errors import BadSettings
 from homeserver.model import NowMs
 from homeserver.protocol.dialects import DIALECTS
-from homeserver.protocol.gadget_spec import GadgetSpec
+from homeserver.protocol.gadget_spec import GadgetSpec, Wording
 from homeserver.protocol.oauth1 import Credentials
 from homeserver.protocol.saml import Rules
 from homeserver.protocol.saml_metadata import IdentityProvider, ServiceProvider, read_certificates, read_metadata
@@ -258,6 +258,10 @@ def site_of(settings: config.Settings, provider: IdentityProvider) -> keys.Site:
             description=gadget.description,
             author=gadget.author,
             author_email=gadget.author_email,
+            action=gadget.action,
+            translations={
+                tag: Wording(said.title, said.description, said.action) for tag, said in gadget.translations.items()
+            },
         ),
     )
 

@@ -7,6 +7,7 @@ from aiohttp import web
 from homeserver.paths import STATIC
 from homeserver.web.board_cache import BOARD_PAGES, BoardPages
 from homeserver.web.file_events import STREAMS, Streams
+from homeserver.web.gadget_script import FOLDER, GADGET_SCRIPT, GadgetScript
 from homeserver.web.keys import SITE
 from homeserver.web.language_choice import choose_language
 from homeserver.web.languages import all_languages
@@ -30,6 +31,8 @@ def setup(app: web.Application) -> None:
     app[BOARD_PAGES] = BoardPages()
     app[FIXED_HEADERS] = fixed_headers(app[SITE])
     app[STATIC_FILES] = StaticFiles(STATIC)
+    words = {tag: language.words_of(f"{FOLDER}/") for tag, language in all_languages().items()}
+    app[GADGET_SCRIPT] = GadgetScript(STATIC, words)
     setup_templates(app)
     app.middlewares.extend([choose_language, answer_errors, check_requests])
     app.on_response_prepare.extend([set_headers, say_version])

@@ -114,7 +114,14 @@ _SCHEMAS: Final[dict[str, Schema]] = {
         optional=("field", "error_id"),
     ),
     "Player": _object({"id": _TEXT, "name": _TEXT, "thumbnail_url": _TEXT}),
-    "Session": _object({"token": _TEXT, "expires": _TIME, "viewer": _nullable(_ref("Player"))}),
+    "Session": _object(
+        {
+            "token": _TEXT,
+            "expires": _TIME,
+            "viewer": _nullable(_ref("Player")),
+            "owner": {**_nullable(_ref("Player")), "description": "On whose page the gadget stands"},
+        }
+    ),
     "Board": _object(
         {
             "id": _TEXT,
@@ -248,6 +255,7 @@ _SCHEMAS: Final[dict[str, Schema]] = {
         }
     ),
     "History": _object({"board": _TEXT, "player": _ref("Player"), "scores": _list(_ref("PastScore"))}),
+    "PlayerPlaces": _object({"player": _ref("Player"), "places": _list(_ref("Place"))}),
     "Me": _object({"me": _nullable(_ref("Player")), "places": _list(_ref("Place"))}),
     "Submission": {
         **_object(
@@ -273,6 +281,10 @@ _SCHEMAS: Final[dict[str, Schema]] = {
                 "description": "How many places were gained; 0 for a first entry.",
             },
             "is_best": _FLAG,
+            "overtaken": {
+                **_list(_ref("Player")),
+                "description": "At most four of those who were at least as good and are worse now, the best first",
+            },
         }
     ),
     "Placed": _object(
@@ -350,7 +362,7 @@ _PATHS: Final[dict[str, Any]] = {
     "/gadget/session": {
         "post": _operation(
             "Turn a call signed by the container into a token for the calls below, good for an hour.",
-            _answers("200", "The token, and who the viewer is", "Session", "401", "413", "429"),
+            _answers("200", "The token, and who the viewer and the owner are", "Session", "401", "413", "429"),
             security="signature",
         )
     },
@@ -394,6 +406,13 @@ _PATHS: Final[dict[str, Any]] = {
                 _query("span", {"enum": [span.value for span in Span]}, "Periods of this length alone"),
                 _limit("How many periods"),
             ),
+        )
+    },
+    "/gadget/v1/players/{player}": {
+        "get": _operation(
+            "Where a player stands, on every board and in every current period.",
+            _answers("200", "The places; what others do not see, its player sees", "PlayerPlaces", "401", "404"),
+            parameters=({"name": "player", "in": "path", "required": True, "schema": _TEXT},),
         )
     },
     "/gadget/v1/players/{player}/history": {

@@ -52,6 +52,7 @@ TABLE: Final[dict[tuple[str, str], tuple[str, str, str, str]]] = {
     ("GET", "/admin/sign-in"): ("200", "200", "200", "200"),
     ("POST", "/admin/sign-in"): ("401", "401", "401", "401"),
     ("GET", "/gadget.xml"): ("200", "200", "200", "200"),
+    ("GET", "/gadget.js"): ("200", "200", "200", "200"),
     ("POST", "/gadget/session"): ("401", "401", "401", "401"),
     ("GET", "/gadget/lifecycle"): ("401", "401", "401", "401"),
     ("POST", "/gadget/lifecycle"): ("401", "401", "401", "401"),
@@ -59,6 +60,7 @@ TABLE: Final[dict[tuple[str, str], tuple[str, str, str, str]]] = {
     ("GET", "/gadget/v1/boards/{board}/entries"): ("401", "401", "401", "401"),
     ("GET", "/gadget/v1/boards/{board}/distribution"): ("401", "401", "401", "401"),
     ("GET", "/gadget/v1/boards/{board}/periods"): ("401", "401", "401", "401"),
+    ("GET", "/gadget/v1/players/{player}"): ("401", "401", "401", "401"),
     ("GET", "/gadget/v1/players/{player}/history"): ("401", "401", "401", "401"),
     ("GET", "/gadget/v1/events"): ("401", "401", "401", "401"),
     ("GET", "/gadget/v1/me"): ("401", "401", "401", "401"),
@@ -148,7 +150,7 @@ def outcome(reply: Reply) -> str:
 
 async def test_heads_say_what_gets_would(stack: Stack) -> None:
     owner = await stack.player()
-    for path in ("/", "/boards/letters", "/gadget.xml", "/healthz", "/openapi.json", "/static/site.css"):
+    for path in ("/", "/boards/letters", "/gadget.xml", "/gadget.js", "/healthz", "/openapi.json", "/static/site.css"):
         head, got = await owner.request("HEAD", path, {}), await owner.get(path)
         assert (head.status, head.body) == (got.status, b"")
         assert head.headers["Content-Type"] == got.headers["Content-Type"]
