@@ -25,7 +25,7 @@ from homeserver.model.boards import (
     Ties,
 )
 from homeserver.model.http import HttpReply, HttpRequest
-from homeserver.model.moderation import Act, Action, Claim, Moderated
+from homeserver.model.moderation import Act, Action, Adjustment, Claim, Moderated
 from homeserver.model.people import NEUTRAL_NAME, AppData, Change, Origin, Person, PlayerCard
 from homeserver.model.sessions import (
     GadgetSession,
@@ -65,6 +65,7 @@ __all__ = [
     "NEUTRAL_NAME",
     "Act",
     "Action",
+    "Adjustment",
     "AppData",
     "Board",
     "BrowserLeg",

@@ -77,8 +77,64 @@ CREATE TABLE boards (
     definition TEXT NOT NULL,
     revision BIGINT NOT NULL,
     generation BIGINT NOT NULL,
-    moderated BIGINT NOT NULL DEFAULT 0
+    moderated BIGINT NOT NULL DEFAULT 0,
+    since_event BIGINT NOT NULL DEFAULT 0,
+    closures TEXT NOT NULL DEFAULT '[]',
+    rebuilt_ms BIGINT
 );
+
+CREATE TABLE archives (
+    archive {identity},
+    board TEXT NOT NULL,
+    name TEXT NOT NULL,
+    generation BIGINT NOT NULL,
+    since_event BIGINT NOT NULL,
+    definition TEXT NOT NULL,
+    actor TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    at_ms BIGINT NOT NULL,
+    UNIQUE (board, generation)
+);
+
+CREATE TABLE board_tasks (
+    task {identity},
+    kind TEXT NOT NULL,
+    board TEXT NOT NULL,
+    wanted TEXT NOT NULL,
+    actor TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    state TEXT NOT NULL,
+    done BIGINT NOT NULL DEFAULT 0,
+    total BIGINT NOT NULL DEFAULT 0,
+    result TEXT NOT NULL DEFAULT '',
+    started_ms BIGINT NOT NULL,
+    ended_ms BIGINT,
+    holder TEXT,
+    until_ms BIGINT NOT NULL DEFAULT 0
+);
+CREATE INDEX board_tasks_board ON board_tasks (board, kind, task);
+CREATE INDEX board_tasks_open ON board_tasks (task) WHERE ended_ms IS NULL;
+
+CREATE TABLE bulk_changes (
+    task BIGINT NOT NULL,
+    player BIGINT NOT NULL,
+    was_hidden SMALLINT NOT NULL,
+    was_until BIGINT,
+    now_hidden SMALLINT NOT NULL,
+    now_until BIGINT,
+    undone SMALLINT NOT NULL DEFAULT 0,
+    PRIMARY KEY (task, player)
+) {without_rowid};
+CREATE INDEX bulk_changes_player ON bulk_changes (player);
+
+CREATE TABLE field_writes (
+    key TEXT NOT NULL,
+    span TEXT NOT NULL,
+    at_ms BIGINT NOT NULL,
+    n BIGINT NOT NULL,
+    PRIMARY KEY (key, span, at_ms)
+) {without_rowid};
+CREATE INDEX field_writes_at ON field_writes (span, at_ms);
 
 CREATE TABLE lists (
     list {identity},
@@ -137,6 +193,29 @@ CREATE TABLE moderation (
     PRIMARY KEY (player, board)
 ) {without_rowid};
 CREATE INDEX moderation_board ON moderation (board, player);
+
+CREATE TABLE adjustments (
+    adjustment {identity},
+    player BIGINT NOT NULL,
+    board TEXT NOT NULL,
+    event BIGINT NOT NULL,
+    score TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    actor TEXT NOT NULL,
+    at_ms BIGINT NOT NULL
+);
+CREATE INDEX adjustments_board ON adjustments (board, player, adjustment);
+CREATE INDEX adjustments_player ON adjustments (player);
+
+CREATE TABLE cleared (
+    board TEXT NOT NULL,
+    player BIGINT NOT NULL,
+    key BIGINT NOT NULL,
+    actor TEXT NOT NULL,
+    at_ms BIGINT NOT NULL,
+    PRIMARY KEY (board, player)
+) {without_rowid};
+CREATE INDEX cleared_player ON cleared (player);
 
 CREATE TABLE delisted (
     player BIGINT PRIMARY KEY,
@@ -246,6 +325,29 @@ CREATE TABLE operator_sessions (
     expires_ms BIGINT NOT NULL
 );
 CREATE INDEX operator_sessions_operator ON operator_sessions (operator);
+
+CREATE TABLE operator_tokens (
+    token_hash TEXT PRIMARY KEY,
+    token_id TEXT NOT NULL UNIQUE,
+    operator BIGINT NOT NULL,
+    name TEXT NOT NULL,
+    role TEXT NOT NULL,
+    created_ms BIGINT NOT NULL,
+    expires_ms BIGINT NOT NULL,
+    used_ms BIGINT
+);
+CREATE INDEX operator_tokens_operator ON operator_tokens (operator);
+
+CREATE TABLE repeated_calls (
+    operator BIGINT NOT NULL,
+    name TEXT NOT NULL,
+    call_hash TEXT NOT NULL,
+    status BIGINT,
+    answer TEXT,
+    expires_ms BIGINT NOT NULL,
+    PRIMARY KEY (operator, name)
+) {without_rowid};
+CREATE INDEX repeated_calls_expires ON repeated_calls (expires_ms);
 
 CREATE TABLE nonces (
     timestamp_s BIGINT NOT NULL,
