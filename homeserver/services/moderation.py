@@ -27,17 +27,14 @@ from homeserver.model import (
     Position,
     Span,
 )
-from homeserver.services import board_lists
+from homeserver.services import board_lists, reasons
 from homeserver.services.eraser import Eraser
 from homeserver.storage import accounts, adjustments, appdata, erasing, moderation, people, rebuild, replays
 from homeserver.storage import leaderboards as store
 from homeserver.storage.blocks import SIZES, Move, Sizes
 from homeserver.storage.database import Database, Reader, Transaction
 from homeserver.storage.moderation import VISIBLE, Verdict
-from homeserver.storage.texts import storable
 
-MAX_REASON: Final = 500
-MAX_ACTOR: Final = 100
 MAX_DETAIL: Final = 200
 MAX_LIMIT: Final = 200
 MAX_ADJUSTMENTS: Final = 20
@@ -227,7 +224,7 @@ class Moderation:
             in_force = await board_lists.board(reader, board_id)
             found = await accounts.waiting_of_all(reader, in_force, after, limit)
             cards = await people.cards(reader, {player for _, player, _ in found})
-            return tuple(_claim(in_force.board, *each, cards[each[1]]) for each in found if each[1] in cards)
+            return tuple(claim(in_force.board, *each, cards[each[1]]) for each in found if each[1] in cards)
 
         return await self._database.read(work)
 
@@ -328,11 +325,7 @@ class Moderation:
         return tuple(await self._database.look(work))
 
     def _reasoned(self, action: Action, actor: str, reason: str) -> Act:
-        said = {"actor": (actor, MAX_ACTOR), "reason": (reason, MAX_REASON)}
-        for name, (text, most) in said.items():
-            if not 0 < len(text.strip()) <= most:
-                raise BadInput(f"1 to {most} characters", field=name)
-        return Act(action, self._now_ms(), storable(actor.strip()), storable(reason.strip()), None, None)
+        return reasons.act(action, self._now_ms(), actor, reason)
 
 
 def _shown(verdict: Verdict) -> Verdict:
@@ -351,7 +344,8 @@ def _check_limit(limit: int) -> None:
         raise BadInput(f"1 to {MAX_LIMIT} at a time", field="limit")
 
 
-def _claim(of: Board, event: int, player: int, flag: Flag, card: PlayerCard) -> Claim:
+def claim(of: Board, event: int, player: int, flag: Flag, card: PlayerCard) -> Claim:
+    """A claim that waits, as operators see it."""
     score, display = scores.exact(flag.score, of.decimals), scores.display(flag.score, of)
     return Claim(of.id, event, player, card, score, display, flag.at_ms, flag.reason)
 
