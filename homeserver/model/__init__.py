@@ -17,6 +17,7 @@ from homeserver.model.admin import (
     BulkPreview,
     Concerned,
     Dossier,
+    FoundPlayer,
     HeldValue,
     NewToken,
     Oddity,
@@ -49,7 +50,7 @@ from homeserver.model.boards import (
     Ties,
 )
 from homeserver.model.http import HttpReply, HttpRequest
-from homeserver.model.moderation import Act, Action, Adjustment, Claim, Moderated
+from homeserver.model.moderation import Act, Action, Adjustment, Claim, Logged, Moderated
 from homeserver.model.people import NEUTRAL_NAME, AppData, Change, Origin, Person, PlayerCard
 from homeserver.model.sessions import (
     GadgetSession,
@@ -110,6 +111,7 @@ __all__ = [
     "Entry",
     "EntryPage",
     "Format",
+    "FoundPlayer",
     "GadgetSession",
     "HeldValue",
     "History",
@@ -119,6 +121,7 @@ __all__ = [
     "Kept",
     "ListedPeriod",
     "ListedPeriods",
+    "Logged",
     "Moderated",
     "NewToken",
     "NextPlace",

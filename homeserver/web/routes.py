@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from homeserver.web import account, admin, boards, file_events, files, gadget, health, language_choice, metrics, tus
+from homeserver.web import (
+    account,
+    admin,
+    admin_api_calls,
+    boards,
+    file_events,
+    files,
+    gadget,
+    health,
+    language_choice,
+    metrics,
+    tus,
+)
 from homeserver.web.security import ANSWER_PATH
 
 
@@ -45,6 +57,7 @@ def routes() -> list[web.AbstractRouteDef]:
         web.get("/admin/sign-in", admin.show_sign_in),
         web.post("/admin/sign-in", admin.sign_in),
         web.post("/admin/sign-out", admin.sign_out),
+        *admin_api_calls.routes(),
         web.get("/gadget.xml", gadget.specification),
         web.post("/gadget/session", gadget.open_session),
         web.get("/gadget/lifecycle", gadget.lifecycle),
