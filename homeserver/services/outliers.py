@@ -26,9 +26,9 @@ from homeserver.storage.database import Database, Reader, Transaction
 from homeserver.storage.standings import Standing
 
 MAX_LIMIT: Final = 200
-LOOKED_AT: Final = 20_000
+LOOKED_AT: Final = 10_000
 """Among so many of the last changes of all fields, those of one are looked for."""
-SAMPLE: Final = 2_000
+SAMPLE: Final = 1_000
 LEAST_SAMPLE: Final = 20
 """Of fewer changes or scores nobody can say what is usual."""
 _NORMAL_90: Final = 1.6449
@@ -91,7 +91,7 @@ class Outliers:
 
     async def jumps(self, board_id: str, *, far: float = FAR, limit: int = 50) -> Suspects:
         """The players among the last who changed whose change was better than usual by more than `far`, the greatest
-        first; of each their greatest. Looks at the last 2,000 changes of the field at most.
+        first; of each their greatest. Looks at the last 1,000 changes of the field at most.
         """
         _check(limit, far)
 
