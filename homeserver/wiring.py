@@ -60,6 +60,7 @@ from homeserver.web import keys
 from homeserver.web.account import METADATA_PATH
 from homeserver.web.files import ANSWERED_PATH
 from homeserver.web.security import ANSWER_PATH
+from homeserver.wiring_admin import furnish
 
 T = TypeVar("T")
 
@@ -208,6 +209,8 @@ async def _open(
     app[keys.UPLOADS] = uploads
     app[keys.OPERATORS] = Operators(core.database, now_ms, session_s=settings.admin.session_hours * 3600)
     app[keys.OWN_DATA] = OwnData(core.database, Moderation(core.database, now_ms), now_ms)
+    cursor_key = derive(settings.server.secret_key.get_secret_value(), "operators' cursors")
+    office = furnish(app, core.database, core.boards, settings.container.name, now_ms, cursor_key=cursor_key)
     app[keys.SIGN_IN] = sign_in
     app[keys.PAGE_SESSIONS] = page_sessions
     app[keys.GADGET_SESSIONS] = GadgetSessions(
@@ -233,7 +236,9 @@ async def _open(
     await stack.enter_async_context(running.running("changes", changes.run))
     await stack.enter_async_context(running.running("counters", core.meter.run))
     await stack.enter_async_context(running.running("timed writes", core.timed_writes.run))
+    await stack.enter_async_context(running.running("board tasks", office.tasks.run))
     if jobs:
+        await stack.enter_async_context(running.running("writes over time", office.watch.run))
         await stack.enter_async_context(running.running("sync schedule", core.rounds.run))
         await stack.enter_async_context(running.running("upkeep", Upkeep(core.database, now_ms).run))
 

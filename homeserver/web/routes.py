@@ -7,6 +7,7 @@ from aiohttp import web
 from homeserver.web import (
     account,
     admin,
+    admin_api_calls,
     board_events,
     boards,
     file_events,
@@ -65,6 +66,7 @@ def routes() -> list[web.AbstractRouteDef]:
         web.get("/admin/sign-in", admin.show_sign_in),
         web.post("/admin/sign-in", admin.sign_in),
         web.post("/admin/sign-out", admin.sign_out),
+        *admin_api_calls.routes(),
         web.get("/gadget.xml", gadget.specification),
         web.get(gadget_script.PATH, gadget_script.script),
         web.post("/gadget/session", gadget.open_session),
