@@ -46,6 +46,7 @@ SEE_EVERYTHING: Final = frozenset(
         "wiring",
         "config",
         "config_example",
+        "config_shown",
         "cli",
         "__main__",
         "boards_command",

@@ -26,7 +26,7 @@ from homeserver.model.boards import (
 )
 from homeserver.model.http import HttpReply, HttpRequest
 from homeserver.model.moderation import Act, Action, Claim, Moderated
-from homeserver.model.people import NEUTRAL_NAME, AppData, Change, Origin, Person, PlayerCard
+from homeserver.model.people import NEUTRAL_NAME, AppData, Change, KnownPlayer, Origin, Person, PlayerCard
 from homeserver.model.sessions import (
     GadgetSession,
     OpenedGadget,
@@ -84,6 +84,7 @@ __all__ = [
     "HttpRequest",
     "Keep",
     "Kept",
+    "KnownPlayer",
     "ListedPeriod",
     "ListedPeriods",
     "Moderated",

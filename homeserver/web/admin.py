@@ -1,21 +1,16 @@
-"""The operators' view: sign-in, the boards with their entries, recent uploads, how fresh the data is."""
+"""How operators sign in and out, and what they see of their own account."""
 
 from __future__ import annotations
-
-from typing import Final
 
 from aiohttp import hdrs, web
 
 from homeserver.errors import NotSignedIn
-from homeserver.web.boards import default_period
+from homeserver.model import Role
+from homeserver.web.admin_frame import operator_who_may, page
 from homeserver.web.bodies import read_form
-from homeserver.web.keys import HEALTH, LEADERBOARDS, OPERATORS, SITE, SYNC_REPORT, UPLOADS
+from homeserver.web.keys import OPERATORS, SITE
 from homeserver.web.rendering import render
 from homeserver.web.security import ADMIN_COOKIE, cookie, drop_cookie, peer, set_cookie
-from homeserver.web.visitors import operator
-
-_ENTRIES: Final = 10
-_UPLOADS: Final = 20
 
 
 async def show_sign_in(request: web.Request) -> web.Response:
@@ -44,20 +39,10 @@ async def sign_out(request: web.Request) -> web.Response:
     return response
 
 
-async def overview(request: web.Request) -> web.Response:
-    """`GET /admin`."""
-    who = await operator(request)
-    leaderboards = request.app[LEADERBOARDS]
-    pages = [
-        await leaderboards.entries(board.id, period=default_period(board), reader=None, limit=_ENTRIES)
-        for board in await leaderboards.boards()
-    ]
-    return render(
-        request,
-        "admin.html",
-        operator=who,
-        pages=pages,
-        uploads=await request.app[UPLOADS].all_recent(_UPLOADS),
-        sync=await request.app[HEALTH].sync(),
-        sync_table=await request.app[SYNC_REPORT].table(),
-    )
+# --- one's own account ------------------------------------------------------------------------------------------------
+
+
+async def account_page(request: web.Request) -> web.Response:
+    """`GET /admin/account`: who is signed in, what they may do, the way out."""
+    who = await operator_who_may(request, Role.VIEW)
+    return await page(request, who, "admin_account.html")

@@ -17,12 +17,14 @@ if TYPE_CHECKING:
     from homeserver.services.gadget_sessions import GadgetSessions
     from homeserver.services.health import Health
     from homeserver.services.leaderboards import Leaderboards
+    from homeserver.services.moderation import Moderation
     from homeserver.services.operators import Operators
     from homeserver.services.page_sessions import PageSessions
     from homeserver.services.players import Players
     from homeserver.services.sign_in import SamlSignIn
     from homeserver.services.sync import Sync
     from homeserver.services.sync_report import MetricsGate, SyncReport
+    from homeserver.services.upload_desk import UploadDesk
     from homeserver.services.uploads import Uploads
 
 # A source of the Content-Security-Policy: scheme, host (perhaps `*.`) and port. Whatever could end a directive is out.
@@ -65,6 +67,28 @@ class Site:
 
 SITE: Final = web.AppKey("SITE", Site)
 
+
+@dataclass(frozen=True, slots=True)
+class ShownSetting:
+    """A setting in force, for operators. `value` holds no secret, and is empty where nothing is set."""
+
+    name: str
+    value: str
+    description: str
+    is_default: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ShownSection:
+    """A section of the settings in force."""
+
+    name: str
+    description: str
+    settings: tuple[ShownSetting, ...]
+
+
+SETTINGS_SHOWN: Final = web.AppKey("SETTINGS_SHOWN", tuple)
+
 LEADERBOARDS: Final[web.AppKey[Leaderboards]] = web.AppKey("LEADERBOARDS")
 BOARD_VIEWS: Final[web.AppKey[BoardViews]] = web.AppKey("BOARD_VIEWS")
 PLAYERS: Final[web.AppKey[Players]] = web.AppKey("PLAYERS")
@@ -75,5 +99,7 @@ GADGET_SESSIONS: Final[web.AppKey[GadgetSessions]] = web.AppKey("GADGET_SESSIONS
 PAGE_SESSIONS: Final[web.AppKey[PageSessions]] = web.AppKey("PAGE_SESSIONS")
 SIGN_IN: Final[web.AppKey[SamlSignIn]] = web.AppKey("SIGN_IN")
 OPERATORS: Final[web.AppKey[Operators]] = web.AppKey("OPERATORS")
+UPLOAD_DESK: Final[web.AppKey[UploadDesk]] = web.AppKey("UPLOAD_DESK")
 UPLOADS: Final[web.AppKey[Uploads]] = web.AppKey("UPLOADS")
 HEALTH: Final[web.AppKey[Health]] = web.AppKey("HEALTH")
+MODERATION: Final[web.AppKey[Moderation]] = web.AppKey("MODERATION")

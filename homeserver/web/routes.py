@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from homeserver.web import account, admin, boards, file_events, files, gadget, health, metrics, tus
+from homeserver.web import account, admin_routes, boards, file_events, files, gadget, health, metrics, tus
 from homeserver.web.security import ANSWER_PATH
 
 
@@ -40,10 +40,7 @@ def routes() -> list[web.AbstractRouteDef]:
         web.post("/privacy/unlink", account.unlink),
         web.get("/page-link/{token}", account.show_link),
         web.post("/page-link/{token}", account.redeem_link),
-        web.get("/admin", admin.overview),
-        web.get("/admin/sign-in", admin.show_sign_in),
-        web.post("/admin/sign-in", admin.sign_in),
-        web.post("/admin/sign-out", admin.sign_out),
+        *admin_routes.routes(),
         web.get("/gadget.xml", gadget.specification),
         web.post("/gadget/session", gadget.open_session),
         web.get("/gadget/lifecycle", gadget.lifecycle),
