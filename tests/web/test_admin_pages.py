@@ -91,7 +91,7 @@ async def test_what_was_done_on_all_boards_is_undone_on_all(stack: Stack) -> Non
     await stack.player()
     at = await player_page(await desk(stack, Role.MODERATE), ELIZABETH)
     await at.act("/remove", reason=WHY)
-    assert at.done.count(",") == 2, at.done
+    assert "letters, busiest" in at.done
     assert "Elizabeth Bennet" not in await names(stack, friend)
     await at.undo()
     assert "Elizabeth Bennet" in await names(stack, friend)
