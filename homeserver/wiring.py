@@ -34,7 +34,6 @@ from homeserver.services.health import Health
 from homeserver.services.jobs import Jobs
 from homeserver.services.leaderboards import Leaderboards
 from homeserver.services.meter import Meter
-from homeserver.services.moderation import Moderation
 from homeserver.services.operators import Operators
 from homeserver.services.pace import Pace
 from homeserver.services.page_sessions import PageSessions
@@ -59,6 +58,7 @@ from homeserver.web import keys
 from homeserver.web.account import METADATA_PATH
 from homeserver.web.files import ANSWERED_PATH
 from homeserver.web.security import ANSWER_PATH
+from homeserver.wiring_admin import furnish
 
 T = TypeVar("T")
 
@@ -203,8 +203,9 @@ async def _open(
     app[keys.SYNC] = core.sync
     app[keys.UPLOADS] = uploads
     app[keys.UPLOAD_DESK] = UploadDesk(core.database, uploads, page_sessions.token_of, now_ms)
-    app[keys.MODERATION] = Moderation(core.database, now_ms)
     app[keys.OPERATORS] = Operators(core.database, now_ms, session_s=settings.admin.session_hours * 3600)
+    cursor_key = derive(settings.server.secret_key.get_secret_value(), "operators' cursors")
+    office = furnish(app, core.database, core.boards, settings.container.name, now_ms, cursor_key=cursor_key)
     app[keys.SIGN_IN] = sign_in
     app[keys.PAGE_SESSIONS] = page_sessions
     app[keys.GADGET_SESSIONS] = GadgetSessions(
@@ -229,7 +230,9 @@ async def _open(
     await stack.enter_async_context(running.running("sync", core.sync.run))
     await stack.enter_async_context(running.running("counters", core.meter.run))
     await stack.enter_async_context(running.running("timed writes", core.timed_writes.run))
+    await stack.enter_async_context(running.running("board tasks", office.tasks.run))
     if jobs:
+        await stack.enter_async_context(running.running("writes over time", office.watch.run))
         await stack.enter_async_context(running.running("sync schedule", core.rounds.run))
         await stack.enter_async_context(running.running("upkeep", Upkeep(core.database, now_ms).run))
 

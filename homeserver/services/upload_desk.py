@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from homeserver.domain.scores import INT64_MAX
 from homeserver.errors import BadInput, Conflict, NotFound
 from homeserver.model import Act, Action, NowMs, StorageLeg, Upload
-from homeserver.services.moderation import MAX_ACTOR, MAX_REASON
+from homeserver.services import reasons
 from homeserver.services.uploads import Uploads
 from homeserver.storage import moderation, uploads_kept
 from homeserver.storage import uploads as store
 from homeserver.storage.database import Database, Reader, Transaction
-from homeserver.storage.texts import storable
 
 PAGE: Final = 50
 
@@ -131,10 +130,7 @@ class UploadDesk:
         return upload
 
     def _act(self, action: Action, id_: str, actor: str, reason: str) -> Act:
-        for name, text, most in (("actor", actor, MAX_ACTOR), ("reason", reason, MAX_REASON)):
-            if not 0 < len(text.strip()) <= most:
-                raise BadInput(f"1 to {most} characters", field=name)
-        return Act(action, self._now_ms(), storable(actor.strip()), storable(reason.strip()), None, None, id_)
+        return replace(reasons.act(action, self._now_ms(), actor, reason), detail=id_)
 
     async def _log(self, act: Act) -> int:
         async def work(tx: Transaction) -> int:

@@ -13,19 +13,31 @@ from homeserver.errors import BadSettings
 from homeserver.protocol.gadget_spec import GadgetSpec
 
 if TYPE_CHECKING:
+    from homeserver.services.board_admin import BoardAdmin
+    from homeserver.services.board_states import BoardStates
+    from homeserver.services.board_tasks import BoardTasks
     from homeserver.services.board_views import BoardViews
+    from homeserver.services.board_watch import BoardWatch
+    from homeserver.services.bulk import Bulk
+    from homeserver.services.dossiers import Dossiers
+    from homeserver.services.exports import Exports
     from homeserver.services.gadget_sessions import GadgetSessions
     from homeserver.services.health import Health
     from homeserver.services.leaderboards import Leaderboards
     from homeserver.services.moderation import Moderation
+    from homeserver.services.operator_tokens import OperatorTokens
+    from homeserver.services.operator_views import OperatorViews
     from homeserver.services.operators import Operators
+    from homeserver.services.outliers import Outliers
     from homeserver.services.page_sessions import PageSessions
     from homeserver.services.players import Players
+    from homeserver.services.repeats import Repeats
     from homeserver.services.sign_in import SamlSignIn
     from homeserver.services.sync import Sync
     from homeserver.services.sync_report import MetricsGate, SyncReport
     from homeserver.services.upload_desk import UploadDesk
     from homeserver.services.uploads import Uploads
+    from homeserver.services.verified_scores import VerifiedScores
 
 # A source of the Content-Security-Policy: scheme, host (perhaps `*.`) and port. Whatever could end a directive is out.
 _SOURCE: Final = re.compile(r"https?://(\*\.)?[A-Za-z0-9.\[\]:-]+|https?:")
@@ -101,5 +113,17 @@ SIGN_IN: Final[web.AppKey[SamlSignIn]] = web.AppKey("SIGN_IN")
 OPERATORS: Final[web.AppKey[Operators]] = web.AppKey("OPERATORS")
 UPLOAD_DESK: Final[web.AppKey[UploadDesk]] = web.AppKey("UPLOAD_DESK")
 UPLOADS: Final[web.AppKey[Uploads]] = web.AppKey("UPLOADS")
+OPERATOR_TOKENS: Final[web.AppKey[OperatorTokens]] = web.AppKey("OPERATOR_TOKENS")
+REPEATS: Final[web.AppKey[Repeats]] = web.AppKey("REPEATS")
+OUTLIERS: Final[web.AppKey[Outliers]] = web.AppKey("OUTLIERS")
+BULK: Final[web.AppKey[Bulk]] = web.AppKey("BULK")
+BOARD_ADMIN: Final[web.AppKey[BoardAdmin]] = web.AppKey("BOARD_ADMIN")
+BOARD_STATES: Final[web.AppKey[BoardStates]] = web.AppKey("BOARD_STATES")
+BOARD_TASKS: Final[web.AppKey[BoardTasks]] = web.AppKey("BOARD_TASKS")
+BOARD_WATCH: Final[web.AppKey[BoardWatch]] = web.AppKey("BOARD_WATCH")
+OPERATOR_VIEWS: Final[web.AppKey[OperatorViews]] = web.AppKey("OPERATOR_VIEWS")
+DOSSIERS: Final[web.AppKey[Dossiers]] = web.AppKey("DOSSIERS")
+EXPORTS: Final[web.AppKey[Exports]] = web.AppKey("EXPORTS")
+VERIFIED_SCORES: Final[web.AppKey[VerifiedScores]] = web.AppKey("VERIFIED_SCORES")
 HEALTH: Final[web.AppKey[Health]] = web.AppKey("HEALTH")
 MODERATION: Final[web.AppKey[Moderation]] = web.AppKey("MODERATION")

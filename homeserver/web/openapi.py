@@ -297,6 +297,7 @@ def _answers(status: str, says: str, schema: str, *problems: str) -> dict[str, A
         "401": "No token, or one that is not good any more; without detail where a signature was refused",
         "403": "The gadget has no viewer, so it can only read",
         "404": "There is no such board, or no such player",
+        "409": "The board is closed, or the state of things does not allow it",
         "413": "The body is larger than 64 KiB",
         "429": "Asked too often; Retry-After says when to come back",
         "502": "The container gave a wrong answer",
@@ -411,7 +412,7 @@ _PATHS: Final[dict[str, Any]] = {
     "/gadget/v1/scores": {
         "post": _operation(
             "Write a score into the viewer's AppData, then onto the board.",
-            _answers("201", "What it did", "Placed", "400", "401", "403", "404", "413", "429", "502", "503"),
+            _answers("201", "What it did", "Placed", "400", "401", "403", "404", "409", "413", "429", "502", "503"),
             body="Submission",
         )
     },
