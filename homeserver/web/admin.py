@@ -1,12 +1,10 @@
-"""How operators sign in and out, and what they see of their own account."""
+"""How operators sign in and out."""
 
 from __future__ import annotations
 
 from aiohttp import hdrs, web
 
 from homeserver.errors import NotSignedIn
-from homeserver.model import Role
-from homeserver.web.admin_frame import operator_who_may, page
 from homeserver.web.bodies import read_form
 from homeserver.web.keys import OPERATORS, SITE
 from homeserver.web.rendering import render
@@ -37,12 +35,3 @@ async def sign_out(request: web.Request) -> web.Response:
     response = web.Response(status=303, headers={hdrs.LOCATION: "/admin/sign-in"})
     drop_cookie(response, request.app[SITE], ADMIN_COOKIE)
     return response
-
-
-# --- one's own account ------------------------------------------------------------------------------------------------
-
-
-async def account_page(request: web.Request) -> web.Response:
-    """`GET /admin/account`: who is signed in, what they may do, the way out."""
-    who = await operator_who_may(request, Role.VIEW)
-    return await page(request, who, "admin_account.html")

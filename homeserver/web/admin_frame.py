@@ -24,14 +24,9 @@ from homeserver.web.visitors import operator
 DONE: Final = "done"
 """The query's name for the number of the act that a page tells of."""
 
-_ORDER: Final = tuple(Role)
 _AT_ONCE: Final = 200
-_UNDOABLE: Final = frozenset({Action.HIDE, Action.REMOVE, Action.APPROVE, Action.REJECT})
-
-
-def may(who: Operator, role: Role) -> bool:
-    """Whether an operator's role is this one or one that may more."""
-    return _ORDER.index(who.role) >= _ORDER.index(role)
+_OF_PLAYERS: Final = frozenset({Action.HIDE, Action.REMOVE, Action.APPROVE, Action.REJECT, Action.ADJUST, Action.CLEAR})
+_OF_BOARDS: Final = frozenset({Action.CLOSE, Action.OPEN})
 
 
 async def operator_who_may(request: web.Request, role: Role) -> Operator:
@@ -42,7 +37,7 @@ async def operator_who_may(request: web.Request, role: Role) -> Operator:
         Forbidden: Theirs does not.
     """
     who = await operator(request)
-    if not may(who, role):
+    if not who.role.allows(role):
         raise Forbidden(f"Your role here is \u201c{who.role.value}\u201d; this needs \u201c{role.value}\u201d.")
     return who
 
@@ -62,7 +57,12 @@ class Done:
     @property
     def can_be_undone(self) -> bool:
         """Whether there is an act that takes it back."""
-        return self.act.action in _UNDOABLE and self.act.player is not None
+        return self.act.action in _OF_BOARDS or (self.act.action in _OF_PLAYERS and self.act.player is not None)
+
+    @property
+    def undone_by(self) -> Role:
+        """Who may do that."""
+        return Role.CONFIGURE if self.act.action in _OF_BOARDS else Role.MODERATE
 
 
 async def page(
@@ -74,8 +74,8 @@ async def page(
         template,
         status=status,
         operator=who,
-        may_moderate=may(who, Role.MODERATE),
-        may_configure=may(who, Role.CONFIGURE),
+        may_moderate=who.role.allows(Role.MODERATE),
+        may_configure=who.role.allows(Role.CONFIGURE),
         here=_without_done(request),
         done=await _done(request),
         **context,

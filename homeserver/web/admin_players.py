@@ -9,10 +9,9 @@ from aiohttp import web
 from homeserver.errors import BadInput
 from homeserver.model import Action, Place, Role
 from homeserver.web.admin_frame import DONE, Asked, asked, newest, operator_who_may, page, see
-from homeserver.web.keys import BOARD_VIEWS, LEADERBOARDS, MODERATION, PLAYERS
+from homeserver.web.keys import BOARD_VIEWS, DOSSIERS, MODERATION, OUTLIERS, PLAYERS
 
 _PAST_SCORES: Final = 50
-_ACTS: Final = 20
 
 
 async def players_page(request: web.Request) -> web.Response:
@@ -27,24 +26,23 @@ async def player_page(request: web.Request) -> web.Response:
     """`GET /admin/players/{player}`: by their public id."""
     who = await operator_who_may(request, Role.VIEW)
     player = await request.app[PLAYERS].find(request.match_info["player"])
-    known = await request.app[PLAYERS].known(player)
-    moderation, views = request.app[MODERATION], request.app[BOARD_VIEWS]
+    dossier = await request.app[DOSSIERS].show(player)
+    views = request.app[BOARD_VIEWS]
     boards: dict[str, list[Place]] = {}
-    for place in await request.app[LEADERBOARDS].places(player, own=True):
+    for place in dossier.places:
         boards.setdefault(place.board.id, []).append(place)
     return await page(
         request,
         who,
         "admin_player.html",
-        known=known,
-        card=known.card,
+        dossier=dossier,
+        card=dossier.card,
         boards=[
             (places, await views.history(player, board, own=True, limit=_PAST_SCORES))
             for board, places in boards.items()
         ],
-        decided=await moderation.of_player(player),
-        all_boards=await request.app[LEADERBOARDS].boards(),
-        log=[(act, None) for act in await moderation.log(player=player, limit=_ACTS)],
+        all_boards=[places[0].board for places in boards.values()],
+        log=[(act, None) for act in dossier.acts],
     )
 
 
@@ -70,6 +68,21 @@ async def restore(request: web.Request) -> web.Response:
     player, act = await _asked(request)
     await request.app[MODERATION].restore(player, board_id=_board(act), actor=act.who.name, reason=act.reason)
     return await _done(request, player, act, Action.RESTORE)
+
+
+async def adjust(request: web.Request) -> web.Response:
+    """`POST /admin/players/{player}/adjust`: another score on one board."""
+    player, act = await _asked(request)
+    board, score = act.form.get("board", ""), act.form.get("score", "").strip()
+    await request.app[MODERATION].adjust(player, board, score, actor=act.who.name, reason=act.reason)
+    return await _done(request, player, act, Action.ADJUST)
+
+
+async def clear(request: web.Request) -> web.Response:
+    """`POST /admin/players/{player}/clear`: their score on one board is right, however far it is from others."""
+    player, act = await _asked(request)
+    await request.app[OUTLIERS].clear(player, act.form.get("board", ""), actor=act.who.name, reason=act.reason)
+    return await _done(request, player, act, Action.CLEAR)
 
 
 async def show_erase(request: web.Request) -> web.Response:

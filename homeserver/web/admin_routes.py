@@ -6,7 +6,7 @@ from typing import Final
 
 from aiohttp import web
 
-from homeserver.web import admin, admin_boards, admin_operation, admin_players, admin_review
+from homeserver.web import admin, admin_accounts, admin_boards, admin_operation, admin_players, admin_review
 
 _BOARD: Final = "/admin/boards/{board}"
 _PLAYER: Final = "/admin/players/{player}"
@@ -21,13 +21,34 @@ def routes() -> list[web.AbstractRouteDef]:
         web.get("/admin/sign-in", admin.show_sign_in),
         web.post("/admin/sign-in", admin.sign_in),
         web.post("/admin/sign-out", admin.sign_out),
-        web.get("/admin/account", admin.account_page),
+        web.get("/admin/account", admin_accounts.account_page),
+        web.post("/admin/account/password", admin_accounts.change_password),
+        web.post("/admin/account/sessions/end", admin_accounts.end_other_sessions),
+        web.post("/admin/account/tokens", admin_accounts.add_token),
+        web.post("/admin/account/tokens/{token_id}/revoke", admin_accounts.revoke_token),
+        web.get("/admin/operators", admin_accounts.operators_page),
+        web.post("/admin/operators", admin_accounts.add_operator),
+        web.post("/admin/operators/{operator}/role", admin_accounts.set_role),
+        web.post("/admin/operators/{operator}/password", admin_accounts.set_password),
+        web.post("/admin/operators/{operator}/remove", admin_accounts.remove_operator),
         web.get(_BOARD, admin_boards.board_page),
+        web.post(f"{_BOARD}/close", admin_boards.close),
+        web.post(f"{_BOARD}/open", admin_boards.open_),
+        web.post(f"{_BOARD}/rebuild", admin_boards.rebuild),
+        web.post(f"{_BOARD}/verify", admin_boards.verify),
+        web.post(f"{_BOARD}/reset", admin_boards.reset),
+        web.post(f"{_BOARD}/archives/{{archive}}/delete", admin_boards.delete_archive),
+        web.get(f"{_BOARD}/range", admin_boards.range_page),
+        web.post(f"{_BOARD}/range", admin_boards.act_on_range),
+        web.get("/admin/tasks/{task}", admin_boards.task_page),
+        web.post("/admin/tasks/{task}/undo", admin_boards.undo_task),
         web.get("/admin/players", admin_players.players_page),
         web.get(_PLAYER, admin_players.player_page),
         web.post(f"{_PLAYER}/hide", admin_players.hide),
         web.post(f"{_PLAYER}/remove", admin_players.remove),
         web.post(f"{_PLAYER}/restore", admin_players.restore),
+        web.post(f"{_PLAYER}/adjust", admin_players.adjust),
+        web.post(f"{_PLAYER}/clear", admin_players.clear),
         web.get(f"{_PLAYER}/erase", admin_players.show_erase),
         web.post(f"{_PLAYER}/erase", admin_players.erase),
         web.get("/admin/review", admin_review.review_page),

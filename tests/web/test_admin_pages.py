@@ -67,7 +67,7 @@ async def test_a_player_page_has_everything_and_forms_for_those_who_may(stack: S
     assert ELIZABETH in at.texts("//dl")[0]
     assert at.actions() == set()
     moderator = await player_page(await desk(stack, Role.MODERATE), ELIZABETH)
-    assert {each.rpartition("/")[2] for each in moderator.actions()} == {"hide", "remove"}
+    assert {each.rpartition("/")[2] for each in moderator.actions()} == {"hide", "remove", "adjust"}
 
 
 async def test_hiding_is_said_and_undone(stack: Stack) -> None:
@@ -159,7 +159,7 @@ async def test_a_claim_is_approved_rejected_and_taken_up_again(folder: Path) -> 
 async def test_boards_are_searched_and_paged(stack: Stack) -> None:
     await stack.player()
     at = await desk(stack, Role.VIEW)
-    await at.open("/admin/boards/letters?search=bennet&at_rank=&at_score=")
+    await at.open("/admin/boards/letters?search=elizabeth&at_rank=&at_score=")
     assert "Elizabeth Bennet" in at.texts("//main//tbody//a")
     await at.open("/admin/boards/letters?at_rank=5&period=all")
     assert 1 < int(at.texts("//main//td[@class='rank']")[0].lstrip("=")) <= 5
