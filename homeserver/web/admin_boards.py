@@ -48,8 +48,8 @@ async def board_page(request: web.Request) -> web.Response:
     who = await operator_who_may(request, Role.VIEW)
     board_id = request.match_info["board"]
     board = await request.app[LEADERBOARDS].board(board_id)
-    wanted = _wanted(request.query, default_period(board))
-    entries = await request.app[OPERATOR_VIEWS].entries(board_id, wanted)
+    part = wanted(request.query, default_period(board))
+    entries = await request.app[OPERATOR_VIEWS].entries(board_id, part)
     span = request.query.get("writes", "day")
     if span not in _SPANS:
         raise BadInput(f"One of {', '.join(_SPANS)}.", field="writes")
@@ -61,10 +61,10 @@ async def board_page(request: web.Request) -> web.Response:
         "admin_board.html",
         board=board,
         how=await request.app[BOARD_WATCH].status(board_id),
-        wanted=wanted,
+        wanted=part,
         query=request.query,
         entries=entries,
-        spread=None if wanted.archive else await views.distribution(board_id, period=wanted.period, reader=None),
+        spread=None if part.archive else await views.distribution(board_id, period=part.period, reader=None),
         listed=await views.periods(board_id, limit=_PERIODS),
         writes=await request.app[BOARD_WATCH].writes(
             board_id, span=step, from_ms=entries.as_of_ms - length_ms, until_ms=entries.as_of_ms
@@ -76,7 +76,7 @@ async def board_page(request: web.Request) -> web.Response:
     )
 
 
-def _wanted(query: Mapping[str, str], period: str) -> Wanted:
+def wanted(query: Mapping[str, str], period: str) -> Wanted:
     """Which part of a list a query asks for; empty fields count as absent.
 
     Raises:
@@ -169,16 +169,16 @@ async def range_page(request: web.Request) -> web.Response:
     who = await operator_who_may(request, Role.MODERATE)
     board = await request.app[LEADERBOARDS].board(request.match_info["board"])
     query = {name: value.strip() for name, value in request.query.items() if value.strip()}
-    wanted = preview = None
+    act = preview = None
     if "action" in query:
-        wanted = _bulk(query, default_period(board))
-        preview = await request.app[BULK].preview(board.id, wanted, cursor=query.get("cursor"))
+        act = _bulk(query, default_period(board))
+        preview = await request.app[BULK].preview(board.id, act, cursor=query.get("cursor"))
     return await page(
         request,
         who,
         "admin_range.html",
         board=board,
-        wanted=wanted,
+        wanted=act,
         preview=preview,
         query=query,
         listed=await request.app[BOARD_VIEWS].periods(board.id, limit=_PERIODS),
@@ -189,8 +189,8 @@ async def act_on_range(request: web.Request) -> web.Response:
     """`POST /admin/boards/{board}/range`: do it; to the page that shows how far it is."""
     board, act = await _asked(request, Role.MODERATE)
     form = {name: value.strip() for name, value in act.form.items() if value.strip()}
-    wanted = _bulk(form, default_period(await request.app[LEADERBOARDS].board(board)))
-    return _to(await request.app[BOARD_TASKS].bulk(board, wanted, actor=act.who.name, reason=act.reason))
+    many = _bulk(form, default_period(await request.app[LEADERBOARDS].board(board)))
+    return _to(await request.app[BOARD_TASKS].bulk(board, many, actor=act.who.name, reason=act.reason))
 
 
 def _bulk(given: Mapping[str, str], period: str) -> BulkAct:

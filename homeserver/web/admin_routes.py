@@ -6,7 +6,15 @@ from typing import Final
 
 from aiohttp import web
 
-from homeserver.web import admin, admin_accounts, admin_boards, admin_operation, admin_players, admin_review
+from homeserver.web import (
+    admin,
+    admin_accounts,
+    admin_boards,
+    admin_files,
+    admin_operation,
+    admin_players,
+    admin_review,
+)
 
 _BOARD: Final = "/admin/boards/{board}"
 _PLAYER: Final = "/admin/players/{player}"
@@ -32,6 +40,7 @@ def routes() -> list[web.AbstractRouteDef]:
         web.post("/admin/operators/{operator}/password", admin_accounts.set_password),
         web.post("/admin/operators/{operator}/remove", admin_accounts.remove_operator),
         web.get(_BOARD, admin_boards.board_page),
+        web.get(f"{_BOARD}/export", admin_files.entries, allow_head=False),
         web.post(f"{_BOARD}/close", admin_boards.close),
         web.post(f"{_BOARD}/open", admin_boards.open_),
         web.post(f"{_BOARD}/rebuild", admin_boards.rebuild),
@@ -44,6 +53,7 @@ def routes() -> list[web.AbstractRouteDef]:
         web.post("/admin/tasks/{task}/undo", admin_boards.undo_task),
         web.get("/admin/players", admin_players.players_page),
         web.get(_PLAYER, admin_players.player_page),
+        web.get(f"{_PLAYER}/export", admin_files.changes, allow_head=False),
         web.post(f"{_PLAYER}/hide", admin_players.hide),
         web.post(f"{_PLAYER}/remove", admin_players.remove),
         web.post(f"{_PLAYER}/restore", admin_players.restore),
@@ -52,6 +62,7 @@ def routes() -> list[web.AbstractRouteDef]:
         web.get(f"{_PLAYER}/erase", admin_players.show_erase),
         web.post(f"{_PLAYER}/erase", admin_players.erase),
         web.get("/admin/review", admin_review.review_page),
+        web.get("/admin/review/export", admin_files.review, allow_head=False),
         web.post(f"{_CLAIM}/approve", admin_review.approve),
         web.post(f"{_CLAIM}/reject", admin_review.reject),
         web.post("/admin/acts/{act}/undo", admin_review.undo),
@@ -61,4 +72,5 @@ def routes() -> list[web.AbstractRouteDef]:
         web.post(f"{_UPLOAD}/cancel", admin_operation.cancel_upload),
         web.get("/admin/settings", admin_operation.settings_page),
         web.get("/admin/audit", admin_operation.audit_page),
+        web.get("/admin/audit/export", admin_files.log, allow_head=False),
     ]

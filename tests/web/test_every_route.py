@@ -80,6 +80,10 @@ TABLE: Final[dict[tuple[str, str], tuple[str, str, str, str]]] = {
     ("POST", "/admin/operators/{operator}/role"): (ADMIN, ADMIN, ADMIN, "403 403 400"),
     ("POST", "/admin/operators/{operator}/password"): (ADMIN, ADMIN, ADMIN, "403 403 400"),
     ("POST", "/admin/operators/{operator}/remove"): (ADMIN, ADMIN, ADMIN, "403 403 404"),
+    ("GET", "/admin/boards/{board}/export"): (ADMIN, ADMIN, ADMIN, "200"),
+    ("GET", "/admin/players/{player}/export"): (ADMIN, ADMIN, ADMIN, "200"),
+    ("GET", "/admin/review/export"): (ADMIN, ADMIN, ADMIN, "404"),  # of no board
+    ("GET", "/admin/audit/export"): (ADMIN, ADMIN, ADMIN, "200"),
     ("GET", "/admin/sync"): (ADMIN, ADMIN, ADMIN, "200"),
     ("GET", "/admin/uploads"): (ADMIN, ADMIN, ADMIN, "200"),
     ("POST", "/admin/uploads/{upload}/retry"): (ADMIN, ADMIN, ADMIN, "403 400 400"),
