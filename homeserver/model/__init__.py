@@ -17,6 +17,7 @@ from homeserver.model.admin import (
     BulkPreview,
     Concerned,
     Dossier,
+    FoundPlayer,
     HeldValue,
     NewToken,
     Oddity,
@@ -50,8 +51,8 @@ from homeserver.model.boards import (
     Ties,
 )
 from homeserver.model.http import HttpReply, HttpRequest
-from homeserver.model.moderation import Act, Action, Adjustment, Claim, Moderated
-from homeserver.model.people import NEUTRAL_NAME, AppData, Change, KnownPlayer, Origin, Person, PlayerCard
+from homeserver.model.moderation import Act, Action, Adjustment, Claim, Logged, Moderated
+from homeserver.model.people import NEUTRAL_NAME, AppData, Change, Origin, Person, PlayerCard
 from homeserver.model.sessions import (
     GadgetSession,
     OpenedGadget,
@@ -111,6 +112,7 @@ __all__ = [
     "Entry",
     "EntryPage",
     "Format",
+    "FoundPlayer",
     "GadgetSession",
     "HeldValue",
     "History",
@@ -118,9 +120,9 @@ __all__ = [
     "HttpRequest",
     "Keep",
     "Kept",
-    "KnownPlayer",
     "ListedPeriod",
     "ListedPeriods",
+    "Logged",
     "Moderated",
     "NewToken",
     "NextPlace",

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from homeserver.model.boards import Board, Period
-from homeserver.model.moderation import Act, Action, Adjustment, Claim, Moderated
+from homeserver.model.moderation import Action, Adjustment, Claim, Logged, Moderated
 from homeserver.model.people import Origin, PlayerCard
 from homeserver.model.sessions import Role
 from homeserver.model.uploads import StorageLeg
@@ -73,6 +73,8 @@ class BoardStatus:
     """A board as its operator looks after it."""
 
     board: Board
+    definition: Mapping[str, object]
+    """In plain values, as settings write it."""
     generation: int
     entries: int
     """Of the list of all time."""
@@ -235,6 +237,14 @@ class PastChange:
 
 
 @dataclass(frozen=True, slots=True)
+class FoundPlayer:
+    """A player who was looked for."""
+
+    card: PlayerCard
+    user_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class UploadLine:
     """A file of the storage account that the player has linked, without its name: that is the account's."""
 
@@ -266,7 +276,7 @@ class Dossier:
     changes: tuple[PastChange, ...]
     """The newest."""
     uploads: tuple[UploadLine, ...]
-    acts: tuple[Act, ...]
+    acts: tuple[Logged, ...]
     """The newest that concern them."""
 
 

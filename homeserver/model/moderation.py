@@ -69,6 +69,20 @@ class Act:
 
 
 @dataclass(frozen=True, slots=True)
+class Logged:
+    """An act as operators see it in the log. `player` is None where it concerned nobody, or somebody who was erased."""
+
+    id: int
+    at_ms: int
+    actor: str
+    action: Action
+    board: str | None
+    card: PlayerCard | None
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
 class Moderated:
     """What was decided about a player on one board, and stands."""
 

@@ -44,18 +44,6 @@ class PlayerCard:
     thumbnail_url: str
 
 
-@dataclass(frozen=True, slots=True)
-class KnownPlayer:
-    """A player as operators see them: with the container's own id. `has_app` is None where nobody has said."""
-
-    card: PlayerCard
-    container: str
-    user_id: str
-    has_app: bool | None
-    synced_ms: int | None
-    """When they were last synced whole."""
-
-
 class Origin(StrEnum):
     """How a changed AppData value came to us."""
 

@@ -8,6 +8,7 @@ from typing import Final
 
 import structlog
 
+from homeserver.domain import boards as definitions
 from homeserver.domain.boards import BoardInForce
 from homeserver.errors import BadInput
 from homeserver.model import BoardStatus, NowMs, State, TaskKind, TaskState, Writes
@@ -24,6 +25,7 @@ SETTLED_MS: Final = 5_000
 """A transaction that keeps events is committed by then."""
 RATE_MINUTES: Final = 5
 MAX_POINTS: Final = 2_000
+DAY_MS: Final = 24 * 3600 * 1000
 
 _ENDED: Final = (TaskState.DONE, TaskState.FAILED)
 
@@ -58,8 +60,12 @@ class BoardWatch:
 
     # --- writes over time ---------------------------------------------------------------------------------------------
 
-    async def writes(self, board_id: str, *, span: str, from_ms: int, until_ms: int) -> tuple[Writes, ...]:
+    async def writes(
+        self, board_id: str, *, span: str, from_ms: int | None = None, until_ms: int | None = None
+    ) -> tuple[Writes, ...]:
         """How many changes of the board's field came in each minute or hour, from `from_ms` on and before `until_ms`.
+
+        Where nothing else is said, that is the last day.
 
         Each that lies in between is there, those without any too. Minutes are known of the last two days, hours of the
         last 400 days.
@@ -72,15 +78,17 @@ class BoardWatch:
         """
         if span not in SIZE_MS:
             raise BadInput("minute or hour", field="span")
-        size_ms = SIZE_MS[span]
-        begin_ms = max(from_ms, self._now_ms() - KEPT_MS[span]) // size_ms * size_ms
-        times = range(begin_ms, until_ms, size_ms)
+        size_ms, now_ms = SIZE_MS[span], self._now_ms()
+        first_ms = now_ms - DAY_MS if from_ms is None else from_ms
+        begin_ms = max(first_ms, now_ms - KEPT_MS[span]) // size_ms * size_ms
+        end_ms = now_ms if until_ms is None else until_ms
+        times = range(begin_ms, end_ms, size_ms)
         if len(times) > MAX_POINTS:
             raise BadInput(f"that would be more than {MAX_POINTS} points", field="until")
 
         async def work(reader: Reader) -> dict[int, int]:
             key = (await board_lists.board(reader, board_id)).board.field
-            found = await field_writes.between(reader, key, span, begin_ms, until_ms)
+            found = await field_writes.between(reader, key, span, begin_ms, end_ms)
             return {each.at_ms: each.count for each in found}
 
         counted = await self._database.look(work)
@@ -113,6 +121,7 @@ async def _status(reader: Reader, in_force: BoardInForce, now_ms: int) -> BoardS
     at_work = [task for task in await board_tasks.unfinished(reader) if task.board == board.id]
     return BoardStatus(
         board=board,
+        definition=definitions.board_to(board),
         generation=in_force.generation,
         entries=await rebuild.entries_of_all(reader, in_force),
         hidden=decided.get(State.HIDDEN, 0),

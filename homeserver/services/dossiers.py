@@ -8,7 +8,7 @@ from typing import Final
 from homeserver.domain import claimed_dates, scores
 from homeserver.domain.boards import BoardInForce
 from homeserver.errors import BadInput, NotFound
-from homeserver.model import Claim, Dossier, HeldValue, PastChange, Reading, UploadLine
+from homeserver.model import Claim, Dossier, FoundPlayer, HeldValue, Logged, PastChange, Reading, UploadLine
 from homeserver.services import moderation as acts
 from homeserver.services.leaderboards import Leaderboards
 from homeserver.storage import accounts, adjustments, admin_views, moderation, people
@@ -17,6 +17,7 @@ from homeserver.storage.admin_views import Known
 from homeserver.storage.database import Database, Reader
 
 MAX_LIMIT: Final = 200
+MAX_SEARCH: Final = 255
 SHOWN: Final = 50
 """Changes, acts and uploads that a dossier shows."""
 _NEWEST: Final = 2**63 - 1
@@ -73,10 +74,40 @@ class Dossiers:
                 ),
                 changes=await _changes(reader, boards, player, fields, before=_NEWEST, limit=SHOWN),
                 uploads=tuple(await _uploads(reader, known)),
-                acts=tuple(await moderation.acts(reader, board_id=None, player=player, before=None, limit=SHOWN)),
+                acts=await _logged(reader, board_id=None, player=player, before=None, limit=SHOWN),
             )
 
         return await self._database.read(work)
+
+    async def search(self, text: str, *, limit: int = SHOWN) -> tuple[FoundPlayer, ...]:
+        """Players by their id in the container, their public id, or how their shown name begins.
+
+        Raises:
+            BadInput: Nothing to look for (field "search"), or `limit` is not 1 to 200 (field "limit").
+        """
+        _check_limit(limit)
+        if not 0 < len(text.strip()) <= MAX_SEARCH:
+            raise BadInput(f"1 to {MAX_SEARCH} characters of a name or an id", field="search")
+
+        async def work(reader: Reader) -> tuple[FoundPlayer, ...]:
+            found = await admin_views.named(reader, self._container, text, limit)
+            cards, user_ids = await people.cards(reader, found), await admin_views.user_ids(reader, found)
+            return tuple(FoundPlayer(cards[each], user_ids[each]) for each in found if each in cards)
+
+        return await self._database.read(work)
+
+    async def log(
+        self, *, board_id: str | None = None, player: int | None = None, before: int | None = None, limit: int = SHOWN
+    ) -> tuple[Logged, ...]:
+        """What was done, newest first, with the players to whom; see `Moderation.log`.
+
+        Raises:
+            BadInput: `limit` is not 1 to 200 (field "limit").
+        """
+        _check_limit(limit)
+        return await self._database.read(
+            lambda reader: _logged(reader, board_id=board_id, player=player, before=before, limit=limit)
+        )
 
     async def changes(
         self, player: int, *, board_id: str | None = None, before: int | None = None, limit: int = SHOWN
@@ -87,8 +118,7 @@ class Dossiers:
             NotFound: No such board.
             BadInput: `limit` is not 1 to 200 (field "limit").
         """
-        if not 1 <= limit <= MAX_LIMIT:
-            raise BadInput(f"1 to {MAX_LIMIT} at a time", field="limit")
+        _check_limit(limit)
 
         async def work(reader: Reader) -> tuple[PastChange, ...]:
             await people.user_of(reader, player)
@@ -101,6 +131,31 @@ class Dossiers:
             return await _changes(reader, boards, player, fields, before=first, limit=limit)
 
         return await self._database.read(work)
+
+
+def _check_limit(limit: int) -> None:
+    if not 1 <= limit <= MAX_LIMIT:
+        raise BadInput(f"1 to {MAX_LIMIT} at a time", field="limit")
+
+
+async def _logged(
+    reader: Reader, *, board_id: str | None, player: int | None, before: int | None, limit: int
+) -> tuple[Logged, ...]:
+    found = await moderation.acts(reader, board_id=board_id, player=player, before=before, limit=limit)
+    cards = await people.cards(reader, {act.player for act in found if act.player is not None})
+    return tuple(
+        Logged(
+            act.id,
+            act.at_ms,
+            act.actor,
+            act.action,
+            act.board,
+            None if act.player is None else cards.get(act.player),
+            act.reason,
+            act.detail,
+        )
+        for act in found
+    )
 
 
 async def _waiting(reader: Reader, boards: Sequence[BoardInForce], player: int) -> tuple[Claim, ...]:

@@ -35,6 +35,8 @@ from homeserver.storage.blocks import SIZES, Move, Sizes
 from homeserver.storage.database import Database, Reader, Transaction
 from homeserver.storage.moderation import VISIBLE, Verdict
 
+MAX_REASON: Final = reasons.MAX_REASON
+MAX_ACTOR: Final = reasons.MAX_ACTOR
 MAX_DETAIL: Final = 200
 MAX_LIMIT: Final = 200
 MAX_ADJUSTMENTS: Final = 20

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Final
-
-from homeserver.errors import BadInput, NotFound
-from homeserver.model import KnownPlayer, PlayerCard
+from homeserver.errors import NotFound
+from homeserver.model import PlayerCard
 from homeserver.storage import people
 from homeserver.storage.database import Database, Reader
-
-MAX_SEARCH: Final = 255
 
 
 class Players:
@@ -44,29 +40,3 @@ class Players:
         if player is None:
             raise NotFound("There is no such player.")
         return player
-
-    async def known(self, player: int) -> KnownPlayer:
-        """A player as operators see them.
-
-        Raises:
-            NotFound: There is no such player.
-        """
-        found = await self._database.look(lambda reader: people.known(reader, [player]))
-        if not found:
-            raise NotFound("There is no such player.")
-        return found[0]
-
-    async def search(self, text: str, limit: int = 50) -> tuple[KnownPlayer, ...]:
-        """Some players by the container's id, the public id, or a part of the name, whatever its case and accents.
-
-        Raises:
-            BadInput: Not 1 to 255 characters (field "search").
-        """
-        text = text.strip()
-        if not 0 < len(text) <= MAX_SEARCH:
-            raise BadInput(f"1 to {MAX_SEARCH} characters of a name, or an id", field="search")
-
-        async def work(reader: Reader) -> tuple[KnownPlayer, ...]:
-            return tuple(await people.known(reader, await people.search(reader, text, limit)))
-
-        return await self._database.read(work)

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from typing import Final, cast
 
 from homeserver.errors import BadInput, NotFound
-from homeserver.model import KnownPlayer, Person, PlayerCard
+from homeserver.model import Person, PlayerCard
 from homeserver.storage import erased
 from homeserver.storage.database import Reader, Transaction
 from homeserver.storage.texts import search_key, storable
@@ -149,53 +149,6 @@ async def cards(reader: Reader, players: Iterable[int]) -> dict[int, PlayerCard]
         player: PlayerCard(public_id, Person(user_id, given, family, display).name, thumbnail_url)
         for player, public_id, user_id, given, family, display, thumbnail_url in rows
     }
-
-
-async def known(reader: Reader, players: Sequence[int]) -> list[KnownPlayer]:
-    """These players as operators see them, in this order; whoever does not exist is left out."""
-    rows = await reader.fetch(
-        "SELECT player, container, user_id, has_app, synced_ms FROM players "
-        "WHERE player IN (SELECT w.value FROM each_bigint($1) AS w)",
-        list(players),
-    )
-    found = {row[0]: row[1:] for row in rows if row[1] != NOWHERE}
-    shown = await cards(reader, found)
-    return [
-        KnownPlayer(shown[player], container, user_id, None if has_app is None else bool(has_app), synced)
-        for player in players
-        if player in found
-        for container, user_id, has_app, synced in [found[player]]
-    ]
-
-
-async def search(reader: Reader, text: str, limit: int) -> list[int]:
-    """Some players: whose container's id or public id is this text, then whose name holds it, whatever its case.
-
-    Cost: reads the names of players until there are enough, of all where there are not.
-    """
-    # By the index of (container, user_id): the containers are few, and are found one behind the other.
-    exact = await reader.fetch(
-        "WITH RECURSIVE c(name) AS (SELECT min(container) FROM players UNION ALL "
-        "SELECT (SELECT min(container) FROM players WHERE container > c.name) FROM c WHERE c.name IS NOT NULL) "
-        "SELECT p.player FROM c CROSS JOIN players AS p WHERE p.container = c.name AND p.user_id = $1 "
-        "AND p.container <> $2 UNION SELECT player FROM players WHERE public_id = $1 AND container <> $2 LIMIT $3",
-        storable(text),
-        NOWHERE,
-        limit,
-    )
-    found = [row[0] for row in exact]
-    wanted = search_key(text)
-    if wanted and len(found) < limit:
-        for special in ("!", "%", "_"):
-            wanted = wanted.replace(special, f"!{special}")
-        rows = await reader.fetch(
-            "SELECT player FROM players WHERE search_name LIKE $1 ESCAPE '!' AND container <> $2 LIMIT $3",
-            f"%{wanted}%",
-            NOWHERE,
-            limit,
-        )
-        found += [row[0] for row in rows if row[0] not in found]
-    return found[:limit]
 
 
 # --- what the container says of them ----------------------------------------------------------------------------------

@@ -137,7 +137,7 @@ async def rebuild(request: web.Request) -> web.Response:
 
 async def verify(request: web.Request) -> web.Response:
     """`POST /admin/boards/{board}/verify`: compare what the lists hold with itself."""
-    board, act = await _asked(request, Role.CONFIGURE)
+    board, act = await _asked(request, Role.MODERATE)
     return _to(await request.app[BOARD_TASKS].verify(board, actor=act.who.name, reason=act.reason))
 
 

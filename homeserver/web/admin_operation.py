@@ -8,8 +8,8 @@ from aiohttp import web
 
 from homeserver.errors import BadInput
 from homeserver.model import Role
-from homeserver.web.admin_frame import DONE, asked, card_of, operator_who_may, page, see
-from homeserver.web.keys import HEALTH, LEADERBOARDS, MODERATION, PLAYERS, SETTINGS_SHOWN, SYNC_REPORT, UPLOAD_DESK
+from homeserver.web.admin_frame import DONE, asked, operator_who_may, page, see
+from homeserver.web.keys import DOSSIERS, HEALTH, LEADERBOARDS, PLAYERS, SETTINGS_SHOWN, SYNC_REPORT, UPLOAD_DESK
 
 LOG_PAGE: Final = 50
 UPLOADS: Final = "/admin/uploads"
@@ -72,7 +72,7 @@ async def audit_page(request: web.Request) -> web.Response:
     if before and not (before.isascii() and before.isdigit() and len(before) < 19):
         raise BadInput("This is no place in the log.", field="before")
     player = await request.app[PLAYERS].find(query["player"]) if query["player"] else None
-    log = await request.app[MODERATION].log(
+    log = await request.app[DOSSIERS].log(
         board_id=query["board"] or None, player=player, before=int(before) if before else None, limit=LOG_PAGE
     )
     return await page(
@@ -81,6 +81,6 @@ async def audit_page(request: web.Request) -> web.Response:
         "admin_audit.html",
         boards=await request.app[LEADERBOARDS].boards(),
         query=query,
-        log=[(act, await card_of(request, act)) for act in log],
+        log=[(act, act.card) for act in log],
         next=log[-1].id if len(log) == LOG_PAGE else None,
     )

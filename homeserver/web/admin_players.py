@@ -18,7 +18,7 @@ async def players_page(request: web.Request) -> web.Response:
     """`GET /admin/players`: find somebody by name or id."""
     who = await operator_who_may(request, Role.VIEW)
     text = request.query.get("search", "").strip()
-    found = await request.app[PLAYERS].search(text) if text else ()
+    found = await request.app[DOSSIERS].search(text) if text else ()
     return await page(request, who, "admin_players.html", search=text, found=found)
 
 

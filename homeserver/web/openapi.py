@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document of what the gadget may call, written by hand as data."""
+"""The OpenAPI 3.1 document: what the gadget may call is written by hand as data; the rest: `admin_openapi.py`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any, Final
 from homeserver import __version__
 from homeserver.model import Doubt, Origin, Span, State
 from homeserver.protocol.gadget_queries import DEFAULT_LIMIT, MAX_LIMIT
+from homeserver.web import admin_openapi
 
 Schema = dict[str, Any]
 
@@ -15,10 +16,11 @@ _PROBLEM: Final = "application/problem+json"
 
 def document(public_url: str) -> dict[str, Any]:
     """The whole document for a server at this address."""
+    paths, schemas = admin_openapi.described()
     return {
         "openapi": "3.1.0",
         "info": {
-            "title": "Home server: the gadget's interface",
+            "title": "Home server: the interfaces of the gadget and of operators",
             "version": __version__,
             "description": (
                 "Scores are decimal strings, times ISO 8601 in UTC. A member that has nothing to say is null. Errors "
@@ -26,11 +28,16 @@ def document(public_url: str) -> dict[str, Any]:
             ),
         },
         "servers": [{"url": public_url}],
-        "paths": _PATHS,
+        "paths": {**_PATHS, **paths},
         "components": {
-            "schemas": _SCHEMAS,
+            "schemas": {**_SCHEMAS, **schemas},
             "securitySchemes": {
                 "token": {"type": "http", "scheme": "bearer", "description": "From POST /gadget/session."},
+                "operator": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "An operator's token, from `homeserver admin token` or POST /admin/api/tokens.",
+                },
                 "signature": {
                     "type": "apiKey",
                     "in": "query",

@@ -6,6 +6,7 @@ from aiohttp import web
 
 from homeserver.web import (
     account,
+    admin_api_calls,
     admin_routes,
     boards,
     file_events,
@@ -53,6 +54,7 @@ def routes() -> list[web.AbstractRouteDef]:
         web.get("/page-link/{token}", account.show_link),
         web.post("/page-link/{token}", account.redeem_link),
         *admin_routes.routes(),
+        *admin_api_calls.routes(),
         web.get("/gadget.xml", gadget.specification),
         web.post("/gadget/session", gadget.open_session),
         web.get("/gadget/lifecycle", gadget.lifecycle),
