@@ -37,10 +37,18 @@ _SPANS: Final[Mapping[str, tuple[str, int]]] = {
 
 
 async def overview(request: web.Request) -> web.Response:
-    """`GET /admin`: every board in a line, and how fresh the data is."""
+    """`GET /admin`: every board in a line, and whether the house is well."""
     who = await operator_who_may(request, Role.VIEW)
-    statuses = await request.app[BOARD_WATCH].statuses()
-    return await page(request, who, "admin.html", statuses=statuses, sync=await request.app[HEALTH].sync())
+    statuses, health = await request.app[BOARD_WATCH].statuses(), request.app[HEALTH]
+    return await page(
+        request,
+        who,
+        "admin.html",
+        statuses=statuses,
+        is_refused=health.is_refused,
+        storage_trouble=await health.storage_trouble(),
+        dead_jobs=health.dead_jobs,
+    )
 
 
 async def board_page(request: web.Request) -> web.Response:

@@ -318,7 +318,7 @@ async def test_an_operator_sees_boards_uploads_and_sync(stack: Stack) -> None:
     tree = page(await operator.get("/admin"))
     assert texts(tree, "//main//tbody//a") == ["Letters written", "Fastest letter", "Busiest writers"]
     tree = page(await operator.get("/admin/boards/letters"))
-    assert len(texts(tree, "//tbody/tr")) == 20
+    assert len(texts(tree, "(//tbody)[1]/tr")) > 20
     copied = Browser(stack.http, stack.home_url, dict(operator.cookies))
     assert (await operator.post("/admin/sign-out")).location == "/admin/sign-in"
     assert (await copied.get("/admin")).location == "/admin/sign-in"
