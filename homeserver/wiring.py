@@ -18,6 +18,7 @@ from homeserver import web as web_layer
 from homeserver.clients.container import ContainerClient
 from homeserver.clients.mesdonnees import MesDonneesClient
 from homeserver.clients.transport import open_session
+from homeserver.config_shown import shown
 from homeserver.errors import BadSettings
 from homeserver.model import NowMs
 from homeserver.protocol.dialects import DIALECTS
@@ -50,6 +51,7 @@ from homeserver.services.sync_report import MetricsGate, SyncReport
 from homeserver.services.sync_rounds import Rounds
 from homeserver.services.timed_writes import Rule, TimedWrites
 from homeserver.services.upkeep import Upkeep
+from homeserver.services.upload_desk import UploadDesk
 from homeserver.services.upload_room import RoomLimits
 from homeserver.services.upload_run import Kit
 from homeserver.services.upload_verdicts import PortalRule
@@ -85,6 +87,7 @@ def make_app(settings: config.Settings, *, now_ms: NowMs = wall_clock_ms, jobs: 
     app = web.Application()
     provider = identity_provider(settings.sign_in)
     app[keys.SITE] = site_of(settings, provider)
+    app[keys.SETTINGS_SHOWN] = shown(settings)
     signers = trusted_signers(settings)
 
     async def opened(app: web.Application) -> AsyncIterator[None]:
@@ -207,6 +210,7 @@ async def _open(
     app[keys.PLAYERS] = Players(core.database)
     app[keys.SYNC] = core.sync
     app[keys.UPLOADS] = uploads
+    app[keys.UPLOAD_DESK] = UploadDesk(core.database, uploads, page_sessions.token_of, now_ms)
     app[keys.OPERATORS] = Operators(core.database, now_ms, session_s=settings.admin.session_hours * 3600)
     app[keys.OWN_DATA] = OwnData(core.database, Moderation(core.database, now_ms), now_ms)
     cursor_key = derive(settings.server.secret_key.get_secret_value(), "operators' cursors")

@@ -53,6 +53,7 @@ SEE_EVERYTHING: Final = frozenset(
         "wiring",
         "config",
         "config_example",
+        "config_shown",
         "cli",
         "__main__",
         "boards_command",

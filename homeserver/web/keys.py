@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from homeserver.services.surroundings import BoardSurroundings
     from homeserver.services.sync import Sync
     from homeserver.services.sync_report import MetricsGate, SyncReport
+    from homeserver.services.upload_desk import UploadDesk
     from homeserver.services.uploads import Uploads
     from homeserver.services.verified_scores import VerifiedScores
 
@@ -83,6 +84,28 @@ class Site:
 
 SITE: Final = web.AppKey("SITE", Site)
 
+
+@dataclass(frozen=True, slots=True)
+class ShownSetting:
+    """A setting in force, for operators. `value` holds no secret, and is empty where nothing is set."""
+
+    name: str
+    value: str
+    description: str
+    is_default: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ShownSection:
+    """A section of the settings in force."""
+
+    name: str
+    description: str
+    settings: tuple[ShownSetting, ...]
+
+
+SETTINGS_SHOWN: Final = web.AppKey("SETTINGS_SHOWN", tuple)
+
 LEADERBOARDS: Final[web.AppKey[Leaderboards]] = web.AppKey("LEADERBOARDS")
 BOARD_VIEWS: Final[web.AppKey[BoardViews]] = web.AppKey("BOARD_VIEWS")
 SURROUNDINGS: Final[web.AppKey[BoardSurroundings]] = web.AppKey("SURROUNDINGS")
@@ -96,10 +119,10 @@ PAGE_SESSIONS: Final[web.AppKey[PageSessions]] = web.AppKey("PAGE_SESSIONS")
 OWN_DATA: Final[web.AppKey[OwnData]] = web.AppKey("OWN_DATA")
 SIGN_IN: Final[web.AppKey[SamlSignIn]] = web.AppKey("SIGN_IN")
 OPERATORS: Final[web.AppKey[Operators]] = web.AppKey("OPERATORS")
+UPLOAD_DESK: Final[web.AppKey[UploadDesk]] = web.AppKey("UPLOAD_DESK")
 UPLOADS: Final[web.AppKey[Uploads]] = web.AppKey("UPLOADS")
 OPERATOR_TOKENS: Final[web.AppKey[OperatorTokens]] = web.AppKey("OPERATOR_TOKENS")
 REPEATS: Final[web.AppKey[Repeats]] = web.AppKey("REPEATS")
-MODERATION: Final[web.AppKey[Moderation]] = web.AppKey("MODERATION")
 OUTLIERS: Final[web.AppKey[Outliers]] = web.AppKey("OUTLIERS")
 BULK: Final[web.AppKey[Bulk]] = web.AppKey("BULK")
 BOARD_ADMIN: Final[web.AppKey[BoardAdmin]] = web.AppKey("BOARD_ADMIN")
@@ -111,3 +134,4 @@ DOSSIERS: Final[web.AppKey[Dossiers]] = web.AppKey("DOSSIERS")
 EXPORTS: Final[web.AppKey[Exports]] = web.AppKey("EXPORTS")
 VERIFIED_SCORES: Final[web.AppKey[VerifiedScores]] = web.AppKey("VERIFIED_SCORES")
 HEALTH: Final[web.AppKey[Health]] = web.AppKey("HEALTH")
+MODERATION: Final[web.AppKey[Moderation]] = web.AppKey("MODERATION")
