@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from homeserver import __version__, cli_appdata, config, config_example, logs
+from homeserver import __version__, cli_appdata, cli_operate, config, config_example, logs
 from homeserver.errors import BadSettings, HomeServerError
 from homeserver.model import Action, Role
 
@@ -100,7 +100,7 @@ def build_parser() -> argparse.ArgumentParser:
     players = _add_players(commands.add_parser("players", help="about a player: show, hide, restore, remove, erase"))
 
     admin = _add_admin(commands.add_parser("admin", help="operators' accounts"))
-
+    keys = cli_operate.add(commands, settings_of, agreed, say)
     doctor = commands.add_parser("doctor", help="check a real set-up: database, clock, a signed call, the storage")
     doctor.add_argument("--player", metavar="ID", help="somebody who has the application, for the signed call")
     doctor.set_defaults(command=_doctor)
@@ -108,7 +108,7 @@ def build_parser() -> argparse.ArgumentParser:
     settings = commands.add_parser("config", help="about the settings").add_subparsers(metavar="ACTION", required=True)
     settings.add_parser("example", help="print a commented settings file").set_defaults(command=_config_example)
     settings.add_parser("check", help="read the settings and say what is wrong").set_defaults(command=_config_check)
-    for group in (commands, players, admin, settings):
+    for group in (commands, players, admin, keys, settings):
         for command in group.choices.values():  # also behind the command, where one writes it without thinking
             command.add_argument("--config", type=Path, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
     return parser

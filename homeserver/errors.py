@@ -30,6 +30,12 @@ class OutdatedSchema(HomeServerError):
     code = "outdated_schema"
 
 
+class BackupBroken(HomeServerError):
+    """A file is no backup, or not as it was when it was made; or it does not fit this database. Nothing was changed."""
+
+    code = "backup_broken"
+
+
 # --- the caller's fault ---------------------------------------------------------------------------------------------
 
 

@@ -57,6 +57,7 @@ SEE_EVERYTHING: Final = frozenset(
         "serving",
     }
     | {"appdata_command", "cli_appdata", "sync_command", "walk"}
+    | {"cli_operate", "operate_command"}
 )
 # The package itself holds its version and imports nothing.
 PACKAGE_ROOM: Final = ""
