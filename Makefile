@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long interop check format screenshots wheel constraints vendor environment clean
+.PHONY: help demo test test-long interop check format texts screenshots wheel constraints vendor environment clean
 
 BIN := .venv/bin
 PYTEST := $(BIN)/pytest
@@ -38,6 +38,9 @@ check: environment ## lint, formatting, types, layers
 format: environment ## put the code into its one format
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+texts: environment ## gather the texts of pages and scripts into the catalogues of homeserver/locale
+	$(BIN)/python -m scripts.texts
 
 screenshots: environment ## walk through the pages with Chromium; pictures in build/screenshots
 	@scripts/debian-packages.sh --tests || true

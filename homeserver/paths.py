@@ -12,3 +12,4 @@ ROOT: Final = _INSTALLED if _INSTALLED.is_dir() else _PACKAGE.parent
 TEMPLATES: Final = ROOT / "templates"
 STATIC: Final = ROOT / "static"
 MIGRATIONS: Final = ROOT / "migrations"
+LOCALE: Final = _PACKAGE / "locale"

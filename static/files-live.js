@@ -1,18 +1,10 @@
 // The list of uploads, kept live: the server pushes what changes, and the page itself is asked for what looks different.
 // The stream is closed while nobody looks at the tab: a browser opens few connections to one host.
 
+import { _, percent } from "./words.js";
+
 const OFTEN_MS = 1000;
 const SELDOM_MS = 15000;
-
-export function amount(bytes) {
-  const units = ["bytes", "KB", "MB", "GB"];
-  let unit = 0;
-  while (bytes >= 999.5 && unit < 3) {
-    bytes /= 1000;
-    unit += 1;
-  }
-  return `${bytes.toFixed(unit === 0 || bytes >= 9.95 ? 0 : 1)} ${units[unit]}`;
-}
 
 export class LiveList {
   // `say` speaks to those who cannot see, `tell` to everybody; `signedOut` is called when the session is over.
@@ -97,7 +89,7 @@ export class LiveList {
     if (bar === null || size <= 0) return;
     bar.max = size;
     bar.value = Math.min(bytes, size);
-    row.querySelector(`.${leg} .amount`).textContent = `${Math.floor((100 * bar.value) / size)} %`;
+    row.querySelector(`.${leg} .amount`).textContent = percent(Math.floor((100 * bar.value) / size));
   }
 
   // --- what the owner says ------------------------------------------------------------------------------------------
@@ -124,7 +116,7 @@ export class LiveList {
       const said = await answer.json();
       trouble = answer.ok ? (said.still ?? "") : said.detail;
     } catch {
-      trouble = "The line to this site is broken. Try again when you are online.";
+      trouble = _("The line to this site is broken. Try again when you are online.");
     }
     this.tell(trouble, true);
     this.refresh();

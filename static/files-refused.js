@@ -1,6 +1,6 @@
 // Files that were refused before a byte travelled. The page still holds them: nobody has to choose one again.
 
-import { amount } from "./files-live.js";
+import { _, amount } from "./words.js";
 
 // Nothing that the owner does here would change these.
 const FINAL = ["too_large", "bad_input"];
@@ -34,7 +34,7 @@ export class Refusals {
   add(file, problem) {
     const code = problem.storage_code ?? problem.code;
     const row = make("article", "file");
-    const thumb = make("span", "thumb", (file.name.includes(".") ? file.name.split(".").pop() : "file").slice(0, 4).toUpperCase());
+    const thumb = make("span", "thumb", (file.name.includes(".") ? file.name.split(".").pop() : _("file")).slice(0, 4).toUpperCase());
     thumb.setAttribute("aria-hidden", "true");
     const what = make("div", "what");
     const name = make("b", "name");
@@ -43,7 +43,7 @@ export class Refusals {
     line.append(make("small", "code", `(${code})`));
     what.append(name, line);
     const actions = make("div", "actions");
-    row.append(thumb, what, make("span", "chip bad", code === "MD327" ? "no space" : "not accepted"), actions);
+    row.append(thumb, what, make("span", "chip bad", code === "MD327" ? _("no space") : _("not accepted")), actions);
 
     const again = (changes = {}) => {
       if (this.resend({ ...file, ...changes })) this.remove(row);
@@ -52,11 +52,11 @@ export class Refusals {
       actions.append(this.renaming(file, again));
     } else if (code === "MD327") {
       if (problem.portal_url) actions.append(this.portal(problem.portal_url));
-      actions.append(button("I have made room, send now", file.name, () => again(), !problem.portal_url));
+      actions.append(button(_("I have made room, send now"), file.name, () => again(), !problem.portal_url));
     } else if (!FINAL.includes(code)) {
-      actions.append(button("Try again", file.name, () => again()));
+      actions.append(button(_("Try again"), file.name, () => again()));
     }
-    actions.append(button("Remove", file.name, () => this.remove(row)));
+    actions.append(button(_("Remove"), file.name, () => this.remove(row)));
     this.place.querySelector("section").append(row);
     this.place.hidden = false;
     this.say(`${file.name}: ${problem.detail}`);
@@ -68,8 +68,8 @@ export class Refusals {
     field.value = file.name;
     field.required = true;
     field.maxLength = 255;
-    field.setAttribute("aria-label", `Another name for ${file.name}`);
-    form.append(field, make("button", "button primary", "Send under this name"));
+    field.setAttribute("aria-label", _("Another name for %(name)s", { name: file.name }));
+    form.append(field, make("button", "button primary", _("Send under this name")));
     form.addEventListener("submit", (event) => {
       event.preventDefault();
       again({ name: field.value });
@@ -78,7 +78,7 @@ export class Refusals {
   }
 
   portal(url) {
-    const link = make("a", "button primary portal", "Make room at Orange");
+    const link = make("a", "button primary portal", _("Make room at Orange"));
     link.href = url;
     link.target = "_blank";
     link.rel = "noopener noreferrer";

@@ -1,9 +1,10 @@
 // The files page with scripts: many files at once, by Uppy, in parts that go on where they stopped.
 // Without it, or where the bundle does not load, the page is a plain form that does the same job.
 
-import { amount, LiveList } from "./files-live.js";
+import { LiveList } from "./files-live.js";
 import { Refusals } from "./files-refused.js";
 import { rememberUploads, tabName } from "./files-memory.js";
+import { _, amount } from "./words.js";
 
 const ENDPOINT = "/files/tus/";
 const PART_BYTES = 32 * 1024 * 1024;
@@ -33,7 +34,7 @@ function problemOf(response) {
   try {
     return { ...JSON.parse(response.getBody()), status: response.getStatus() };
   } catch {
-    const lost = "The line to this site is broken. The file goes on where it stopped.";
+    const lost = _("The line to this site is broken. The file goes on where it stopped.");
     return { status: response?.getStatus() ?? 0, code: "unreachable", detail: lost };
   }
 }
@@ -57,12 +58,12 @@ async function start({ Uppy, Dashboard, GoldenRetriever, Tus }) {
     onBeforeFileAdded: isSendable,
     locale: {
       strings: {
-        exceedsSize: `%{file} is larger than the ${amount(maxBytes)} that a file may have.`,
-        inferiorSize: "An empty file cannot be stored.",
-        noDuplicates: "“%{fileName}” is in the list already.",
-        failedToUpload: "%{file} did not get here.",
-        noInternetConnection: "You are offline.",
-        connectedToInternet: "You are online again.",
+        exceedsSize: _("%(file)s is larger than the %(size)s that a file may have.", { file: "%{file}", size: amount(maxBytes) }),
+        inferiorSize: _("An empty file cannot be stored."),
+        noDuplicates: _("“%(file)s” is in the list already.", { file: "%{fileName}" }),
+        failedToUpload: _("%(file)s did not get here.", { file: "%{file}" }),
+        noInternetConnection: _("You are offline."),
+        connectedToInternet: _("You are online again."),
       },
     },
   });
@@ -75,7 +76,7 @@ async function start({ Uppy, Dashboard, GoldenRetriever, Tus }) {
       width: "100%",
       height: EMPTY_PX,
       theme: "auto",
-      note: `Up to ${amount(maxBytes)} each. A file that was cut off goes on where it stopped.`,
+      note: _("Up to %(size)s each. A file that was cut off goes on where it stopped.", { size: amount(maxBytes) }),
       proudlyDisplayPoweredByUppy: false,
       disableInformer: true, // what it would say is said below, once and for everybody
       doneButtonHandler: null,
@@ -83,18 +84,21 @@ async function start({ Uppy, Dashboard, GoldenRetriever, Tus }) {
       hideUploadButton: true, // files go as soon as they are chosen
       locale: {
         strings: {
-          dashboardTitle: "Files from this page",
-          dropHint: "Drop files here",
-          dropPasteFiles: "Drop files here or %{browseFiles}",
-          browseFiles: "choose files",
-          removeFile: "Cancel %{file}",
-          uploading: "From you",
+          dashboardTitle: _("Files from this page"),
+          dropHint: _("Drop files here"),
+          dropPasteFiles: _("Drop files here or %(choose)s", { choose: "%{browseFiles}" }),
+          browseFiles: _("choose files"),
+          removeFile: _("Cancel %(file)s", { file: "%{file}" }),
+          uploading: _("From you"),
           recoveredXFiles: {
-            0: "1 file had not got here whole. Choose the same file again, and it goes on where it stopped.",
-            1: "%{smart_count} files had not got here whole. Choose the same files again, and they go on where they stopped.",
+            0: _("1 file had not got here whole. Choose the same file again, and it goes on where it stopped."),
+            1: _(
+              "%(count)s files had not got here whole. Choose the same files again, and they go on where they stopped.",
+              { count: "%{smart_count}" },
+            ),
           },
-          sessionRestored: "Not everything is here yet",
-          reSelect: "Choose again",
+          sessionRestored: _("Not everything is here yet"),
+          reSelect: _("Choose again"),
         },
       },
     })
@@ -119,7 +123,7 @@ async function start({ Uppy, Dashboard, GoldenRetriever, Tus }) {
   function inform() {
     const info = uppy.getState().info.at(-1);
     if (info) tell([info.message, info.details].filter(Boolean).join(" "), info.type === "error");
-    else tell(navigator.onLine ? "" : "You are offline. Your files go on when the line is back.");
+    else tell(navigator.onLine ? "" : _("You are offline. Your files go on when the line is back."));
   }
   uppy.on("info-visible", inform);
   uppy.on("info-hidden", inform);
@@ -205,12 +209,12 @@ async function start({ Uppy, Dashboard, GoldenRetriever, Tus }) {
   function isSendable(file, files) {
     const name = file.meta.name;
     if (name.length > LONGEST_NAME) {
-      uppy.info(`The name of ${name.slice(0, 40)}… is longer than ${LONGEST_NAME} characters. Rename the file.`, "error");
+      uppy.info(_("The name of %(name)s… is longer than %(count)s characters. Rename the file.", { name: name.slice(0, 40), count: LONGEST_NAME }), "error");
       return false;
     }
     // eslint-disable-next-line no-control-regex
     if (/[\u0000-\u001f\u007f]/.test(name)) {
-      uppy.info(`The name of ${name} has characters that cannot be sent. Rename the file.`, "error");
+      uppy.info(_("The name of %(name)s has characters that cannot be sent. Rename the file.", { name }), "error");
       return false;
     }
     return !Object.hasOwn(files, file.id) || files[file.id].isGhost;

@@ -6,6 +6,8 @@ from aiohttp import web
 
 from homeserver.paths import STATIC
 from homeserver.web.file_events import STREAMS, Streams
+from homeserver.web.language_choice import choose_language
+from homeserver.web.languages import languages
 from homeserver.web.middleware import answer_errors, check_requests, set_headers
 from homeserver.web.rendering import setup_templates
 from homeserver.web.routes import routes
@@ -20,10 +22,11 @@ def setup(app: web.Application) -> None:
 
     The services' keys may be filled later, at start-up.
     """
+    languages()  # whoever comes first need not wait for them
     app[STREAMS] = Streams()
     app[STATIC_FILES] = StaticFiles(STATIC)
     setup_templates(app)
-    app.middlewares.extend([answer_errors, check_requests])
+    app.middlewares.extend([choose_language, answer_errors, check_requests])
     app.on_response_prepare.extend([set_headers, say_version])
     app.add_routes(routes())
     app.router.add_static(PREFIX, STATIC, follow_symlinks=False)

@@ -8,6 +8,8 @@ from decimal import Decimal
 from typing import Final
 
 from homeserver.model import Distribution, PastScore
+from homeserver.web import formats
+from homeserver.web.languages import gettext
 
 WIDTH: Final = 240
 HEIGHT: Final = 72
@@ -42,7 +44,9 @@ def bars(spread: Distribution) -> tuple[Bar, ...]:
             y=round(HEIGHT - _bar_height(each.count, most), 2),
             width=round(step - _GAP, 2),
             height=round(_bar_height(each.count, most), 2),
-            title=f"{each.display}: {each.count:,} {'player' if each.count == 1 else 'players'}",
+            title=gettext(
+                "%(scores)s: %(players)s", scores=formats.score(each.display), players=formats.players(each.count)
+            ),
             is_mine=spread.mine is not None and spread.mine.index == number,
         )
         for number, each in enumerate(spread.classes)

@@ -18,7 +18,7 @@ from homeserver.web.bodies import json_answer, read_form, wants_json
 from homeserver.web.keys import PAGE_SESSIONS, SITE, UPLOADS
 from homeserver.web.rendering import render
 from homeserver.web.visitors import storage_session
-from homeserver.web.words import WAITING_WORDS, upload_words
+from homeserver.web.words import WAITING_WORDS, upload_words, waiting_words
 
 _PIECE_BYTES: Final = 256 * 1024
 _ENVELOPE_BYTES: Final = 16 * 1024
@@ -161,7 +161,7 @@ async def send_waiting(request: web.Request) -> web.Response:
     token = await request.app[PAGE_SESSIONS].storage_token(session)
     still = await request.app[UPLOADS].send_waiting(user, token, leg)
     if wants_json(request):
-        return json_answer(orjson.dumps({"still": WAITING_WORDS[leg].still if still else None}))
+        return json_answer(orjson.dumps({"still": waiting_words(leg).still if still else None}))
     return _see_other(f"/files?still={leg}" if still else "/files")
 
 

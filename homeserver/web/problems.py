@@ -13,7 +13,8 @@ import orjson
 from aiohttp import hdrs, web
 
 from homeserver import errors
-from homeserver.web.words import storage_words
+from homeserver.web.languages import SOURCE, current, gettext, translated
+from homeserver.web.words import heading, storage_words
 
 PROBLEM_TYPE: Final = "application/problem+json"
 
@@ -91,7 +92,7 @@ def of_error(error: errors.HomeServerError) -> Problem:
     status = status_of(type(error))
     headers: dict[str, str] = {}
     more: dict[str, Any] = {}
-    detail = str(error)
+    detail = _said(error, status)
     match error:
         case errors.BadInput(field=str(name)):
             more["field"] = name
@@ -110,16 +111,16 @@ def of_error(error: errors.HomeServerError) -> Problem:
         case errors.SignatureRefused():
             headers[hdrs.WWW_AUTHENTICATE] = "OAuth"
         case _ if status == 500:
-            detail = "Something went wrong here."  # our own fault: its message is for the operator
+            detail = gettext("Something went wrong here.")  # our own fault: its message is for the operator
     return Problem(status, error.code, detail, headers, more)
 
 
 def of_http(error: web.HTTPException) -> Problem:
     """The problem that an answer of aiohttp itself is (no such address, wrong method, body too large)."""
     known = {
-        404: ("not_found", "There is nothing at this address."),
-        405: ("method_not_allowed", "This address does not take that method."),
-        413: ("too_large", "That is more than this address takes."),
+        404: ("not_found", gettext("There is nothing at this address.")),
+        405: ("method_not_allowed", gettext("This address does not take that method.")),
+        413: ("too_large", gettext("That is more than this address takes.")),
     }
     code, detail = known.get(error.status, ("bad_request" if error.status < 500 else "error", error.reason))
     headers: dict[str, str] = {hdrs.ALLOW: error.headers[hdrs.ALLOW]} if hdrs.ALLOW in error.headers else {}
@@ -128,7 +129,19 @@ def of_http(error: web.HTTPException) -> Problem:
 
 def of_bug(error_id: str) -> Problem:
     """What is said of an error that nobody expected: nothing but an id that stands in the log too."""
-    return Problem(500, "internal", "Something went wrong here. It has been noted.", more={"error_id": error_id})
+    return Problem(
+        500, "internal", gettext("Something went wrong here. It has been noted."), more={"error_id": error_id}
+    )
+
+
+def _said(error: errors.HomeServerError, status: int) -> str:
+    """What an error says of itself, in the language of the request; what its status says, where the catalogue does not
+    have it. English stays what it is: programs log it."""
+    text = str(error)
+    if current().tag == SOURCE or not text:
+        return text
+    said = translated(text)
+    return said if said != text else f"{heading(status)}."
 
 
 def _seconds(wait_s: float) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from homeserver.web import account, admin, boards, file_events, files, gadget, health, metrics, tus
+from homeserver.web import account, admin, boards, file_events, files, gadget, health, language_choice, metrics, tus
 from homeserver.web.security import ANSWER_PATH
 
 
@@ -35,6 +35,7 @@ def routes() -> list[web.AbstractRouteDef]:
         web.get(account.RETURN_PATH, account.finish_sign_in),
         web.get(account.METADATA_PATH, account.sign_in_metadata),
         web.post("/sign-out", account.sign_out),
+        web.post(language_choice.LANGUAGE_PATH, language_choice.choose),
         web.get("/privacy", account.privacy),
         web.post("/privacy/link", account.link),
         web.post("/privacy/unlink", account.unlink),

@@ -165,10 +165,10 @@ async def test_who_played_last_week_only_is_in_its_final_list_alone(stack: Stack
 
     browser = await stack.player()
     tree = page(await browser.get("/boards/letters?period=week"))
-    assert texts(tree, "//ul[@class='periods']/li") == ["16\u201322 Nov 2026 you: place 2 of 2"]
+    assert texts(tree, "//ul[@class='periods']/li") == ["16 \u2013 22 Nov 2026 you: place 2 of 2"]
     assert set(values(tree, "//input[@name='period']/@value")) == {"week"}
     tree = page(await browser.get(values(tree, "//ul[@class='periods']/li/a/@href")[0]))
-    assert texts(tree, "//caption")[0].endswith("16\u201322 Nov 2026, final")
+    assert texts(tree, "//caption")[0].endswith("16 \u2013 22 Nov 2026, final")
     assert set(values(tree, "//input[@name='period']/@value")) == {"week:2026-W47"}
     assert len(texts(tree, "//tbody/tr")) == 2
 
@@ -451,7 +451,7 @@ async def test_whom_operators_take_off_a_board_sees_it_and_is_seen_by_nobody(
     assert (await read(jane, path))["scores"] == []
     assert [past["score"] for past in (await read(elizabeth, path))["scores"]] == [past["score"] for past in history]
     mine = texts(page(await (await stack.player()).get("/boards/letters")), "//aside")[0]
-    assert mine.startswith("Your place, all time 1 ")
+    assert mine.startswith("Your place, All time 1 ")
     assert "Only you see this: an operator of this site has" in mine
 
     await operators.act("restore", ELIZABETH)

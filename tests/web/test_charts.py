@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from homeserver.model import Board, Distribution, Origin, OwnClass, PastScore, Period, ScoreClass, Span
 from homeserver.web.charts import HEIGHT, WIDTH, bars, steps
-from homeserver.web.rendering import beats, period_name
+from homeserver.web.formats import beats, period_name
 
 ZONE = "America/Sao_Paulo"
 DAY_MS = 86_400_000
@@ -69,8 +69,8 @@ def test_any_line_is_inside_the_picture(scores: list[tuple[int, int]]) -> None:
     ("span", "days_before", "days", "name"),
     [
         (Span.DAY, 0, 1, "22 Nov 2026"),
-        (Span.WEEK, 6, 7, "16\u201322 Nov 2026"),
-        (Span.WEEK, -8, 7, "30 Nov \u2013 6 Dec 2026"),
+        (Span.WEEK, 6, 7, "16\u2009\u2013\u200922 Nov 2026"),
+        (Span.WEEK, -8, 7, "30 Nov\u2009\u2013\u20096 Dec 2026"),
         (Span.MONTH, 21, 30, "November 2026"),
     ],
 )
@@ -81,7 +81,7 @@ def test_periods_have_names(span: Span, days_before: int, days: int, name: str) 
 
 
 def test_nobody_beats_all_others_who_does_not() -> None:
-    assert beats(Fraction(1)) == "better than all others"
-    assert beats(Fraction(9_999, 10_000)) == "better than 99% of the others"
-    assert beats(Fraction(29, 100)) == "better than 29% of the others"
-    assert beats(Fraction(0)) == "better than 0% of the others"
+    assert beats(Fraction(1)) == "Better than all others"
+    assert beats(Fraction(9_999, 10_000)) == "Better than 99% of the others"
+    assert beats(Fraction(29, 100)) == "Better than 29% of the others"
+    assert beats(Fraction(0)) == "Better than 0% of the others"

@@ -42,6 +42,7 @@ TABLE: Final[dict[tuple[str, str], tuple[str, str, str, str]]] = {
     ("GET", "/privacy"): ("200", "200", "200", "200"),
     ("POST", "/privacy/link"): ("401", "401", "303 /privacy", "401"),
     ("POST", "/privacy/unlink"): ("401", "303 /privacy", "303 /privacy", "401"),
+    ("POST", "/language"): ("400", "400", "400", "400"),
     ("GET", "/page-link/{token}"): ("200", "200", "200", "200"),
     ("GET", "/admin"): (ADMIN, ADMIN, ADMIN, "200"),
     ("GET", "/admin/sign-in"): ("200", "200", "200", "200"),

@@ -75,7 +75,7 @@ async def test_a_file_from_the_plain_form_is_stored(stack: Stack) -> None:
     assert (stored.sha256, stored.media_type) == (hashlib.sha256(HELLO).hexdigest(), "image/jpeg")
     page = (await browser.get("/files")).text
     assert f"content {upload['content_id']} in folder {upload['folder_id']}" in page
-    assert "31 KB" in page
+    assert "31 kB" in page
 
 
 async def test_a_script_gets_the_upload(stack: Stack) -> None:

@@ -1,0 +1,154 @@
+"""Numbers, times and amounts as people write them, in the language of the request (CLDR, by Babel)."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from fractions import Fraction
+from functools import lru_cache
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from babel import Locale
+from babel.dates import format_interval, format_skeleton
+from babel.lists import format_list
+from babel.numbers import format_percent
+from babel.units import format_unit
+
+from homeserver.model import Period, Span
+from homeserver.web.languages import N_, current, gettext, ngettext
+
+SPAN_WORDS: Final = {
+    Span.ALL: N_("All time"),
+    Span.SEASON: N_("Season"),
+    Span.MONTH: N_("Month"),
+    Span.WEEK: N_("Week"),
+    Span.DAY: N_("Today"),
+}
+
+_DATE: Final = "yMMMd"
+_MONTH: Final = "yMMMM"
+_TIME: Final = "Hm"
+_KEPT: Final = 4096
+"""Pages show the same minutes again and again."""
+
+
+# --- times ----------------------------------------------------------------------------------------------------------
+
+
+def moment(ms: int, zone: str = "UTC") -> str:
+    """`22 Nov 2026, 08:20`; UTC says so, any other zone is the board's, whose page names it."""
+    return _moment(ms // 60_000, zone, str(current().locale)) + (" UTC" if zone == "UTC" else "")
+
+
+@lru_cache(_KEPT)
+def _moment(minutes: int, zone: str, locale: str) -> str:
+    when = datetime.fromtimestamp(minutes * 60, UTC).astimezone(ZoneInfo(zone))
+    return _written(when, Locale.parse(locale))
+
+
+def _written(when: datetime, locale: Locale) -> str:
+    """Date and time as they stand in this moment's own zone."""
+    as_it_stands = when.replace(tzinfo=UTC)  # Babel would move it into a zone of its own choice
+    time = format_skeleton(_TIME, as_it_stands, UTC, locale=locale)
+    return str(locale.datetime_formats["medium"]).format(time, _date(when, locale))
+
+
+def _date(when: datetime, locale: Locale) -> str:
+    return format_skeleton(_DATE, when.replace(tzinfo=UTC), UTC, locale=locale)
+
+
+def claimed(text: str, zone: str) -> str:
+    """`30 Oct 2008, 16:30`: a date that a player claims, as `moment` writes it; without a zone as they wrote it."""
+    when = datetime.fromisoformat(text)
+    if when.tzinfo is not None:
+        return moment(int(when.timestamp()) * 1000, zone)
+    has_time = len(text) > len("2008-10-30")
+    locale = current().locale
+    return _written(when, locale) if has_time else _date(when, locale)
+
+
+def span_name(span: Span) -> str:
+    """`All time`, `Week`, `Today`."""
+    return gettext(SPAN_WORDS[span])
+
+
+def current_period(period: Period) -> str:
+    """`Week`, `Today`, or the name of a season: what the period is called while it lasts."""
+    return period.title or span_name(period.span)
+
+
+def period_name(period: Period) -> str:
+    """`November 2026`, `16–22 Nov 2026`, `22 Nov 2026`: which month, week or day it is; `All time`."""
+    if period.starts_ms is None or period.ends_ms is None:
+        return span_name(period.span)
+    zone, locale = ZoneInfo(period.zone), current().locale
+    first, last = (
+        datetime.fromtimestamp(ms // 1000, UTC).astimezone(zone) for ms in (period.starts_ms, period.ends_ms - 1)
+    )
+    match period.span:
+        case Span.SEASON:
+            return period.title
+        case Span.MONTH:
+            return format_skeleton(_MONTH, last.replace(tzinfo=UTC), UTC, locale=locale)
+        case Span.WEEK:
+            return str(format_interval(first.date(), last.date(), _DATE, locale=locale))
+        case _:
+            return _date(last, locale)
+
+
+def left(span_ms: int) -> str:
+    """`2 days, 4 hours`: a span in its two largest units."""
+    minutes = max(0, span_ms) // 60_000
+    parts = [(minutes // 1440, "day"), (minutes // 60 % 24, "hour"), (minutes % 60, "minute")]
+    while len(parts) > 1 and parts[0][0] == 0:
+        parts.pop(0)
+    locale = current().locale
+    shown = [format_unit(count, f"duration-{unit}", "long", locale=locale) for count, unit in parts[:2] if count]
+    return format_list(shown, style="unit", locale=locale) if shown else gettext("less than a minute")
+
+
+# --- amounts --------------------------------------------------------------------------------------------------------
+
+
+def number(value: int) -> str:
+    """`1,284,310`."""
+    return score(f"{value:,}")
+
+
+def score(display: str) -> str:
+    """A score's `display`, or any number written as in `1,032.50` or `1:02:03`, with the language's own marks."""
+    marks = current().locale.number_symbols["latn"]
+    return display.translate({ord(","): marks["group"], ord("."): marks["decimal"]})
+
+
+def place(rank: int | None, tied: bool) -> str:
+    """`=3` for a place that is shared, an en dash for none."""
+    return "\u2013" if rank is None else f"{'=' if tied else ''}{number(rank)}"
+
+
+def beats(share: Fraction) -> str:
+    """`Better than 93% of the others`: rounded down, so that nobody beats all others who does not."""
+    if share == 1:
+        return gettext("Better than all others")
+    return gettext("Better than %(share)s of the others", share=percent(100 * share // 1))
+
+
+def percent(count: int) -> str:
+    """`93%`, of whole percents."""
+    return format_percent(count / 100, locale=current().locale)
+
+
+def size(size_bytes: int) -> str:
+    """`812 kB`: three digits at most, powers of 1000 as browsers and Orange write them."""
+    amount = float(size_bytes)
+    for unit in ("byte", "kilobyte", "megabyte", "gigabyte"):
+        if amount < 999.5 or unit == "gigabyte":
+            break
+        amount /= 1000
+    shown = round(amount) if unit == "byte" or amount >= 9.95 else round(amount, 1)
+    return format_unit(shown, f"digital-{unit}", "long" if unit == "byte" else "short", locale=current().locale)
+
+
+def players(count: int) -> str:
+    """`1 player`, `1,284 players`."""
+    return ngettext("%(shown)s player", "%(shown)s players", count, shown=number(count))
