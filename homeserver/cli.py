@@ -239,11 +239,11 @@ def _serve(options: argparse.Namespace) -> int:
         named = ["--config", str(options.config)] if options.config else []
         idle = ["--no-jobs"] if options.no_jobs else []
         again = ["-m", "homeserver", *named, "serve", "--worker", *idle]
-        return serve_by_workers(again, workers, server.host, server.port, say)
+        return serve_by_workers(again, workers, server.host, server.port, say, grace_s=server.grace_s)
 
     async def serving() -> None:
         app = make_app(settings, jobs=not options.no_jobs)
-        await serve(app, server.host, server.port, say, shared=options.worker)
+        await serve(app, server.host, server.port, say, shared=options.worker, grace_s=server.grace_s)
 
     run(serving())
     return 0

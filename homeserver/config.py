@@ -110,6 +110,9 @@ class Server(Section):
     host: str = Field("127.0.0.1", description="The address to listen on.")
     port: int = Field(8080, ge=0, le=65535, description="The port to listen on; 0 takes a free one.")
     workers: int = Field(1, ge=1, le=MAX_WORKERS, description="How many processes share the port.")
+    grace_s: float = Field(
+        20.0, gt=0, le=600, description="How long requests may go on that run when the server is told to stop."
+    )
     node: str = Field(
         "",
         pattern=r"^[a-z0-9-]{0,32}$",

@@ -177,6 +177,12 @@ class DatabaseUnavailable(HomeServerError):
         self.uncertain = uncertain
 
 
+class Stopping(HomeServerError):
+    """The server ends, and this would have taken too long. The next one is there in a moment."""
+
+    code = "stopping"
+
+
 class SpoolFull(HomeServerError):
     """There is no room left here to keep a file: the quota of the spool is used up, or the disk is nearly full."""
 

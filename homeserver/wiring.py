@@ -219,9 +219,9 @@ async def _open(
     token = settings.server.metrics_token
     app[keys.METRICS_GATE] = MetricsGate(token.get_secret_value() if token else None)
     # A queue and a spool belong to their process and machine, so their workers always run here.
+    await stack.enter_async_context(running.running("counters", core.meter.run))  # the last to end: others count
     await stack.enter_async_context(running.running("uploads", uploads.run))
     await stack.enter_async_context(running.running("sync", core.sync.run))
-    await stack.enter_async_context(running.running("counters", core.meter.run))
     await stack.enter_async_context(running.running("timed writes", core.timed_writes.run))
     if jobs:
         await stack.enter_async_context(running.running("sync schedule", core.rounds.run))
