@@ -59,6 +59,8 @@ from homeserver.web.security import ANSWER_PATH
 
 T = TypeVar("T")
 
+DAY_MS: Final = 86_400_000
+
 log: Final = structlog.get_logger(__name__)
 
 
@@ -172,7 +174,13 @@ async def _open(
         secret_box=secret_box(settings, "sign-in"),
         now_ms=now_ms,
     )
-    page_sessions = PageSessions(core.database, secret_box(settings, "page sessions"), sign_in, now_ms=now_ms)
+    page_sessions = PageSessions(
+        core.database,
+        secret_box(settings, "page sessions"),
+        sign_in,
+        now_ms=now_ms,
+        lifetime_ms=settings.retention.session_days * DAY_MS,
+    )
     storage = storage_client(settings, core.session)
     step_one = StepOne(core.database, storage, now_ms, page_sessions.forget_token)
     kit = Kit(
@@ -225,7 +233,12 @@ async def _open(
     await stack.enter_async_context(running.running("timed writes", core.timed_writes.run))
     if jobs:
         await stack.enter_async_context(running.running("sync schedule", core.rounds.run))
-        await stack.enter_async_context(running.running("upkeep", Upkeep(core.database, now_ms).run))
+        await stack.enter_async_context(running.running("upkeep", upkeep_of(settings, core, now_ms).run))
+
+
+def upkeep_of(settings: config.Settings, core: Core, now_ms: NowMs) -> Upkeep:
+    """What throws away what is kept for long enough."""
+    return Upkeep(core.database, now_ms, audit_ms=settings.retention.audit_days * DAY_MS)
 
 
 # --- parts ------------------------------------------------------------------------------------------------------------

@@ -103,7 +103,7 @@ class Backups:
                     )
                 key, marks = await backups.marks(tx)
                 numbers = await self._store.numbers(tx, tables)
-                await self._store.empty(tx, tables)
+                await self._store.empty(tx)
                 done = 0
                 for table, rows in reader.rows():
                     await tx.load(table.name, table.columns, rows)
