@@ -66,6 +66,8 @@ from homeserver.wiring_admin import furnish
 
 T = TypeVar("T")
 
+DAY_MS: Final = 86_400_000
+
 log: Final = structlog.get_logger(__name__)
 
 
@@ -182,7 +184,13 @@ async def _open(
         secret_box=secret_box(settings, "sign-in"),
         now_ms=now_ms,
     )
-    page_sessions = PageSessions(core.database, secret_box(settings, "page sessions"), sign_in, now_ms=now_ms)
+    page_sessions = PageSessions(
+        core.database,
+        secret_box(settings, "page sessions"),
+        sign_in,
+        now_ms=now_ms,
+        lifetime_ms=settings.retention.session_days * DAY_MS,
+    )
     storage = storage_client(settings, core.session)
     step_one = StepOne(core.database, storage, now_ms, page_sessions.forget_token)
     kit = Kit(
@@ -235,16 +243,21 @@ async def _open(
     token = settings.server.metrics_token
     app[keys.METRICS_GATE] = MetricsGate(token.get_secret_value() if token else None)
     # A queue and a spool belong to their process and machine, so their workers always run here.
+    await stack.enter_async_context(running.running("counters", core.meter.run))  # the last to end: others count
     await stack.enter_async_context(running.running("uploads", uploads.run))
     await stack.enter_async_context(running.running("sync", core.sync.run))
     await stack.enter_async_context(running.running("changes", changes.run))
-    await stack.enter_async_context(running.running("counters", core.meter.run))
     await stack.enter_async_context(running.running("timed writes", core.timed_writes.run))
     await stack.enter_async_context(running.running("board tasks", office.tasks.run))
     if jobs:
         await stack.enter_async_context(running.running("writes over time", office.watch.run))
         await stack.enter_async_context(running.running("sync schedule", core.rounds.run))
-        await stack.enter_async_context(running.running("upkeep", Upkeep(core.database, now_ms).run))
+        await stack.enter_async_context(running.running("upkeep", upkeep_of(settings, core, now_ms).run))
+
+
+def upkeep_of(settings: config.Settings, core: Core, now_ms: NowMs) -> Upkeep:
+    """What throws away what is kept for long enough."""
+    return Upkeep(core.database, now_ms, audit_ms=settings.retention.audit_days * DAY_MS)
 
 
 # --- parts ------------------------------------------------------------------------------------------------------------
