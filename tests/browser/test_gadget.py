@@ -12,15 +12,21 @@ import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import datetime, time, timedelta
 from pathlib import Path
 from typing import Any, Final, Literal
 from urllib.parse import urlencode
+from zoneinfo import ZoneInfo
 
 import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, FrameLocator, Page, Route, async_playwright, expect
 
+from homeserver.sandbox import CannedReply, Fault
 from homeserver.sandbox.people import CHARLOTTE, ELIZABETH, JANE
+from homeserver.services.moderation import Moderation
+from homeserver.storage import people
+from homeserver.storage.database import open_database
 from homeserver.storage.migrate import migrate
 from homeserver.wiring import wall_clock_ms
 from tests.browser.conftest import FLAGS, PATIENCE_MS, SCREENSHOTS
@@ -297,6 +303,44 @@ async def test_a_page_that_was_open_for_too_long_must_be_loaded_again(world: Wor
         await expect(gadget.get_by_role("status")).to_contain_text("Load it again.")
 
 
+async def test_who_is_hidden_sees_it_and_is_seen_by_nobody(world: World) -> None:
+    async with world.tab() as page:
+        gadget = await world.open(page, CHARLOTTE)
+        await expect(gadget.locator("tr.mine")).to_have_count(1)
+        await expect(gadget.locator(".own")).not_to_contain_text("seen by you alone")
+        async with open_database(world.stack.settings.database_url) as database:
+            player = await database.read(lambda reader: people.find_player(reader, "sandbox", CHARLOTTE))
+            assert player is not None
+            moderation = Moderation(database, world.stack.now_ms)
+            await moderation.hide(player, actor="maria", reason="too good")
+            await expect(gadget.locator("tr.mine")).to_have_count(0)  # the gadget heard of it
+            await expect(gadget.locator(".own")).to_contain_text("seen by you alone")
+            await keep(page, "hidden")
+            await moderation.restore(player, actor="maria", reason="after all")
+        await expect(gadget.locator("tr.mine")).to_have_count(1)
+
+
+async def test_a_day_that_ends_makes_room_for_the_next(world: World) -> None:
+    """By the server's clock: the reader's may be wrong. The days of these boards are those of São Paulo."""
+    await write(world, JANE, "1300")
+    now = datetime.fromtimestamp(world.stack.now_ms() / 1000, ZoneInfo("America/Sao_Paulo"))
+    midnight = datetime.combine(now.date() + timedelta(days=1), time(), now.tzinfo)
+    world.ahead_ms += int((midnight - now).total_seconds() - 10.5 * 60) * 1000
+    async with world.tab() as page:
+        await page.clock.install()
+        gadget = await world.open(page, CHARLOTTE)
+        await gadget.get_by_role("button", name="Today").click()
+        await expect(gadget.locator("caption")).to_contain_text("ends in 10 minutes")
+        world.ahead_ms += 60_000
+        await page.clock.fast_forward(60_000)
+        await expect(gadget.locator("caption")).to_contain_text("ends in 9 minutes")
+        world.ahead_ms += 10 * 60_000
+        await page.clock.fast_forward(10 * 60_000)
+        await expect(gadget.locator(".empty")).to_have_text("Nobody has a score in this period yet. Be the first.")
+        await expect(gadget.locator(".own")).to_have_text("You have no score in this period yet.")
+        await keep(page, "new-day")
+
+
 async def test_a_guest_looks_and_writes_nothing(world: World) -> None:
     """They see whose page it is, and where that person stands."""
     async with world.tab() as page:
@@ -403,3 +447,25 @@ async def test_what_people_wrote_is_only_text(world: World) -> None:
     container.picture_url = plain  # type: ignore[method-assign]
     for person, (given, family_name) in before.items():
         container.people[person].given_name, container.people[person].family_name = given, family_name
+
+
+# --- a container that is away ---------------------------------------------------------------------------------------
+
+
+async def test_a_network_that_does_not_answer_is_named(world: World) -> None:
+    """It is neither the server nor the reader. What was read before is shown, and how old it is."""
+    async with world.tab(tolerated=AWAY + "|status of 50") as page:
+        gadget = await world.open(page, CHARLOTTE)
+        add = gadget.get_by_role("button", name="Write a letter")
+        await expect(add).to_be_enabled()
+        held = world.stack.sandbox.container.appdata_of(CHARLOTTE)["letters"]
+        world.stack.sandbox.faults.add(Fault("* /social/*", times=None, reply=CannedReply(503)))
+        await add.click()
+        await expect(gadget.get_by_role("status")).to_contain_text("Your network does not answer as it should")
+        await expect(add).to_be_enabled()
+        assert world.stack.sandbox.container.appdata_of(CHARLOTTE)["letters"] == held
+        world.ahead_ms += 2 * 3_600_000
+        gadget = await world.open(page, CHARLOTTE)
+        await expect(gadget.locator(".pulse")).to_contain_text("your scores were read 2 hours ago")
+        await keep(page, "stale")
+        world.stack.sandbox.faults.clear()
