@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 from urllib.parse import urlsplit
@@ -70,6 +71,13 @@ def _host(text: str) -> str:
     return text.lower()
 
 
+def _network(text: str) -> str:
+    try:
+        return str(ip_network(text))
+    except ValueError as error:
+        raise ValueError("should be an address or a network like 10.0.0.0/8") from error
+
+
 def _long_secret(secret: SecretStr) -> SecretStr:
     if len(secret.get_secret_value()) < 32:
         raise ValueError("should have at least 32 characters; `openssl rand -hex 32` makes one")
@@ -78,6 +86,7 @@ def _long_secret(secret: SecretStr) -> SecretStr:
 
 WebAddress = Annotated[str, AfterValidator(_web_address)]
 WebOrigin = Annotated[str, AfterValidator(_origin)]
+Network = Annotated[str, AfterValidator(_network)]
 HostName = Annotated[str, AfterValidator(_host)]
 LanguageTag = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}(-[A-Z]{2})?$")]
 LongSecret = Annotated[SecretStr, AfterValidator(_long_secret)]
@@ -111,6 +120,10 @@ class Server(Section):
     )
     host: str = Field("127.0.0.1", description="The address to listen on.")
     port: int = Field(8080, ge=0, le=65535, description="The port to listen on; 0 takes a free one.")
+    trusted_proxies: tuple[Network, ...] = Field(
+        ("127.0.0.1/32", "::1/128"),
+        description="Web servers in front of this one: what they say in X-Forwarded-For is believed, for limits.",
+    )
     workers: int = Field(1, ge=1, le=MAX_WORKERS, description="How many processes share the port.")
     grace_s: float = Field(
         20.0, gt=0, le=600, description="How long requests may go on that run when the server is told to stop."

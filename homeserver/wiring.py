@@ -6,6 +6,7 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, replace
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Final, TypeVar
 from urllib.parse import urlsplit
@@ -272,6 +273,7 @@ def site_of(settings: config.Settings, provider: IdentityProvider) -> keys.Site:
         allowed_origins=frozenset(gadget.allowed_origins),
         picture_sources=settings.container.picture_hosts,
         form_targets=form_targets(storage, provider),
+        trusted_proxies=tuple(map(ip_network, settings.server.trusted_proxies)),
         boards_for_everyone=settings.server.boards_visible_to is config.Visibility.EVERYONE,
         max_upload_bytes=storage.max_file_bytes,
         stale_after_ms=2 * settings.sync.appdata_max_age_minutes * 60_000,

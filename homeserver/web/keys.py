@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
@@ -64,6 +65,7 @@ class Site:
     allowed_origins: frozenset[str] = frozenset()
     picture_sources: tuple[str, ...] = ()
     form_targets: tuple[str, ...] = ()
+    trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
     boards_for_everyone: bool = False
     max_upload_bytes: int = 2 << 30
     stale_after_ms: int = 7_200_000
