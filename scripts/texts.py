@@ -45,7 +45,7 @@ def messages() -> Iterator[tuple[str, Any, Any]]:
         yield from _found(path, "python", _PYTHON_WORDS, {})
     for path in sorted({path for pattern in _SHOWN_ERRORS for path in ROOT.glob(pattern)}):
         yield from _found(path, "python", dict.fromkeys(_ERRORS), {})
-    for path in sorted((ROOT / "static").glob("*.js")):
+    for path in sorted([*(ROOT / "static").glob("*.js"), *(ROOT / "static" / "gadget").glob("*.js")]):
         yield from _found(path, "javascript", _SCRIPT_WORDS, {})
 
 

@@ -20,7 +20,7 @@ from scripts.texts import LANGUAGES, LOCALES, TEMPLATE, brought_up_to, gathered,
 ROOT: Final = Path(__file__).resolve().parent.parent
 TEMPLATES: Final = sorted((ROOT / "templates").glob("*.html"))
 WEB_MODULES: Final = sorted((ROOT / "homeserver" / "web").rglob("*.py"))
-SCRIPTS: Final = sorted((ROOT / "static").glob("*.js"))
+SCRIPTS: Final = sorted([*(ROOT / "static").glob("*.js"), *(ROOT / "static" / "gadget").glob("*.js")])
 
 _HOLE: Final = re.compile(r"%(?:\((\w+)\)s|%|.)")
 _TAG: Final = re.compile(r"</?[a-z][^>]*>")

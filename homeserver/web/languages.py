@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -155,6 +155,7 @@ def N_(text: str) -> str:  # noqa: N802 - gettext's own name for it
 # --- the language that somebody wants -------------------------------------------------------------------------------
 
 
+@lru_cache(maxsize=256)
 def negotiated(accepted: str) -> Language:
     """The first of a browser's languages that is spoken here, by `Accept-Language` (RFC 9110, 12.5.4); else English.
 
