@@ -266,7 +266,7 @@ _TOKEN: Final = re.compile(
 )
 # The gadget has its own words; names of headers, keys and events are no texts.
 _NO_TEXT: Final = frozenset(
-    {"Accept", "Authorization", "Dashboard", "Space", "Enter", "Escape", "Home", "End", "Tab", "Bearer"}
+    {"Accept", "Authorization", "Dashboard", "Space", "Enter", "Escape", "Home", "End", "Tab", "Bearer", "EventSource"}
 )
 _KEYS: Final = re.compile(r"uploads of this tab|button( \w+)+|[A-Z]\w+-\w[\w-]*")
 
