@@ -56,6 +56,7 @@ def setup_templates(app: web.Application) -> None:
         "waits": WAITING_WORDS.__contains__,
         "bars": charts.bars,
         "steps": charts.steps,
+        "series": charts.series,
         "origin": origin_words,
     }
     environment.globals |= {
