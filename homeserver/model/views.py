@@ -115,6 +115,8 @@ class PlaceChange:
     place: Place
     rank_before: int | None
     is_best: bool
+    overtaken: tuple[PlayerCard, ...] = ()
+    """Some of those who were at least as good as this player and are now strictly worse, the best of them first."""
 
 
 @dataclass(frozen=True, slots=True)

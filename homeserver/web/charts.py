@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
-from homeserver.model import Distribution, PastScore
+from homeserver.model import Distribution, PastScore, Writes
 from homeserver.web import formats
 from homeserver.web.languages import gettext
 
@@ -17,6 +17,8 @@ HEIGHT: Final = 72
 _LEAST_BAR: Final = 2
 """One player among a million is to be seen too."""
 _GAP: Final = 2
+_FILLED: Final = 0.8
+"""How much of its room a column takes, however many there are."""
 _MARGIN: Final = 3
 """So that a line at the edge is not cut."""
 
@@ -89,3 +91,33 @@ def series(past: Sequence[PastScore]) -> str:
     ascending.sort(key=lambda each: each.at_ms)  # of those at one time, the later one stays behind
     times, values = [each.at_ms / 1000 for each in ascending], [float(each.score) for each in ascending]
     return json.dumps([times, values, [each.display for each in ascending]])
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A bar of something counted over time."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    at_ms: int
+    count: int
+
+
+def columns(counted: Sequence[Writes]) -> tuple[Column, ...]:
+    """A bar for each time in which something was counted, in `WIDTH` x `HEIGHT`; the highest reaches the top."""
+    most = max((each.count for each in counted), default=0)
+    step = WIDTH / max(1, len(counted))
+    return tuple(
+        Column(
+            x=round(number * step, 2),
+            y=round(HEIGHT - _bar_height(each.count, most), 2),
+            width=round(step * _FILLED, 2),
+            height=round(_bar_height(each.count, most), 2),
+            at_ms=each.at_ms,
+            count=each.count,
+        )
+        for number, each in enumerate(counted)
+        if each.count
+    )

@@ -70,7 +70,7 @@ class Language:
 
 
 @cache
-def languages() -> Mapping[str, Language]:
+def all_languages() -> Mapping[str, Language]:
     """All languages by their tag, English first; what is read once is kept.
 
     Raises:
@@ -114,7 +114,7 @@ _CURRENT: Final[ContextVar[Language]] = ContextVar("language")
 
 def current() -> Language:
     """The language of the request that is being answered; English where there is none."""
-    return _CURRENT.get(None) or languages()[SOURCE]
+    return _CURRENT.get(None) or all_languages()[SOURCE]
 
 
 @contextmanager
@@ -168,10 +168,10 @@ def negotiated(accepted: str) -> Language:
         if quality > 0:
             wanted.append((quality, name.strip().lower()))
     for _, name in sorted(wanted, key=lambda each: -each[0]):  # stable: of equals, what was named first
-        for tag, language in languages().items():
+        for tag, language in all_languages().items():
             if name == "*" or name.partition("-")[0] == tag.partition("-")[0]:
                 return language
-    return languages()[SOURCE]
+    return all_languages()[SOURCE]
 
 
 def _quality(parameter: str) -> float:
