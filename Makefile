@@ -54,7 +54,7 @@ wheel: environment ## build the wheel into dist
 constraints: environment ## pin anew what homeserver is installed with, for every Python that is here
 	$(BIN)/python -m scripts.constraints
 
-vendor: ## bundle Uppy anew into static/vendor, from the packages pinned in scripts/vendor (needs Node.js and npm)
+vendor: ## bundle Uppy and uPlot anew into static/vendor, from the packages pinned in scripts/vendor (needs Node.js and npm)
 	@scripts/vendor.sh
 	@ls -l static/vendor
 
