@@ -28,6 +28,7 @@ from homeserver.services.moderation import Moderation
 from homeserver.storage import people
 from homeserver.storage.database import open_database
 from homeserver.storage.migrate import migrate
+from homeserver.web.languages import all_languages
 from homeserver.wiring import wall_clock_ms
 from tests.browser.conftest import FLAGS, PATIENCE_MS, SCREENSHOTS
 from tests.browser.wire import Wire, stretched
@@ -220,6 +221,8 @@ async def test_the_container_says_in_which_language(
         assert await page.frames[1].title() == title
         await expect(gadget.locator("#homeserver")).to_have_attribute("lang", lang)
         await expect(gadget.get_by_role("button", name=button)).to_be_visible()
+        words = all_languages()[lang].words_of("gadget/")["texts"]
+        await expect(gadget.get_by_role("button", name=words.get("Everybody", ["Everybody"])[0])).to_be_visible()
         await expect(gadget.locator("td.num").first).to_have_text(thousand)
         await keep(page, f"language-{lang}")
 
@@ -236,7 +239,7 @@ async def test_who_is_offline_is_told_and_goes_on_where_they_were(world: World) 
         await page.context.set_offline(True)
         said = gadget.get_by_role("status")
         await expect(said).to_contain_text("You are offline.")
-        await expect(gadget.locator(".pulse")).to_contain_text("As of")
+        await expect(gadget.locator(".pulse")).to_contain_text("Read at")
         await gadget.get_by_role("button", name="Week").click()
         await expect(said).to_contain_text("You are offline.")
         await expect(gadget.get_by_role("table")).to_be_visible()
@@ -306,6 +309,7 @@ async def test_a_page_that_was_open_for_too_long_must_be_loaded_again(world: Wor
 async def test_who_is_hidden_sees_it_and_is_seen_by_nobody(world: World) -> None:
     async with world.tab() as page:
         gadget = await world.open(page, CHARLOTTE)
+        await gadget.get_by_role("button", name="Around me").click()
         await expect(gadget.locator("tr.mine")).to_have_count(1)
         await expect(gadget.locator(".own")).not_to_contain_text("seen by you alone")
         async with open_database(world.stack.settings.database_url) as database:
@@ -454,7 +458,7 @@ async def test_what_people_wrote_is_only_text(world: World) -> None:
 
 async def test_a_network_that_does_not_answer_is_named(world: World) -> None:
     """It is neither the server nor the reader. What was read before is shown, and how old it is."""
-    async with world.tab(tolerated=AWAY + "|status of 50") as page:
+    async with world.tab(tolerated=f"{AWAY}|status of 50|status of 404") as page:
         gadget = await world.open(page, CHARLOTTE)
         add = gadget.get_by_role("button", name="Write a letter")
         await expect(add).to_be_enabled()
