@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 from urllib.parse import urlsplit
@@ -70,6 +71,13 @@ def _host(text: str) -> str:
     return text.lower()
 
 
+def _network(text: str) -> str:
+    try:
+        return str(ip_network(text))
+    except ValueError as error:
+        raise ValueError("should be an address or a network like 10.0.0.0/8") from error
+
+
 def _long_secret(secret: SecretStr) -> SecretStr:
     if len(secret.get_secret_value()) < 32:
         raise ValueError("should have at least 32 characters; `openssl rand -hex 32` makes one")
@@ -78,6 +86,7 @@ def _long_secret(secret: SecretStr) -> SecretStr:
 
 WebAddress = Annotated[str, AfterValidator(_web_address)]
 WebOrigin = Annotated[str, AfterValidator(_origin)]
+Network = Annotated[str, AfterValidator(_network)]
 HostName = Annotated[str, AfterValidator(_host)]
 LanguageTag = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}(-[A-Z]{2})?$")]
 LongSecret = Annotated[SecretStr, AfterValidator(_long_secret)]
@@ -111,7 +120,14 @@ class Server(Section):
     )
     host: str = Field("127.0.0.1", description="The address to listen on.")
     port: int = Field(8080, ge=0, le=65535, description="The port to listen on; 0 takes a free one.")
+    trusted_proxies: tuple[Network, ...] = Field(
+        ("127.0.0.1/32", "::1/128"),
+        description="Web servers in front of this one: what they say in X-Forwarded-For is believed, for limits.",
+    )
     workers: int = Field(1, ge=1, le=MAX_WORKERS, description="How many processes share the port.")
+    grace_s: float = Field(
+        20.0, gt=0, le=600, description="How long requests may go on that run when the server is told to stop."
+    )
     node: str = Field(
         "",
         pattern=r"^[a-z0-9-]{0,32}$",
@@ -345,6 +361,17 @@ class Admin(Section):
     session_hours: int = Field(12, ge=1, le=168, description="How long an operator stays signed in.")
 
 
+class Retention(Section):
+    """How long things are kept that nobody needs for long; docs/operate.md tells of the others."""
+
+    session_days: int = Field(
+        14, ge=1, le=365, description="How long a browser stays signed in after it came from the game or signed in."
+    )
+    audit_days: int = Field(
+        730, ge=30, le=36_500, description="How long the log tells who did what as an operator, and why."
+    )
+
+
 def _boards(definitions: object) -> tuple[Board, ...]:
     """Read `[[boards]]` tables by the rules of `domain/boards.py`; a fault names the board's number and the key."""
     if not isinstance(definitions, list | tuple) or not all(isinstance(item, Mapping) for item in definitions):
@@ -381,6 +408,7 @@ class Settings(BaseSettings):
     sign_in: SignIn
     sync: SyncSettings = SyncSettings()
     admin: Admin = Admin()
+    retention: Retention = Retention()
     appdata_rules: tuple[AppDataRule, ...] = ()
     boards: Annotated[tuple[Board, ...], BeforeValidator(_boards)] = ()
 

@@ -57,6 +57,11 @@ class Role(StrEnum):
     MODERATE = "moderate"
     CONFIGURE = "configure"
 
+    def allows(self, wanted: Role) -> bool:
+        """Whether who has this role may do what takes that one."""
+        order = list(Role)
+        return order.index(self) >= order.index(wanted)
+
 
 @dataclass(frozen=True, slots=True)
 class Operator:

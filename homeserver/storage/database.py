@@ -13,8 +13,10 @@ SQLite.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
 from typing import Any, Final, Protocol, TypeVar
 
 from homeserver.errors import BadSettings, OutdatedSchema
@@ -186,6 +188,22 @@ async def _open(url: str, schema: str, connections: int) -> AsyncIterator[Watche
         opened = open_postgres(url, schema, connections)
     async with opened as database:
         yield database
+
+
+async def is_open_elsewhere(url: str, schema: str = "public") -> bool:
+    """Whether anybody has this database open: a server, or a command.
+
+    Raises:
+        BadSettings: Neither of the two kinds of address, or no connection.
+    """
+    if is_sqlite(url):
+        from homeserver.storage import sqlite  # noqa: PLC0415
+
+        path = sqlite_path(url)
+        return await asyncio.to_thread(lambda: Path(path).exists() and sqlite.is_open_elsewhere(path))
+    from homeserver.storage import postgres  # noqa: PLC0415
+
+    return await postgres.is_open_elsewhere(url, schema)
 
 
 async def ping(reader: Reader) -> None:

@@ -20,6 +20,7 @@ from typing import Final, NamedTuple, cast
 from homeserver.domain.boards import BoardInForce
 from homeserver.domain.scores import INT64_MAX
 from homeserver.model import Act, Action, Moderated, State
+from homeserver.storage import adjustments
 from homeserver.storage.database import Reader, Transaction
 
 
@@ -141,6 +142,8 @@ async def decide(tx: Transaction, board_id: str, player: int, decided: Verdict, 
 
 async def forget(tx: Transaction, player: int) -> None:
     """Take away whatever was decided about a player. All boards are held alone."""
+    await adjustments.forget(tx, player)
+    await tx.execute("DELETE FROM bulk_changes WHERE player = $1", player)
     rows = await tx.fetch("SELECT board FROM moderation WHERE player = $1", player)
     await tx.execute("DELETE FROM moderation WHERE player = $1", player)
     was_delisted = await tx.execute("DELETE FROM delisted WHERE player = $1", player)
@@ -195,6 +198,15 @@ async def count(tx: Transaction, board_ids: Iterable[str]) -> None:
 
 
 # --- the log ----------------------------------------------------------------------------------------------------------
+
+
+async def forget_acts(tx: Transaction, *, before_ms: int, limit: int) -> int:
+    """Delete lines of the log that are older than that, the oldest first; how many."""
+    return await tx.execute(
+        "DELETE FROM audit WHERE act IN (SELECT act FROM audit WHERE at_ms < $1 ORDER BY act LIMIT $2)",
+        before_ms,
+        limit,
+    )
 
 
 async def log(tx: Transaction, act: Act) -> None:

@@ -269,6 +269,27 @@ async def stored_revision(connection: Any) -> str | None:
         return None
 
 
+def application_name(schema: str) -> str:
+    """What our connections are called, by which they are told from those to other schemas of the same database."""
+    return f"homeserver {schema}"[:63]  # PostgreSQL would cut it there
+
+
+async def is_open_elsewhere(url: str, schema: str) -> bool:
+    """Whether any of our connections to this schema is open, of this process or another."""
+    try:
+        connection = await asyncpg.connect(url)
+    except CONNECT_FAILURES as error:
+        raise cannot_connect(error) from None
+    try:
+        found: int = await connection.fetchval(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = $1",
+            application_name(schema),
+        )
+    finally:
+        await connection.close()
+    return found > 0
+
+
 @asynccontextmanager
 async def open_postgres(url: str, schema: str, connections: int) -> AsyncIterator[PostgresDatabase]:
     """Open a migrated schema; see `database.open_database`."""
@@ -277,7 +298,12 @@ async def open_postgres(url: str, schema: str, connections: int) -> AsyncIterato
             url,
             min_size=1,
             max_size=connections,
-            server_settings={"search_path": schema, "timezone": "UTC", **PLANNING},
+            server_settings={
+                "search_path": schema,
+                "timezone": "UTC",
+                "application_name": application_name(schema),
+                **PLANNING,
+            },
         )
     except CONNECT_FAILURES as error:
         raise cannot_connect(error) from None

@@ -349,6 +349,21 @@ class SqliteDatabase:
                 told()
 
 
+def is_open_elsewhere(path: str) -> bool:
+    """Whether any connection to the file is open, of this process or another. What is in the log is in the file then.
+
+    Whoever has such a file open keeps it from leaving the mode with a log; the next who opens it brings it back there.
+    """
+    with contextlib.closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as connection:
+        try:
+            connection.execute("PRAGMA journal_mode=DELETE").fetchall()
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                raise
+            return True
+    return False
+
+
 def stored_revision(connection: sqlite3.Connection) -> str | None:
     """The schema revision in the file, or None before the first migration."""
     try:

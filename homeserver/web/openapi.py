@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document of what the gadget may call, written by hand as data."""
+"""The OpenAPI 3.1 document: what the gadget may call is written by hand as data; the rest: `admin_openapi.py`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any, Final
 from homeserver import __version__
 from homeserver.model import Doubt, Origin, Span, State
 from homeserver.protocol.gadget_queries import DEFAULT_LIMIT, MAX_LIMIT
+from homeserver.web import admin_openapi
 
 Schema = dict[str, Any]
 
@@ -15,10 +16,11 @@ _PROBLEM: Final = "application/problem+json"
 
 def document(public_url: str) -> dict[str, Any]:
     """The whole document for a server at this address."""
+    paths, schemas = admin_openapi.described()
     return {
         "openapi": "3.1.0",
         "info": {
-            "title": "Home server: the gadget's interface",
+            "title": "Home server: the interfaces of the gadget and of operators",
             "version": __version__,
             "description": (
                 "Scores are decimal strings, times ISO 8601 in UTC. A member that has nothing to say is null. Errors "
@@ -26,11 +28,16 @@ def document(public_url: str) -> dict[str, Any]:
             ),
         },
         "servers": [{"url": public_url}],
-        "paths": _PATHS,
+        "paths": {**_PATHS, **paths},
         "components": {
-            "schemas": _SCHEMAS,
+            "schemas": {**_SCHEMAS, **schemas},
             "securitySchemes": {
                 "token": {"type": "http", "scheme": "bearer", "description": "From POST /gadget/session."},
+                "operator": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "An operator's token, from `homeserver admin token` or POST /admin/api/tokens.",
+                },
                 "signature": {
                     "type": "apiKey",
                     "in": "query",
@@ -309,6 +316,7 @@ def _answers(status: str, says: str, schema: str, *problems: str) -> dict[str, A
         "401": "No token, or one that is not good any more; without detail where a signature was refused",
         "403": "The gadget has no viewer, so it can only read",
         "404": "There is no such board, or no such player",
+        "409": "The board is closed, or the state of things does not allow it",
         "413": "The body is larger than 64 KiB",
         "429": "Asked too often; Retry-After says when to come back",
         "502": "The container gave a wrong answer",
@@ -446,7 +454,7 @@ _PATHS: Final[dict[str, Any]] = {
     "/gadget/v1/scores": {
         "post": _operation(
             "Write a score into the viewer's AppData, then onto the board.",
-            _answers("201", "What it did", "Placed", "400", "401", "403", "404", "413", "429", "502", "503"),
+            _answers("201", "What it did", "Placed", "400", "401", "403", "404", "409", "413", "429", "502", "503"),
             body="Submission",
         )
     },

@@ -55,6 +55,7 @@ def setup_templates(app: web.Application) -> None:
         "upload_words": upload_words,
         "waits": WAITING_WORDS.__contains__,
         "bars": charts.bars,
+        "columns": charts.columns,
         "steps": charts.steps,
         "origin": origin_words,
     }

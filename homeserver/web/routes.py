@@ -6,7 +6,8 @@ from aiohttp import web
 
 from homeserver.web import (
     account,
-    admin,
+    admin_api_calls,
+    admin_routes,
     board_events,
     boards,
     file_events,
@@ -61,10 +62,8 @@ def routes() -> list[web.AbstractRouteDef]:
         web.post("/privacy/uploads/forget", privacy.forget_uploads),
         web.get("/page-link/{token}", account.show_link),
         web.post("/page-link/{token}", account.redeem_link),
-        web.get("/admin", admin.overview),
-        web.get("/admin/sign-in", admin.show_sign_in),
-        web.post("/admin/sign-in", admin.sign_in),
-        web.post("/admin/sign-out", admin.sign_out),
+        *admin_routes.routes(),
+        *admin_api_calls.routes(),
         web.get("/gadget.xml", gadget.specification),
         web.get(gadget_script.PATH, gadget_script.script),
         web.post("/gadget/session", gadget.open_session),

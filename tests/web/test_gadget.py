@@ -290,11 +290,13 @@ def test_every_call_of_the_gadget_is_in_the_document() -> None:
         if isinstance(route, web.RouteDef) and route.path.startswith("/gadget/") and "lifecycle" not in route.path
     }
     described = {(method, path) for path, methods in document("http://h")["paths"].items() for method in methods}
-    assert described == served
+    assert {call for call in described if call[1].startswith("/gadget/")} == served
 
 
 def conforms(value: object, schema: dict[str, Any], schemas: dict[str, Any], where: str = "answer") -> None:
     """Hold a value to the parts of JSON Schema that the document uses."""
+    if not schema or schema.get("additionalProperties") is True:
+        return None
     if "$ref" in schema:
         return conforms(value, schemas[schema["$ref"].rsplit("/", 1)[1]], schemas, where)
     if "anyOf" in schema:
@@ -312,7 +314,8 @@ def conforms(value: object, schema: dict[str, Any], schemas: dict[str, Any], whe
         "object": dict,
         "null": type(None),
     }
-    assert type(value) in [python[kind] for kind in kinds], f"{where}: {value!r} is not {kinds}"
+    fits = type(value) in [python[kind] for kind in kinds] or (type(value) is int and "number" in kinds)
+    assert fits, f"{where}: {value!r} is not {kinds}"
     if isinstance(value, dict):
         assert value.keys() <= schema["properties"].keys(), where
         assert set(schema["required"]) <= value.keys(), where
@@ -350,7 +353,7 @@ async def test_live_answers_are_as_the_document_says(stack: Stack) -> None:
         calls["post", "/gadget/session"] = Reply(answer.status, answer.headers, await answer.read())
 
     for path, methods in described["paths"].items():
-        for method, operation in methods.items():
+        for method, operation in methods.items() if path.startswith("/gadget/") else ():
             if path == "/gadget/v1/events":  # without end: see test_board_events.py
                 continue
             reply = calls.pop((method, path))
