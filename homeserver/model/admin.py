@@ -315,6 +315,14 @@ class OperatorAccount:
 
 
 @dataclass(frozen=True, slots=True)
+class OperatorSession:
+    """A browser in which an operator is signed in."""
+
+    expires_ms: int
+    is_this: bool
+
+
+@dataclass(frozen=True, slots=True)
 class AccessToken:
     """A personal token of an operator, as it is listed: never the token itself."""
 

@@ -21,6 +21,8 @@ class Action(StrEnum):
     REOPEN = "reopen"
     """Take back what was said of a claim."""
     ERASE = "erase"
+    RETRY_UPLOAD = "retry upload"
+    CANCEL_UPLOAD = "cancel upload"
     DELIST = "delist"
     RELIST = "relist"
     ADJUST = "adjust"

@@ -10,7 +10,7 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from homeserver.errors import BadInput, Conflict, NotFound, NotSignedIn
-from homeserver.model import Act, Action, NowMs, Operator, OperatorAccount, Role
+from homeserver.model import Act, Action, NowMs, Operator, OperatorAccount, OperatorSession, Role
 from homeserver.services.limits import SIGN_IN_ADDRESS, SIGN_IN_NAME, SIGN_IN_PAIR, Limits, address_group
 from homeserver.storage import moderation, operators
 from homeserver.storage.database import Database, Reader, Transaction
@@ -173,6 +173,17 @@ class Operators:
             await operators.remove_session(tx, token_hash)
 
         await self._database.write(work)
+
+    async def sessions(self, who: Operator, cookie: str | None) -> tuple[OperatorSession, ...]:
+        """Where an operator is signed in, the latest first. `cookie` is of the session that asks."""
+        this, now_ms = secret_hash(cookie or ""), self._now_ms()
+        found = await self._database.look(lambda reader: operators.sessions_of(reader, who.id, now_ms))
+        return tuple(OperatorSession(expires_ms, token_hash == this) for token_hash, expires_ms in found)
+
+    async def end_other_sessions(self, who: Operator, cookie: str | None) -> None:
+        """End all sessions of an operator but the one that asks."""
+        this = secret_hash(cookie or "")
+        await self._database.write(lambda tx: operators.remove_other_sessions(tx, who.id, this))
 
     # --- passwords ----------------------------------------------------------------------------------------------------
 

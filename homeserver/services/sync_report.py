@@ -13,13 +13,16 @@ from prometheus_client.registry import Collector
 
 from homeserver.model import NowMs
 from homeserver.services.meter import Meter
-from homeserver.storage import appdata_writes, containers, freshness, sync_tasks
+from homeserver.storage import appdata_writes, containers, freshness, leases, sync_tasks
 from homeserver.storage.containers import State
 from homeserver.storage.database import Database, Reader
 from homeserver.storage.freshness import Overview
 from homeserver.storage.sync_tasks import Kind, Queue
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+
+MAX_LEASES: Final = 50
+"""So many are shown."""
 
 _COUNTED: Final = {
     "container_requests": ("Requests to the container, by what came of them.", "outcome"),
@@ -63,6 +66,9 @@ class SyncTable:
     """Attempts that failed since the database was made, by reason, the most frequent first."""
     skew_s: float
     timed_writes: dict[str, int]
+    leases: tuple[tuple[str, int], ...]
+    """What processes hold for themselves at the moment, with when each ends unless it is prolonged."""
+    now_ms: int
 
 
 class SyncReport:
@@ -100,6 +106,8 @@ class SyncReport:
             tuple(sorted(failed, key=lambda one: -one[1])),
             self._skew_s(),
             found.writes,
+            tuple(found.leases),
+            self._now_ms(),
         )
 
     async def metrics(self) -> bytes:
@@ -120,6 +128,7 @@ class SyncReport:
                 await containers.state(reader, self._container),
                 await freshness.overview(reader, self._container),
                 {state.value: count for state, count in writes.items()},
+                await leases.held(reader, now_ms, MAX_LEASES),
             )
 
         return await self._database.read(work)
@@ -170,6 +179,7 @@ class _Found:
     state: State
     overview: Overview
     writes: dict[str, int]
+    leases: list[tuple[str, int]]
 
 
 class _Figures(Collector):

@@ -109,6 +109,24 @@ async def remove_session(tx: Transaction, token_hash: str) -> None:
     await tx.execute("DELETE FROM operator_sessions WHERE token_hash = $1", token_hash)
 
 
+async def sessions_of(reader: Reader, operator: int, now_ms: int) -> list[tuple[str, int]]:
+    """The operator's sessions that have not ended: by the hash of what they are known by, and when they end."""
+    rows = await reader.fetch(
+        "SELECT token_hash, expires_ms FROM operator_sessions WHERE operator = $1 AND expires_ms > $2 "
+        "ORDER BY expires_ms DESC, token_hash",
+        operator,
+        now_ms,
+    )
+    return [(token_hash, expires_ms) for token_hash, expires_ms in rows]
+
+
+async def remove_other_sessions(tx: Transaction, operator: int, token_hash: str) -> int:
+    """End all sessions of an operator but one; how many."""
+    return await tx.execute(
+        "DELETE FROM operator_sessions WHERE operator = $1 AND token_hash <> $2", operator, token_hash
+    )
+
+
 async def remove_sessions_of(tx: Transaction, operator: int) -> None:
     """End all sessions of an operator."""
     await tx.execute("DELETE FROM operator_sessions WHERE operator = $1", operator)
