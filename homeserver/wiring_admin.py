@@ -12,7 +12,7 @@ from homeserver.services.board_states import BoardStates
 from homeserver.services.board_tasks import BoardTasks
 from homeserver.services.board_watch import BoardWatch
 from homeserver.services.bulk import Bulk
-from homeserver.services.dossiers import Dossiers
+from homeserver.services.dossiers import Dossiers, PlayerSearch
 from homeserver.services.exports import Exports
 from homeserver.services.leaderboards import Leaderboards
 from homeserver.services.moderation import Moderation
@@ -39,6 +39,7 @@ class Office:
     watch: BoardWatch
     scores: VerifiedScores
     tokens: OperatorTokens
+    players: PlayerSearch
 
 
 def office_of(database: Database, container: str, now_ms: NowMs, cursor_key: bytes) -> Office:
@@ -56,6 +57,7 @@ def office_of(database: Database, container: str, now_ms: NowMs, cursor_key: byt
         watch=BoardWatch(database, now_ms),
         scores=VerifiedScores(database, now_ms),
         tokens=OperatorTokens(database, now_ms),
+        players=PlayerSearch(database, container),
     )
 
 

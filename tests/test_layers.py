@@ -64,7 +64,16 @@ SEE_EVERYTHING: Final = frozenset(
         "progress",
         "serving",
     }
-    | {"appdata_command", "cli_appdata", "sync_command", "walk", "wiring_admin"}
+    | {
+        "appdata_command",
+        "cli_admin",
+        "cli_appdata",
+        "cli_office",
+        "office_command",
+        "sync_command",
+        "walk",
+        "wiring_admin",
+    }
 )
 # The package itself holds its version and imports nothing.
 PACKAGE_ROOM: Final = ""

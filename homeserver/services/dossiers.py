@@ -23,12 +23,11 @@ SHOWN: Final = 50
 _NEWEST: Final = 2**63 - 1
 
 
-class Dossiers:
-    """Reads what is known of players. Common errors: NotFound (no such player)."""
+class PlayerSearch:
+    """Finds players."""
 
-    def __init__(self, database: Database, boards: Leaderboards, container: str) -> None:
+    def __init__(self, database: Database, container: str) -> None:
         self._database = database
-        self._boards = boards
         self._container = container
 
     async def player(self, id_: str) -> int:
@@ -46,6 +45,31 @@ class Dossiers:
         if player is None:
             raise NotFound("There is no such player.")
         return player
+
+    async def search(self, text: str, *, limit: int = SHOWN) -> tuple[FoundPlayer, ...]:
+        """Players by their id in the container, their public id, or how their shown name begins.
+
+        Raises:
+            BadInput: Nothing to look for (field "search"), or `limit` is not 1 to 200 (field "limit").
+        """
+        _check_limit(limit)
+        if not 0 < len(text.strip()) <= MAX_SEARCH:
+            raise BadInput(f"1 to {MAX_SEARCH} characters of a name or an id", field="search")
+
+        async def work(reader: Reader) -> tuple[FoundPlayer, ...]:
+            found = await admin_views.named(reader, self._container, text, limit)
+            cards, user_ids = await people.cards(reader, found), await admin_views.user_ids(reader, found)
+            return tuple(FoundPlayer(cards[each], user_ids[each]) for each in found if each in cards)
+
+        return await self._database.read(work)
+
+
+class Dossiers(PlayerSearch):
+    """Reads what is known of players. Common errors: NotFound (no such player)."""
+
+    def __init__(self, database: Database, boards: Leaderboards, container: str) -> None:
+        super().__init__(database, container)
+        self._boards = boards
 
     async def show(self, player: int) -> Dossier:
         """Everything about one player, as of about the same moment."""
@@ -76,23 +100,6 @@ class Dossiers:
                 uploads=tuple(await _uploads(reader, known)),
                 acts=await _logged(reader, board_id=None, player=player, before=None, limit=SHOWN),
             )
-
-        return await self._database.read(work)
-
-    async def search(self, text: str, *, limit: int = SHOWN) -> tuple[FoundPlayer, ...]:
-        """Players by their id in the container, their public id, or how their shown name begins.
-
-        Raises:
-            BadInput: Nothing to look for (field "search"), or `limit` is not 1 to 200 (field "limit").
-        """
-        _check_limit(limit)
-        if not 0 < len(text.strip()) <= MAX_SEARCH:
-            raise BadInput(f"1 to {MAX_SEARCH} characters of a name or an id", field="search")
-
-        async def work(reader: Reader) -> tuple[FoundPlayer, ...]:
-            found = await admin_views.named(reader, self._container, text, limit)
-            cards, user_ids = await people.cards(reader, found), await admin_views.user_ids(reader, found)
-            return tuple(FoundPlayer(cards[each], user_ids[each]) for each in found if each in cards)
 
         return await self._database.read(work)
 

@@ -6,7 +6,7 @@ be in the file twice, or not; `homeserver boards export` writes one moment.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -45,7 +45,7 @@ class Exports:
         self._outliers = outliers
         self._dossiers = dossiers
 
-    async def entries(self, board_id: str, wanted: Wanted, form: str) -> AsyncIterator[str]:
+    async def entries(self, board_id: str, wanted: Wanted, form: str) -> AsyncGenerator[str, None]:
         """A list from where `wanted` begins to its end, with its filters."""
         wanted = replace(wanted, limit=operator_views.MAX_LIMIT)
 
@@ -57,7 +57,7 @@ class Exports:
         async for text in _pages(form, ENTRY, page):
             yield text
 
-    async def log(self, form: str, *, board_id: str | None = None) -> AsyncIterator[str]:
+    async def log(self, form: str, *, board_id: str | None = None) -> AsyncGenerator[str, None]:
         """What was done, newest first: on one board, if it is given."""
 
         async def page(cursor: str | None) -> tuple[_Rows, str | None]:
@@ -68,7 +68,7 @@ class Exports:
         async for text in _pages(form, ACT, page):
             yield text
 
-    async def claims(self, board_id: str, form: str) -> AsyncIterator[str]:
+    async def claims(self, board_id: str, form: str) -> AsyncGenerator[str, None]:
         """The claims that wait on a board, oldest first."""
 
         async def page(cursor: str | None) -> tuple[_Rows, str | None]:
@@ -79,7 +79,7 @@ class Exports:
         async for text in _pages(form, CLAIM, page):
             yield text
 
-    async def suspects(self, board_id: str, form: str, *, period: str = "all") -> AsyncIterator[str]:
+    async def suspects(self, board_id: str, form: str, *, period: str = "all") -> AsyncGenerator[str, None]:
         """The scores of a list that are far from the others."""
 
         async def page(cursor: str | None) -> tuple[_Rows, str | None]:
@@ -89,7 +89,7 @@ class Exports:
         async for text in _pages(form, SUSPECT, page):
             yield text
 
-    async def changes(self, player: int, form: str, *, board_id: str | None = None) -> AsyncIterator[str]:
+    async def changes(self, player: int, form: str, *, board_id: str | None = None) -> AsyncGenerator[str, None]:
         """What a player's values became, newest first."""
 
         async def page(cursor: str | None) -> tuple[_Rows, str | None]:
@@ -103,7 +103,7 @@ class Exports:
 
 async def _pages(
     form: str, columns: Sequence[str], page: Callable[[str | None], Awaitable[tuple[_Rows, str | None]]]
-) -> AsyncIterator[str]:
+) -> AsyncGenerator[str, None]:
     try:
         kind = FileFormat(form)
     except ValueError:

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from homeserver.domain import periods, scores
 from homeserver.domain.boards import BoardInForce
 from homeserver.domain.cursors import Cursor, Cursors, Direction
 from homeserver.domain.scores import INT64_MIN
 from homeserver.errors import BadInput, NotFound
-from homeserver.model import NowMs, OperatorEntry, OperatorPage, Origin, Position, State
+from homeserver.model import Board, NowMs, OperatorEntry, OperatorPage, Origin, Position, State
 from homeserver.services import board_lists
 from homeserver.services.board_lists import List
 from homeserver.storage import accounts, adjustments, admin_views, board_states, moderation, people, replays, standings
@@ -25,7 +25,7 @@ from homeserver.storage.standings import Run, Standing
 
 MAX_LIMIT: Final = 200
 MAX_SEARCH: Final = 100
-LOOKED_AT: Final = 2_000
+LOOKED_AT: Final = 1_000
 """So many entries a page with a filter looks at."""
 
 
@@ -133,14 +133,16 @@ class OperatorViews:
         run = await self._run(reader, list_, wanted, MAX_LIMIT)
         looked_at, last = 0, None
         while run.standings:
-            shown = await _shown(reader, list_, run.standings)
-            for standing, entry in zip(run.standings, shown, strict=True):
+            came = await _came(reader, list_.board, [each.position for each in run.standings])
+            fitting: list[Standing] = []
+            for standing in run.standings:
                 last = standing.position
-                if entry.verified is wanted.verified:
-                    found.append(entry)
-                if len(found) == wanted.limit:
+                if came[last].verified is wanted.verified:
+                    fitting.append(standing)
+                if len(found) + len(fitting) == wanted.limit:
                     break
-            looked_at += len(shown)
+            found += await _shown(reader, list_, fitting)
+            looked_at += len(run.standings)
             more = run.more_behind or last != run.standings[-1].position
             if len(found) == wanted.limit or looked_at >= LOOKED_AT or not run.more_behind:
                 total = await standings.total(reader, list_.number)
@@ -237,6 +239,28 @@ def _check(wanted: Wanted) -> None:
         raise BadInput("not together with a search", field="verified")
 
 
+class _Came(NamedTuple):
+    """How a score came, and whether an operator vouches for it."""
+
+    origin: Origin | None
+    verified: bool
+
+
+async def _came(reader: Reader, of: Board, positions: Sequence[Position]) -> dict[Position, _Came]:
+    """How these entries came."""
+    origins = await admin_views.origins(reader, of, positions)
+    adjusted = await adjustments.on(reader, of.id, [each.player for each in positions])
+    found = {}
+    for position in positions:
+        text = scores.exact(scores.score_of(position.key, of.order), of.decimals)
+        if any(text == its.score for its in adjusted.get(position.player, ())):
+            found[position] = _Came(None, verified=True)
+        else:
+            origin = origins.get(position.player)
+            found[position] = _Came(origin, verified=origin is Origin.VERIFIED)
+    return found
+
+
 async def _shown(
     reader: Reader, list_: List, found: Sequence[Standing], state: State = State.VISIBLE
 ) -> list[OperatorEntry]:
@@ -245,30 +269,26 @@ async def _shown(
     players = [each.position.player for each in found]
     cards = await people.cards(reader, players)
     user_ids = await admin_views.user_ids(reader, players)
-    came = await admin_views.origins(reader, of, [each.position for each in found])
+    came = await _came(reader, of, [each.position for each in found])
     flagged = await admin_views.flagged(reader, list_.in_force, players)
-    adjusted = await adjustments.on(reader, of.id, players)
     shown = []
     for each in found:
         position = each.position
         if position.player not in cards:  # erased just now
             continue
         score = scores.score_of(position.key, of.order)
-        text = scores.exact(score, of.decimals)
-        is_adjusted = any(text == its.score for its in adjusted.get(position.player, ()))
-        origin = came[position.player].origin if position.player in came and not is_adjusted else None
         shown.append(
             OperatorEntry(
                 rank=each.rank if state is State.VISIBLE else None,
                 tied=each.tied,
                 player=cards[position.player],
                 user_id=user_ids[position.player],
-                score=text,
+                score=scores.exact(score, of.decimals),
                 display=scores.display(score, of),
                 reached_ms=position.reached_ms,
                 state=state,
-                origin=origin,
-                verified=is_adjusted or origin is Origin.VERIFIED,
+                origin=came[position].origin,
+                verified=came[position].verified,
                 flagged=position.player in flagged,
             )
         )

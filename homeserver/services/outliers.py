@@ -26,13 +26,11 @@ from homeserver.storage.database import Database, Reader, Transaction
 from homeserver.storage.standings import Standing
 
 MAX_LIMIT: Final = 200
-LOOKED_AT: Final = 20_000
+LOOKED_AT: Final = 10_000
 """Among so many of the last changes of all fields, those of one are looked for."""
-SAMPLE: Final = 2_000
+SAMPLE: Final = 1_000
 LEAST_SAMPLE: Final = 20
 """Of fewer changes or scores nobody can say what is usual."""
-_NORMAL_90: Final = 1.6449
-"""Standard deviations within which 90 in 100 are, where values are spread as they usually are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +89,7 @@ class Outliers:
 
     async def jumps(self, board_id: str, *, far: float = FAR, limit: int = 50) -> Suspects:
         """The players among the last who changed whose change was better than usual by more than `far`, the greatest
-        first; of each their greatest. Looks at the last 2,000 changes of the field at most.
+        first; of each their greatest. Looks at the last 1,000 changes of the field at most.
         """
         _check(limit, far)
 
@@ -207,11 +205,10 @@ async def _spread(reader: Reader, list_: List) -> _Spread | None:
     middle = await counts.entry_at(reader, list_.number, total // 2)
     if middle is None:
         return None
-    deviation = await _deviation(reader, list_, middle[0], -(-total // 2))
-    if deviation:
-        return _Spread(middle[0], deviation * outliers.SIGMA)
-    deviation = await _deviation(reader, list_, middle[0], -(-total * 9 // 10))
-    return _Spread(middle[0], deviation / _NORMAL_90) if deviation else None
+    half = await _deviation(reader, list_, middle[0], -(-total // 2))
+    nine_in_ten = 0 if half else await _deviation(reader, list_, middle[0], -(-total * 9 // 10))
+    sigma = outliers.spread(half, nine_in_ten)
+    return None if sigma is None else _Spread(middle[0], sigma)
 
 
 async def _deviation(reader: Reader, list_: List, middle: int, wanted: int) -> int:

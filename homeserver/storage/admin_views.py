@@ -41,23 +41,17 @@ async def waiting(reader: Reader, in_force: BoardInForce) -> int:
     return found
 
 
-class Came(NamedTuple):
-    """How what a player has in a list came: of events of that time, the last."""
-
-    origin: Origin
-    value: str | None
-
-
-async def origins(reader: Reader, of: Board, positions: Sequence[Position]) -> dict[int, Came]:
-    """How these entries came, by player; those are left out of whose time there is no event (they were adjusted)."""
+async def origins(reader: Reader, of: Board, positions: Sequence[Position]) -> dict[int, Origin]:
+    """How these entries came, by player: of events of that time the last. Those are left out of whose time there is
+    none."""
     rows = await reader.fetch(
-        "SELECT e.player, e.origin, e.new FROM each_bigints($1, $2) AS w CROSS JOIN events AS e "
+        "SELECT e.player, e.origin FROM each_bigints($1, $2) AS w CROSS JOIN events AS e "
         "WHERE e.player = w.c1 AND e.key = $3 AND e.at_ms = w.c2 ORDER BY e.event",
         [each.player for each in positions],
         [each.reached_ms for each in positions],
         of.field,
     )
-    return {player: Came(Origin(origin), value) for player, origin, value in rows}
+    return {player: Origin(origin) for player, origin in rows}
 
 
 async def flagged(reader: Reader, in_force: BoardInForce, players: Sequence[int]) -> set[int]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, auto
@@ -177,19 +177,20 @@ async def caller(request: web.Request) -> Operator:
     return found
 
 
-async def stream(request: web.Request, texts: AsyncIterator[str], form: str, name: str) -> web.StreamResponse:
+async def stream(request: web.Request, texts: AsyncGenerator[str, None], form: str, name: str) -> web.StreamResponse:
     """A file, sent as it is made. What is wrong with the call is answered before anything is sent."""
     first = await anext(texts)
     response = web.StreamResponse()
     response.content_type = "text/csv" if form == "csv" else "application/x-ndjson"
     response.charset = "utf-8"
     response.headers[hdrs.CONTENT_DISPOSITION] = f'attachment; filename="{name}.{form}"'
-    await response.prepare(request)
-    await response.write(first.encode())
-    async for text in texts:
-        if text:
-            await response.write(text.encode())
-    await response.write_eof()
+    with contextlib.suppress(ConnectionResetError):  # whoever reads it has seen enough
+        await response.prepare(request)
+        await response.write(first.encode())
+        async with contextlib.aclosing(texts):
+            async for text in texts:
+                await response.write(text.encode())
+        await response.write_eof()
     return response
 
 
