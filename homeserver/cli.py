@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from homeserver import __version__, cli_admin, cli_appdata, cli_office, config, config_example, logs
+from homeserver import __version__, cli_admin, cli_appdata, cli_office, cli_operate, config, config_example, logs
 from homeserver.errors import BadSettings, HomeServerError
 from homeserver.model import Action
 
@@ -104,6 +104,7 @@ def build_parser() -> argparse.ArgumentParser:
     cli_office.add_boards(boards, office)
     cli_office.add_players(players, office)
     cli_office.add_admin(admin, office)
+    keys = cli_operate.add(commands, settings_of, agreed, say)
 
     doctor = commands.add_parser("doctor", help="check a real set-up: database, clock, a signed call, the storage")
     doctor.add_argument("--player", metavar="ID", help="somebody who has the application, for the signed call")
@@ -112,7 +113,7 @@ def build_parser() -> argparse.ArgumentParser:
     settings = commands.add_parser("config", help="about the settings").add_subparsers(metavar="ACTION", required=True)
     settings.add_parser("example", help="print a commented settings file").set_defaults(command=_config_example)
     settings.add_parser("check", help="read the settings and say what is wrong").set_defaults(command=_config_check)
-    for group in (commands, boards, players, admin, settings):
+    for group in (commands, boards, players, admin, keys, settings):
         for command in group.choices.values():  # also behind the command, where one writes it without thinking
             command.add_argument("--config", type=Path, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
     return parser
@@ -221,11 +222,11 @@ def _serve(options: argparse.Namespace) -> int:
         named = ["--config", str(options.config)] if options.config else []
         idle = ["--no-jobs"] if options.no_jobs else []
         again = ["-m", "homeserver", *named, "serve", "--worker", *idle]
-        return serve_by_workers(again, workers, server.host, server.port, say)
+        return serve_by_workers(again, workers, server.host, server.port, say, grace_s=server.grace_s)
 
     async def serving() -> None:
         app = make_app(settings, jobs=not options.no_jobs)
-        await serve(app, server.host, server.port, say, shared=options.worker)
+        await serve(app, server.host, server.port, say, shared=options.worker, grace_s=server.grace_s)
 
     run(serving())
     return 0

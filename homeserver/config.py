@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 from urllib.parse import urlsplit
@@ -22,6 +23,7 @@ from pydantic import (
     ConfigDict,
     Field,
     SecretStr,
+    StringConstraints,
     ValidationError,
     field_validator,
     model_validator,
@@ -69,6 +71,13 @@ def _host(text: str) -> str:
     return text.lower()
 
 
+def _network(text: str) -> str:
+    try:
+        return str(ip_network(text))
+    except ValueError as error:
+        raise ValueError("should be an address or a network like 10.0.0.0/8") from error
+
+
 def _long_secret(secret: SecretStr) -> SecretStr:
     if len(secret.get_secret_value()) < 32:
         raise ValueError("should have at least 32 characters; `openssl rand -hex 32` makes one")
@@ -77,7 +86,9 @@ def _long_secret(secret: SecretStr) -> SecretStr:
 
 WebAddress = Annotated[str, AfterValidator(_web_address)]
 WebOrigin = Annotated[str, AfterValidator(_origin)]
+Network = Annotated[str, AfterValidator(_network)]
 HostName = Annotated[str, AfterValidator(_host)]
+LanguageTag = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}(-[A-Z]{2})?$")]
 LongSecret = Annotated[SecretStr, AfterValidator(_long_secret)]
 
 
@@ -109,7 +120,14 @@ class Server(Section):
     )
     host: str = Field("127.0.0.1", description="The address to listen on.")
     port: int = Field(8080, ge=0, le=65535, description="The port to listen on; 0 takes a free one.")
+    trusted_proxies: tuple[Network, ...] = Field(
+        ("127.0.0.1/32", "::1/128"),
+        description="Web servers in front of this one: what they say in X-Forwarded-For is believed, for limits.",
+    )
     workers: int = Field(1, ge=1, le=MAX_WORKERS, description="How many processes share the port.")
+    grace_s: float = Field(
+        20.0, gt=0, le=600, description="How long requests may go on that run when the server is told to stop."
+    )
     node: str = Field(
         "",
         pattern=r"^[a-z0-9-]{0,32}$",
@@ -223,6 +241,14 @@ class TrustedSignerSettings(Section):
         return self
 
 
+class GadgetWording(Section):
+    """What is said of the gadget in one language; what is not said here, is said as everywhere else."""
+
+    title: str = Field("", description="Shown by the container.")
+    description: str = Field("", description="One sentence for the container's directory.")
+    action: str = Field("", description="The button that adds one to a score.")
+
+
 class Gadget(Section):
     """The gadget that this server is the home of."""
 
@@ -230,6 +256,12 @@ class Gadget(Section):
     description: str = Field("Who writes the most letters?", description="One sentence for the container's directory.")
     author: str = Field("", description="Shown by the container.")
     author_email: str = Field("", description="Shown by the container.")
+    action: str = Field("Write a letter", min_length=1, description="The gadget's button that adds one to a score.")
+    translations: dict[LanguageTag, GadgetWording] = Field(
+        {},
+        description="Title, description and action in other languages.",
+        examples=[{"fr": {"title": "Lettres", "action": "Écrire une lettre"}, "pt-BR": {"title": "Cartas"}}],
+    )
     app_url: WebAddress | None = Field(
         None, description="The specification's address as the container knows it; public_url/gadget.xml where not set."
     )
@@ -329,6 +361,17 @@ class Admin(Section):
     session_hours: int = Field(12, ge=1, le=168, description="How long an operator stays signed in.")
 
 
+class Retention(Section):
+    """How long things are kept that nobody needs for long; docs/operate.md tells of the others."""
+
+    session_days: int = Field(
+        14, ge=1, le=365, description="How long a browser stays signed in after it came from the game or signed in."
+    )
+    audit_days: int = Field(
+        730, ge=30, le=36_500, description="How long the log tells who did what as an operator, and why."
+    )
+
+
 def _boards(definitions: object) -> tuple[Board, ...]:
     """Read `[[boards]]` tables by the rules of `domain/boards.py`; a fault names the board's number and the key."""
     if not isinstance(definitions, list | tuple) or not all(isinstance(item, Mapping) for item in definitions):
@@ -365,6 +408,7 @@ class Settings(BaseSettings):
     sign_in: SignIn
     sync: SyncSettings = SyncSettings()
     admin: Admin = Admin()
+    retention: Retention = Retention()
     appdata_rules: tuple[AppDataRule, ...] = ()
     boards: Annotated[tuple[Board, ...], BeforeValidator(_boards)] = ()
 

@@ -30,6 +30,12 @@ class OutdatedSchema(HomeServerError):
     code = "outdated_schema"
 
 
+class BackupBroken(HomeServerError):
+    """A file is no backup, or not as it was when it was made; or it does not fit this database. Nothing was changed."""
+
+    code = "backup_broken"
+
+
 # --- the caller's fault ---------------------------------------------------------------------------------------------
 
 
@@ -169,6 +175,12 @@ class DatabaseUnavailable(HomeServerError):
     def __init__(self, message: str, *, uncertain: bool = False) -> None:
         super().__init__(message)
         self.uncertain = uncertain
+
+
+class Stopping(HomeServerError):
+    """The server ends, and this would have taken too long. The next one is there in a moment."""
+
+    code = "stopping"
 
 
 class SpoolFull(HomeServerError):

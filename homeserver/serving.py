@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import math
 import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Final, TypeVar
@@ -19,8 +21,11 @@ from homeserver.errors import BadSettings
 T = TypeVar("T")
 Say = Callable[[str], None]
 
-SHUTDOWN_S: Final = 30.0
-"""How long running requests may go on after the signal to stop."""
+GRACE_S: Final = 20.0
+"""How long running requests may go on after the signal to stop, where nothing else is said."""
+
+LAST_S: Final = 30.0
+"""What a worker may need beyond the grace of its requests, and as much again to end those that were stopped."""
 
 READ_BUFFER_BYTES: Final = 256 * 1024
 """asyncio reads at most this much at once; uploads gain 1.6x over the default, nothing gains from more."""
@@ -70,14 +75,14 @@ def listen(host: str, port: int, *, shared: bool = False) -> socket.socket:
 
 
 @asynccontextmanager
-async def serving(app: web.Application, listener: socket.socket) -> AsyncIterator[None]:
-    """Serve `app` on a bound socket inside the context.
+async def serving(app: web.Application, listener: socket.socket, *, grace_s: float = GRACE_S) -> AsyncIterator[None]:
+    """Serve `app` on a bound socket inside the context; at the end requests that run have `grace_s` to end.
 
     A handler goes on when its client hangs up: a score that was begun is written to the end. The access log is off,
     because request lines hold signatures and links.
     """
     runner = web.AppRunner(
-        app, access_log=None, handler_cancellation=False, shutdown_timeout=SHUTDOWN_S, read_bufsize=read_buffer_bytes()
+        app, access_log=None, handler_cancellation=False, shutdown_timeout=grace_s, read_bufsize=read_buffer_bytes()
     )
     await runner.setup()
     try:
@@ -101,29 +106,38 @@ async def stop_signal() -> AsyncIterator[asyncio.Event]:
             loop.remove_signal_handler(number)
 
 
-async def serve(app: web.Application, host: str, port: int, say: Say, *, shared: bool = False) -> None:
-    """Serve one application until a signal comes."""
+async def serve(
+    app: web.Application, host: str, port: int, say: Say, *, shared: bool = False, grace_s: float = GRACE_S
+) -> None:
+    """Serve one application until a signal comes. Then nobody new is let in, and what runs may end: see `serving`."""
     listener = listen(host, port, shared=shared)
     bound_host, bound_port = listener.getsockname()[:2]
     address = f"http://[{bound_host}]:{bound_port}" if ":" in bound_host else f"http://{bound_host}:{bound_port}"
-    async with stop_signal() as stop, serving(app, listener):
+    async with stop_signal() as stop, serving(app, listener, grace_s=grace_s):
         say(f"homeserver listens on {address} (Ctrl-C stops it)")
         await stop.wait()
         say("Stopping: requests that run may end.")
 
 
-def serve_by_workers(command: Sequence[str], workers: int, host: str, port: int, say: Say) -> int:
+def serve_by_workers(
+    command: Sequence[str], workers: int, host: str, port: int, say: Say, *, grace_s: float = GRACE_S
+) -> int:
     """Run `command` in so many processes that share the port; pass signals on; the first that fails stops all.
 
+    One that does not end in twice `grace_s` and half a minute more is killed.
+
     Returns:
-        The exit status for this process: 0 after a signal, 1 when a worker ended by itself.
+        The exit status for this process: 0 after a signal, 1 when a worker ended by itself or had to be killed.
     """
     listen(host, port).close()  # a port that another program holds is said once, not once for each worker
     children: list[subprocess.Popen[bytes]] = []
     stopping = False
+    patient_until_s = math.inf
 
     def stop(*_: object) -> None:
-        nonlocal stopping
+        nonlocal stopping, patient_until_s
+        if not stopping:
+            patient_until_s = time.monotonic() + 2 * grace_s + LAST_S
         stopping = True
         for child in children:
             with suppress(ProcessLookupError):
@@ -136,15 +150,20 @@ def serve_by_workers(command: Sequence[str], workers: int, host: str, port: int,
     if stopping:
         stop()
     say(f"{workers} workers share port {port} on {host} (Ctrl-C stops them)")
-    ended_by_itself = False
+    failed = False
     waiting = list(children)
     while waiting:
+        if time.monotonic() > patient_until_s:
+            failed, patient_until_s = True, math.inf
+            say(f"{len(waiting)} workers did not end in time, and are killed.")
+            for child in waiting:
+                child.kill()
         for child in list(waiting):
             with suppress(subprocess.TimeoutExpired):
                 child.wait(timeout=0.2)
                 waiting.remove(child)
                 if not stopping:
-                    ended_by_itself = True
+                    failed = True
                     say(f"A worker ended with status {child.returncode}; the others stop too.")
                     stop()
-    return 1 if ended_by_itself else 0
+    return 1 if failed else 0

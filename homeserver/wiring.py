@@ -6,6 +6,7 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, replace
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Final, TypeVar
 from urllib.parse import urlsplit
@@ -22,19 +23,22 @@ from homeserver.config_shown import shown
 from homeserver.errors import BadSettings
 from homeserver.model import NowMs
 from homeserver.protocol.dialects import DIALECTS
-from homeserver.protocol.gadget_spec import GadgetSpec
+from homeserver.protocol.gadget_spec import GadgetSpec, Wording
 from homeserver.protocol.oauth1 import Credentials
 from homeserver.protocol.saml import Rules
 from homeserver.protocol.saml_metadata import IdentityProvider, ServiceProvider, read_certificates, read_metadata
 from homeserver.protocol.trusted_signers import TrustedSigner
 from homeserver.services.appdata import AppDataWriter
 from homeserver.services.board_views import BoardViews
+from homeserver.services.changes import Changes
 from homeserver.services.gadget_sessions import GadgetSessions
 from homeserver.services.health import Health
 from homeserver.services.jobs import Jobs
 from homeserver.services.leaderboards import Leaderboards
 from homeserver.services.meter import Meter
+from homeserver.services.moderation import Moderation
 from homeserver.services.operators import Operators
+from homeserver.services.own_data import OwnData
 from homeserver.services.pace import Pace
 from homeserver.services.page_sessions import PageSessions
 from homeserver.services.players import Players
@@ -42,6 +46,7 @@ from homeserver.services.score_writes import ScoreWrites
 from homeserver.services.secret_box import SecretBox, derive
 from homeserver.services.sign_in import SamlSignIn, Wanted
 from homeserver.services.step_one import StepOne
+from homeserver.services.surroundings import BoardSurroundings
 from homeserver.services.sync import Sync, SyncRules
 from homeserver.services.sync_report import MetricsGate, SyncReport
 from homeserver.services.sync_rounds import Rounds
@@ -52,7 +57,7 @@ from homeserver.services.upload_room import RoomLimits
 from homeserver.services.upload_run import Kit
 from homeserver.services.upload_verdicts import PortalRule
 from homeserver.services.uploads import Uploads
-from homeserver.storage.database import Database, open_database
+from homeserver.storage.database import Database, WatchedDatabase, open_database
 from homeserver.storage.spool import Spool
 from homeserver.web import keys
 from homeserver.web.account import METADATA_PATH
@@ -61,6 +66,8 @@ from homeserver.web.security import ANSWER_PATH
 from homeserver.wiring_admin import furnish
 
 T = TypeVar("T")
+
+DAY_MS: Final = 86_400_000
 
 log: Final = structlog.get_logger(__name__)
 
@@ -93,6 +100,7 @@ def make_app(settings: config.Settings, *, now_ms: NowMs = wall_clock_ms, jobs: 
 
     async def let_go(app: web.Application) -> None:
         app[keys.UPLOADS].close()  # who listens for changes would hold up the end
+        app[keys.CHANGES].close()
 
     app.cleanup_ctx.append(opened)
     app.on_shutdown.append(let_go)
@@ -104,7 +112,7 @@ def make_app(settings: config.Settings, *, now_ms: NowMs = wall_clock_ms, jobs: 
 class Core:
     """What the server and the commands that do its work share: the database, the container, the boards, the sync."""
 
-    database: Database
+    database: WatchedDatabase
     session: ClientSession
     container: ContainerClient
     boards: Leaderboards
@@ -129,7 +137,9 @@ async def open_core(settings: config.Settings, now_ms: NowMs = wall_clock_ms) ->
         open_session(max_connections=settings.container.max_connections) as session,
     ):
         container = container_client(settings, session, now_ms)
-        writer = AppDataWriter(database, container, name, now_ms)
+        meter = Meter(database)
+        pace = pace_of(settings, database, meter, now_ms=now_ms)
+        writer = AppDataWriter(database, container.gated(pace.once), name, now_ms)
         boards = Leaderboards(
             database,
             writer,
@@ -139,8 +149,7 @@ async def open_core(settings: config.Settings, now_ms: NowMs = wall_clock_ms) ->
         )
         for difference in await boards.seed(settings.boards):
             log.warning("board_differs", difference=difference)
-        meter = Meter(database)
-        sync = sync_of(settings, database, container, boards, meter, now_ms=now_ms)
+        sync = sync_of(settings, database, container, boards, meter, pace=pace, now_ms=now_ms)
         timed = TimedWrites(
             database,
             writer,
@@ -176,7 +185,13 @@ async def _open(
         secret_box=secret_box(settings, "sign-in"),
         now_ms=now_ms,
     )
-    page_sessions = PageSessions(core.database, secret_box(settings, "page sessions"), sign_in, now_ms=now_ms)
+    page_sessions = PageSessions(
+        core.database,
+        secret_box(settings, "page sessions"),
+        sign_in,
+        now_ms=now_ms,
+        lifetime_ms=settings.retention.session_days * DAY_MS,
+    )
     storage = storage_client(settings, core.session)
     step_one = StepOne(core.database, storage, now_ms, page_sessions.forget_token)
     kit = Kit(
@@ -199,11 +214,14 @@ async def _open(
 
     app[keys.LEADERBOARDS] = core.boards
     app[keys.BOARD_VIEWS] = BoardViews(core.database, now_ms)
+    app[keys.SURROUNDINGS] = BoardSurroundings(core.database, settings.container.name, now_ms)
+    app[keys.CHANGES] = changes = Changes(core.database, now_ms)
     app[keys.PLAYERS] = Players(core.database)
     app[keys.SYNC] = core.sync
     app[keys.UPLOADS] = uploads
     app[keys.UPLOAD_DESK] = UploadDesk(core.database, uploads, page_sessions.token_of, now_ms)
     app[keys.OPERATORS] = Operators(core.database, now_ms, session_s=settings.admin.session_hours * 3600)
+    app[keys.OWN_DATA] = OwnData(core.database, Moderation(core.database, now_ms), now_ms)
     cursor_key = derive(settings.server.secret_key.get_secret_value(), "operators' cursors")
     office = furnish(app, core.database, core.boards, settings.container.name, now_ms, cursor_key=cursor_key)
     app[keys.SIGN_IN] = sign_in
@@ -226,15 +244,21 @@ async def _open(
     token = settings.server.metrics_token
     app[keys.METRICS_GATE] = MetricsGate(token.get_secret_value() if token else None)
     # A queue and a spool belong to their process and machine, so their workers always run here.
+    await stack.enter_async_context(running.running("counters", core.meter.run))  # the last to end: others count
     await stack.enter_async_context(running.running("uploads", uploads.run))
     await stack.enter_async_context(running.running("sync", core.sync.run))
-    await stack.enter_async_context(running.running("counters", core.meter.run))
+    await stack.enter_async_context(running.running("changes", changes.run))
     await stack.enter_async_context(running.running("timed writes", core.timed_writes.run))
     await stack.enter_async_context(running.running("board tasks", office.tasks.run))
     if jobs:
         await stack.enter_async_context(running.running("writes over time", office.watch.run))
         await stack.enter_async_context(running.running("sync schedule", core.rounds.run))
-        await stack.enter_async_context(running.running("upkeep", Upkeep(core.database, now_ms).run))
+        await stack.enter_async_context(running.running("upkeep", upkeep_of(settings, core, now_ms).run))
+
+
+def upkeep_of(settings: config.Settings, core: Core, now_ms: NowMs) -> Upkeep:
+    """What throws away what is kept for long enough."""
+    return Upkeep(core.database, now_ms, audit_ms=settings.retention.audit_days * DAY_MS)
 
 
 # --- parts ------------------------------------------------------------------------------------------------------------
@@ -249,13 +273,19 @@ def site_of(settings: config.Settings, provider: IdentityProvider) -> keys.Site:
         allowed_origins=frozenset(gadget.allowed_origins),
         picture_sources=settings.container.picture_hosts,
         form_targets=form_targets(storage, provider),
+        trusted_proxies=tuple(map(ip_network, settings.server.trusted_proxies)),
         boards_for_everyone=settings.server.boards_visible_to is config.Visibility.EVERYONE,
         max_upload_bytes=storage.max_file_bytes,
+        stale_after_ms=2 * settings.sync.appdata_max_age_minutes * 60_000,
         gadget=GadgetSpec(
             title=gadget.title,
             description=gadget.description,
             author=gadget.author,
             author_email=gadget.author_email,
+            action=gadget.action,
+            translations={
+                tag: Wording(said.title, said.description, said.action) for tag, said in gadget.translations.items()
+            },
         ),
     )
 
@@ -335,18 +365,11 @@ def sync_of(
     boards: Leaderboards,
     meter: Meter,
     *,
+    pace: Pace,
     now_ms: NowMs,
 ) -> Sync:
     """The sync of the container's players, at the container's pace."""
     container, rules = settings.container, settings.sync
-    pace = Pace(
-        database,
-        container.name,
-        now_ms,
-        meter=meter,
-        concurrency=container.max_connections,
-        per_s=rules.requests_per_second,
-    )
     return Sync(
         database,
         client,
@@ -363,6 +386,18 @@ def sync_of(
             friends_max_age_ms=rules.friends_max_age_hours * 3_600_000,
             grace_ms=rules.delist_after_days * 86_400_000,
         ),
+    )
+
+
+def pace_of(settings: config.Settings, database: Database, meter: Meter, *, now_ms: NowMs) -> Pace:
+    """How the container is called, by the sync and by whoever writes a score."""
+    return Pace(
+        database,
+        settings.container.name,
+        now_ms,
+        meter=meter,
+        concurrency=settings.container.max_connections,
+        per_s=settings.sync.requests_per_second,
     )
 
 

@@ -219,3 +219,11 @@ def test_a_missing_file_and_broken_toml_are_said_in_words(tmp_path: Path) -> Non
     (tmp_path / "broken.toml").write_text("[server\n")
     with pytest.raises(BadSettings, match=r"broken\.toml"):
         config.load(tmp_path / "broken.toml")
+
+
+def test_a_trusted_proxy_is_an_address_or_a_network(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOMESERVER_SERVER__TRUSTED_PROXIES", '["10.0.0.1", "10.1.0.0/16"]')
+    assert config.load(file).server.trusted_proxies == ("10.0.0.1/32", "10.1.0.0/16")
+    monkeypatch.setenv("HOMESERVER_SERVER__TRUSTED_PROXIES", '["balancer"]')
+    with pytest.raises(BadSettings, match="an address or a network"):
+        config.load(file)

@@ -72,3 +72,13 @@ def test_junk_does_not_open(junk: str) -> None:
 def test_a_box_without_proper_keys_cannot_be_made(keys: list[bytes]) -> None:
     with pytest.raises(ValueError, match="32 bytes"):
         SecretBox(keys)
+
+
+def test_only_what_an_older_key_sealed_is_sealed_anew() -> None:
+    both = SecretBox([NEW, OLD])
+    anew = both.resealed(SecretBox([OLD]).seal("token", bound_to="mine"), bound_to="mine")
+    assert anew is not None
+    assert SecretBox([NEW]).open(anew, bound_to="mine") == "token"
+    assert both.resealed(anew, bound_to="mine") is None
+    with pytest.raises(SealBroken):
+        both.resealed(anew, bound_to="yours")

@@ -6,9 +6,10 @@ import asyncio
 
 import pytest
 
-from homeserver.model import GadgetSession
+from homeserver.model import Act, Action, GadgetSession
+from homeserver.services.moderation import Moderation
 from homeserver.services.upkeep import Upkeep
-from homeserver.storage import leases, nonces, sessions
+from homeserver.storage import leases, moderation, nonces, sessions
 from homeserver.storage.database import Database, Transaction
 from tests.clock import Clock
 
@@ -31,6 +32,25 @@ async def test_what_has_ended_goes_and_what_is_in_force_stays(database: Database
     assert await upkeep.tidy() == 3
     assert await upkeep.tidy() == 0
     assert await database.read(lambda reader: sessions.find_gadget_session(reader, "stays", clock.now_ms()))
+
+
+async def test_the_log_of_acts_is_kept_as_long_as_it_is_said(database: Database, clock: Clock) -> None:
+    old, new = (
+        Act(Action.HIDE, clock.now_ms() + days * 24 * HOUR_MS, "maria", f"day {days}", None, None) for days in (0, 1)
+    )
+
+    async def fill(tx: Transaction) -> None:
+        for act in [old] * 2_001 + [new]:
+            await moderation.log(tx, act)
+
+    await database.write(fill)
+    upkeep = Upkeep(database, clock.now_ms, audit_ms=30 * 24 * HOUR_MS)
+    clock.advance(days=30)
+    assert await upkeep.forget_acts() == 0
+    clock.advance(ms=1)
+    assert await upkeep.forget_acts() == 2_001
+    log = await Moderation(database, clock.now_ms).log()
+    assert [act.reason for act in log] == ["day 1"]
 
 
 async def test_a_database_that_is_away_for_a_while_does_not_end_it(database: Database, clock: Clock) -> None:

@@ -73,6 +73,7 @@ from homeserver.model.views import (
     History,
     ListedPeriod,
     ListedPeriods,
+    Neighbour,
     NextPlace,
     OwnClass,
     PastScore,
@@ -80,8 +81,10 @@ from homeserver.model.views import (
     Place,
     PlaceChange,
     Placed,
+    Reached,
     ScoreClass,
     State,
+    Surroundings,
 )
 
 NowMs = Callable[[], int]
@@ -124,6 +127,7 @@ __all__ = [
     "ListedPeriods",
     "Logged",
     "Moderated",
+    "Neighbour",
     "NewToken",
     "NextPlace",
     "NowMs",
@@ -148,6 +152,7 @@ __all__ = [
     "Placed",
     "PlayerCard",
     "Position",
+    "Reached",
     "Reading",
     "Role",
     "ScoreClass",
@@ -157,6 +162,7 @@ __all__ = [
     "State",
     "StorageIdentity",
     "StorageLeg",
+    "Surroundings",
     "Suspect",
     "Suspects",
     "SyncResult",

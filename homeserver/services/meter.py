@@ -12,7 +12,7 @@ from typing import Final
 
 import structlog
 
-from homeserver.services.turns import Sleep
+from homeserver.services.turns import Sleep, to_the_end
 from homeserver.storage import counters
 from homeserver.storage.database import Database, Transaction
 
@@ -64,10 +64,16 @@ class Meter:
         return await self._database.look(counters.sums)
 
     async def run(self) -> None:
-        """Flush every few seconds, without end: a database that is away comes back."""
-        while True:
-            await self._sleep(EVERY_S)
-            try:
-                await self.flush()
-            except Exception:
-                _log.exception("not_counted")
+        """Flush every few seconds, until cancelled, and then once more: a database that is away comes back."""
+        try:
+            while True:
+                await self._sleep(EVERY_S)
+                await self._try()
+        finally:
+            await to_the_end(self._try())
+
+    async def _try(self) -> None:
+        try:
+            await self.flush()
+        except Exception:
+            _log.exception("not_counted")

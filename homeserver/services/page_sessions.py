@@ -26,7 +26,7 @@ from homeserver.storage.database import Database, Reader, Transaction
 from homeserver.storage.sessions import PageRow, new_secret, secret_hash
 
 LIFETIME_MS: Final = 14 * 24 * 3_600_000
-"""From the last sign-in or redeemed link, whatever happens in between."""
+"""From the last sign-in or redeemed link, whatever happens in between; where the settings say nothing else."""
 SIGN_IN_MS: Final = 15 * 60_000
 """How long one may take to sign in, from each beginning; so long lives a session that holds nobody yet."""
 LINK_MS: Final = 60_000
@@ -47,8 +47,17 @@ def own_path(back: str) -> str:
 class PageSessions:
     """Makes, finds and ends browser sessions; links from the gadget; the storage's sign-in."""
 
-    def __init__(self, database: Database, secret_box: SecretBox, sign_in: SignIn, *, now_ms: NowMs) -> None:
+    def __init__(
+        self,
+        database: Database,
+        secret_box: SecretBox,
+        sign_in: SignIn,
+        *,
+        now_ms: NowMs,
+        lifetime_ms: int = LIFETIME_MS,
+    ) -> None:
         self._database = database
+        self._lifetime_ms = lifetime_ms
         self._box = secret_box
         self._sign_in = sign_in
         self._now_ms = now_ms
@@ -109,7 +118,7 @@ class PageSessions:
             if player is None:
                 return False
             old = await sessions.find_page_session(tx, secret_hash(cookie), now_ms) if cookie else None
-            await self._replace(tx, old, PageRow(secret_hash(fresh), now_ms + LIFETIME_MS, player))
+            await self._replace(tx, old, PageRow(secret_hash(fresh), now_ms + self._lifetime_ms, player))
             return True
 
         if not await self._database.write(work):
@@ -165,7 +174,7 @@ class PageSessions:
         fresh_hash = secret_hash(fresh)
         row = PageRow(
             fresh_hash,
-            self._now_ms() + LIFETIME_MS,
+            self._now_ms() + self._lifetime_ms,
             storage_user=identity.user,
             storage_name=identity.name,
             sealed_token=self._box.seal(identity.token, bound_to=fresh_hash),

@@ -45,14 +45,27 @@ class SecretBox:
         Raises:
             SealBroken: It was not sealed here, not for this, or it was changed.
         """
+        return self._opened(sealed, bound_to)[0]
+
+    def resealed(self, sealed: str, *, bound_to: str = "") -> str | None:
+        """The same text sealed with the first key; None where it is that already.
+
+        Raises:
+            SealBroken: As `open`.
+        """
+        text, number = self._opened(sealed, bound_to)
+        return self.seal(text, bound_to=bound_to) if number else None
+
+    def _opened(self, sealed: str, bound_to: str) -> tuple[str, int]:
+        """The text, and which key opened it."""
         try:
             content = urlsafe_b64decode(sealed.encode("ascii"))
         except ValueError:
             raise SealBroken("this is nothing that was sealed") from None
         nonce, content = content[:_NONCE_BYTES], content[_NONCE_BYTES:]
-        for cipher in self._ciphers:
+        for number, cipher in enumerate(self._ciphers):
             try:
-                return cipher.decrypt(nonce, content, bound_to.encode()).decode()
+                return cipher.decrypt(nonce, content, bound_to.encode()).decode(), number
             except (InvalidTag, ValueError):
                 continue
         raise SealBroken("no key opens it: the secret key was replaced, or the text was changed")

@@ -25,6 +25,7 @@ from homeserver.domain import occasions
 from homeserver.errors import BadInput, Conflict, HomeServerError, NotFound, TooMany
 from homeserver.model import Change, NowMs, Origin
 from homeserver.services.appdata import AppDataWriter
+from homeserver.services.turns import to_the_end
 from homeserver.storage import appdata, appdata_writes, leaderboards, people
 from homeserver.storage.appdata_writes import State, Write
 from homeserver.storage.database import Database, Reader, Transaction
@@ -174,19 +175,28 @@ class TimedWrites:
     # --- doing --------------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Do what is due, without end: a database that is away comes back."""
-        while True:
-            try:
-                await self.plan_rules()
-                present, self._present = self._present, set()
-                if self._offline or present:
-                    await self.do_due(None if self._offline else present)
-            except Exception:
-                _log.exception("timed_writes_not_done")
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(LOOK_S):
-                    await self._wake.wait()
-            self._wake.clear()
+        """Do what is due, until cancelled: a database that is away comes back. What is held is given back."""
+        try:
+            while True:
+                await self._look()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(LOOK_S):
+                        await self._wake.wait()
+                self._wake.clear()
+        finally:
+            await to_the_end(self._leave())
+
+    async def _look(self) -> None:
+        try:
+            await self.plan_rules()
+            present, self._present = self._present, set()
+            if self._offline or present:
+                await self.do_due(None if self._offline else present)
+        except Exception:
+            _log.exception("timed_writes_not_done")
+
+    async def _leave(self) -> None:
+        await self._database.write(lambda tx: appdata_writes.release(tx, self._holder))
 
     def arrived(self, player: int) -> None:
         """A player is there just now: what is due for them can be written, wherever the container is strict."""

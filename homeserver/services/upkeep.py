@@ -23,6 +23,7 @@ from homeserver.storage import (
     leaderboards,
     leases,
     limits,
+    moderation,
     nonces,
     operator_tokens,
     operators,
@@ -36,14 +37,25 @@ EVERY_S: Final = 600.0
 DELETED_AT_ONCE: Final = 2_000
 """Entries of a list. Writers of SQLite wait meanwhile: about 60 ms."""
 
+AUDIT_MS: Final = 730 * 86_400_000
+
 _log = structlog.get_logger(__name__)
 
 
 class Upkeep:
     """The clean-up, as a job."""
 
-    def __init__(self, database: Database, now_ms: NowMs, *, sleep: Sleep = asyncio.sleep) -> None:
+    def __init__(
+        self,
+        database: Database,
+        now_ms: NowMs,
+        *,
+        audit_ms: int = AUDIT_MS,
+        sleep: Sleep = asyncio.sleep,
+    ) -> None:
+        """`audit_ms`: how long the log tells what operators did."""
         self._database = database
+        self._audit_ms = audit_ms
         self._now_ms = now_ms
         self._sleep = sleep
         self._eraser = Eraser(database, now_ms)
@@ -73,6 +85,20 @@ class Upkeep:
 
         return await self._database.write(work)
 
+    async def forget_acts(self) -> int:
+        """Delete from the log what operators did too long ago, a part at a time.
+
+        Returns:
+            How many lines went.
+        """
+        before_ms = self._now_ms() - self._audit_ms
+        forgotten = 0
+        while gone := await self._database.write(
+            lambda tx: moderation.forget_acts(tx, before_ms=before_ms, limit=DELETED_AT_ONCE)
+        ):
+            forgotten += gone
+        return forgotten
+
     async def retire(self) -> int:
         """Delete the lists of periods that are older than their boards keep, a part at a time.
 
@@ -96,6 +122,7 @@ class Upkeep:
         while True:
             try:
                 await self.tidy()
+                await self.forget_acts()
                 await self.retire()
                 await self._eraser.go_on()
             except Exception:

@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import Final
 
-from homeserver.errors import BadInput, SpoolBroken, SpoolFull, TooLarge, WrongOffset
+from homeserver.errors import BadInput, SpoolBroken, SpoolFull, Stopping, TooLarge, WrongOffset
 from homeserver.model import BrowserLeg, NowMs, StorageLeg, Upload
 from homeserver.services.turns import to_the_end
 from homeserver.storage import uploads
@@ -47,6 +47,14 @@ class Receiver:
         self._now_ms = now_ms
         self._on_bytes = on_bytes
         self._silence_s = silence_s
+        self._patience: set[asyncio.Timeout] = set()
+        self._is_over = False
+
+    def close(self) -> None:
+        """End all parts where they are: the server ends, and whoever sends them goes on with the next one."""
+        self._is_over = True
+        for patience in self._patience:
+            patience.reschedule(0)
 
     async def take(self, id_: str, offset_bytes: int, chunks: AsyncIterator[bytes]) -> int:
         """Take a part; see `Uploads.receive_part`."""
@@ -55,10 +63,37 @@ class Receiver:
             part = _Part(self, await self._find(id_), appender)
             await part.begin(offset_bytes)
             try:
-                await part.take(chunks, self._silence_s)
+                await self._take(part, chunks)
             finally:
                 await to_the_end(part.end())
         return appender.size_bytes
+
+    async def _take(self, part: _Part, chunks: AsyncIterator[bytes]) -> None:
+        """Append all that comes.
+
+        Raises:
+            BadInput: Nothing came for `silence_s`, or little longer.
+            Stopping: The server ends.
+        """
+        now_s = asyncio.get_running_loop().time
+        heard_s = now_s()
+        patience = asyncio.timeout_at(0 if self._is_over else heard_s + self._silence_s)
+        self._patience.add(patience)
+        try:
+            async with patience:
+                async for chunk in chunks:
+                    if now_s() - heard_s >= self._silence_s / 8:  # a timer for each would cost more than the chunk
+                        heard_s = now_s()
+                        patience.reschedule(0 if self._is_over else heard_s + self._silence_s * 9 / 8)
+                    await part.append(chunk)
+        except TimeoutError:
+            if not patience.expired():
+                raise
+            if self._is_over:
+                raise Stopping("The server starts anew. What has come is kept: go on in a moment.") from None
+            raise BadInput("The line was silent for too long.", field="file") from None
+        finally:
+            self._patience.discard(patience)
 
     async def _find(self, id_: str) -> Upload:
         upload = await self._database.look(lambda reader: uploads.find(reader, id_))
@@ -91,23 +126,8 @@ class _Part:
         if appender.size_bytes > upload.received_bytes:
             await self._cut(upload.received_bytes)
 
-    async def take(self, chunks: AsyncIterator[bytes], silence_s: float) -> None:
-        """Append all of them. Raises BadInput when nothing came for `silence_s`, or little longer."""
-        now_s = asyncio.get_running_loop().time
-        heard_s = now_s()
-        try:
-            async with asyncio.timeout_at(heard_s + silence_s) as patience:
-                async for chunk in chunks:
-                    if now_s() - heard_s >= silence_s / 8:  # a timer for each chunk would cost more than the chunk
-                        heard_s = now_s()
-                        patience.reschedule(heard_s + silence_s * 9 / 8)
-                    await self._append(chunk)
-        except TimeoutError:
-            if not patience.expired():
-                raise
-            raise BadInput("The line was silent for too long.", field="file") from None
-
-    async def _append(self, chunk: bytes) -> None:
+    async def append(self, chunk: bytes) -> None:
+        """Put the next bytes behind the others."""
         upload, appender = self._upload, self._appender
         if appender.size_bytes + len(chunk) > upload.size_bytes:
             raise TooLarge("These are more bytes than were declared.", limit_bytes=upload.size_bytes, field="file")

@@ -23,6 +23,7 @@ import structlog
 from homeserver.errors import HomeServerError, Locked, StoragePaused, UploadUncertain
 from homeserver.model import BrowserLeg, StorageLeg, Upload
 from homeserver.protocol.mesdonnees import SERVICE, Receipt
+from homeserver.services.turns import to_the_end
 from homeserver.services.upload_run import Begun, Kit, NoTurn, Run, StartOver, Starved, Withdrawn
 from homeserver.services.upload_verdicts import PortalRule, Verdict, judge
 from homeserver.storage import uploads
@@ -255,9 +256,22 @@ class Sender:
         run = self._runs[id_] = Run(self._kit, upload, self._begun.get(id_) or Begun())
         try:
             await self._go_round(id_, run)
+        except asyncio.CancelledError:
+            if not run.is_closing:  # the closing boundary never left, whatever the row says
+                await to_the_end(self._hand_over(run))
+            raise
         finally:
             if run.begun.ticket is None:
                 self._begun.pop(id_, None)
+
+    async def _hand_over(self, run: Run) -> None:
+        """Let whoever looks next begin anew: this process stops sending."""
+        try:
+            await run.wait()
+        except Withdrawn:  # it was stopped because it is over
+            return
+        except Exception:  # its row says `sending`, and whoever looks next takes it up all the same
+            _log.exception("upload_not_handed_over", upload=run.upload.id)
 
     async def _go_round(self, id_: str, run: Run) -> None:
         upload = run.upload

@@ -225,6 +225,7 @@ class Uploads:
             TooLarge: More bytes than were declared.
             Conflict: Nothing came for a minute. Clients of tus try that again; what is no conflict they do not.
             SpoolFull: No room for it here.
+            Stopping: The server ends.
         """
         upload = await self._open(id_, storage_user)
         if upload.browser is BrowserLeg.RECEIVED and offset_bytes == upload.size_bytes:
@@ -259,8 +260,9 @@ class Uploads:
                 yield None if upload is None else self._fresh(upload)
 
     def close(self) -> None:
-        """Let those go who look on: the server ends."""
+        """Let those go who look on, and end parts where they are: the server ends."""
         self._notices.close()
+        self._receiver.close()
 
     async def all_recent(self, limit: int) -> list[Upload]:
         """Everybody's uploads, the newest first: for operators."""

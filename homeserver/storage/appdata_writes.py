@@ -112,6 +112,11 @@ async def settle(
     return changed == 1
 
 
+async def release(tx: Transaction, holder: str) -> None:
+    """Give back all that this process has taken, as it was."""
+    await tx.execute("UPDATE appdata_writes SET holder = NULL, until_ms = 0 WHERE holder = $1", holder)
+
+
 async def cancel(tx: Transaction, id_: int) -> bool:
     """Take back a write that waits; whether there was one that nobody has begun."""
     return (

@@ -18,7 +18,7 @@ from homeserver.domain.boards import BoardInForce, Closure
 from homeserver.domain.ranking import NoScore
 from homeserver.domain.rules import Account, Claimed, Effect
 from homeserver.model import Board, Change, Decision, Period, Position, Ties
-from homeserver.storage import accounts, blocks, boundaries, moderation
+from homeserver.storage import accounts, blocks, boundaries, moderation, versions
 from homeserver.storage.accounts import Accounts, Holder, Kept
 from homeserver.storage.blocks import SIZES, Move, Sizes
 from homeserver.storage.database import LostRaceError, Reader, Row, Transaction
@@ -104,13 +104,7 @@ def _differences(wanted: Iterable[Board], served: Iterable[BoardInForce]) -> tup
 
 # --- lists ----------------------------------------------------------------------------------------------------------
 
-
-class ListName(NamedTuple):
-    """What a list is of."""
-
-    board: str
-    period: str
-    generation: int
+ListName = versions.ListName
 
 
 async def find_lists(reader: Reader, names: Iterable[ListName]) -> dict[ListName, int]:
@@ -350,6 +344,7 @@ async def write(tx: Transaction, moves: Sequence[Move], sizes: Sizes = SIZES) ->
     if moves:
         await _write(tx, moves)
         await blocks.count(tx, moves, sizes)
+        await versions.grow(tx, {move.list for move in moves})
 
 
 async def _positions(

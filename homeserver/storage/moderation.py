@@ -200,6 +200,15 @@ async def count(tx: Transaction, board_ids: Iterable[str]) -> None:
 # --- the log ----------------------------------------------------------------------------------------------------------
 
 
+async def forget_acts(tx: Transaction, *, before_ms: int, limit: int) -> int:
+    """Delete lines of the log that are older than that, the oldest first; how many."""
+    return await tx.execute(
+        "DELETE FROM audit WHERE act IN (SELECT act FROM audit WHERE at_ms < $1 ORDER BY act LIMIT $2)",
+        before_ms,
+        limit,
+    )
+
+
 async def log(tx: Transaction, act: Act) -> None:
     """Append what was done."""
     await tx.execute(

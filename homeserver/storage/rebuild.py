@@ -22,7 +22,7 @@ from homeserver.domain import periods
 from homeserver.domain.boards import BoardInForce
 from homeserver.domain.replay import PLAYER_SHIFT, PRIME, TIME_FACTOR, Event, Made, Tally
 from homeserver.model import Board, Change, Origin, Span, Ties
-from homeserver.storage import accounts, adjustments, blocks, boundaries, counts, moderation, standings
+from homeserver.storage import accounts, adjustments, blocks, boundaries, counts, moderation, standings, versions
 from homeserver.storage import leaderboards as store
 from homeserver.storage.blocks import Sizes
 from homeserver.storage.boundaries import BLOCKS, FIRST, LEVELS, SUPERBLOCKS, Place, start_of
@@ -448,5 +448,6 @@ async def delete_some(tx: Transaction, list_: int, after: int, limit: int) -> in
             return after
         await tx.execute(f"DELETE {some}", list_)
     await tx.execute("DELETE FROM blocks WHERE list = $1", list_)
+    await versions.forget(tx, list_)
     await tx.execute("DELETE FROM lists WHERE list = $1", list_)
     return None

@@ -427,6 +427,14 @@ async def prune(tx: Transaction, before_ms: int) -> int:
     return await tx.execute(f"DELETE FROM uploads WHERE updated_ms < $1 AND NOT ({OPEN})", before_ms)  # noqa: S608
 
 
+async def forget_ended(tx: Transaction, storage_user: str) -> int:
+    """Forget a user's uploads that have ended; how many."""
+    return await tx.execute(
+        f"DELETE FROM uploads WHERE storage_user = $1 AND NOT ({OPEN})",  # noqa: S608
+        storable(storage_user),
+    )
+
+
 # --- by the owner's word --------------------------------------------------------------------------------------------
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from homeserver.services.board_views import BoardViews
     from homeserver.services.board_watch import BoardWatch
     from homeserver.services.bulk import Bulk
+    from homeserver.services.changes import Changes
     from homeserver.services.dossiers import Dossiers
     from homeserver.services.exports import Exports
     from homeserver.services.gadget_sessions import GadgetSessions
@@ -29,10 +31,12 @@ if TYPE_CHECKING:
     from homeserver.services.operator_views import OperatorViews
     from homeserver.services.operators import Operators
     from homeserver.services.outliers import Outliers
+    from homeserver.services.own_data import OwnData
     from homeserver.services.page_sessions import PageSessions
     from homeserver.services.players import Players
     from homeserver.services.repeats import Repeats
     from homeserver.services.sign_in import SamlSignIn
+    from homeserver.services.surroundings import BoardSurroundings
     from homeserver.services.sync import Sync
     from homeserver.services.sync_report import MetricsGate, SyncReport
     from homeserver.services.upload_desk import UploadDesk
@@ -50,6 +54,7 @@ class Site:
     `public_url` is an origin without a path. `allowed_origins` may call `/gadget/v1` from a browser, `picture_sources`
     are where people's pictures come from and `form_targets` where the answer to one of our forms may send a browser
     (portal, consent, sign-in); all three are origins, the last two may begin with `*.` or be a scheme alone (`https:`).
+    Scores that were read longer ago than `stale_after_ms` are said to be old.
 
     Raises:
         BadSettings: One of these is no origin.
@@ -60,8 +65,10 @@ class Site:
     allowed_origins: frozenset[str] = frozenset()
     picture_sources: tuple[str, ...] = ()
     form_targets: tuple[str, ...] = ()
+    trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
     boards_for_everyone: bool = False
     max_upload_bytes: int = 2 << 30
+    stale_after_ms: int = 7_200_000
     gadget: GadgetSpec = field(default_factory=GadgetSpec)
 
     def __post_init__(self) -> None:
@@ -103,12 +110,15 @@ SETTINGS_SHOWN: Final = web.AppKey("SETTINGS_SHOWN", tuple)
 
 LEADERBOARDS: Final[web.AppKey[Leaderboards]] = web.AppKey("LEADERBOARDS")
 BOARD_VIEWS: Final[web.AppKey[BoardViews]] = web.AppKey("BOARD_VIEWS")
+SURROUNDINGS: Final[web.AppKey[BoardSurroundings]] = web.AppKey("SURROUNDINGS")
+CHANGES: Final[web.AppKey[Changes]] = web.AppKey("CHANGES")
 PLAYERS: Final[web.AppKey[Players]] = web.AppKey("PLAYERS")
 SYNC: Final[web.AppKey[Sync]] = web.AppKey("SYNC")
 SYNC_REPORT: Final[web.AppKey[SyncReport]] = web.AppKey("SYNC_REPORT")
 METRICS_GATE: Final[web.AppKey[MetricsGate]] = web.AppKey("METRICS_GATE")
 GADGET_SESSIONS: Final[web.AppKey[GadgetSessions]] = web.AppKey("GADGET_SESSIONS")
 PAGE_SESSIONS: Final[web.AppKey[PageSessions]] = web.AppKey("PAGE_SESSIONS")
+OWN_DATA: Final[web.AppKey[OwnData]] = web.AppKey("OWN_DATA")
 SIGN_IN: Final[web.AppKey[SamlSignIn]] = web.AppKey("SIGN_IN")
 OPERATORS: Final[web.AppKey[Operators]] = web.AppKey("OPERATORS")
 UPLOAD_DESK: Final[web.AppKey[UploadDesk]] = web.AppKey("UPLOAD_DESK")

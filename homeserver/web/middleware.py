@@ -122,10 +122,9 @@ async def check_requests(request: web.Request, handler: Handler) -> web.StreamRe
 
 async def set_headers(request: web.Request, response: web.StreamResponse) -> None:
     """Give every answer its security headers, and the gadget's answers their CORS headers (a signal of aiohttp)."""
-    site = request.app[SITE]
     if request.path.startswith(f"{STATIC_PREFIX}/") and response.status < 400:
         response.headers[hdrs.CACHE_CONTROL] = request.app[STATIC_FILES].cache_control(request)
-    for name, value in security.fixed_headers(site).items():
+    for name, value in request.app[security.FIXED_HEADERS].items():
         response.headers.setdefault(name, value)
     response.headers[hdrs.SERVER] = "homeserver"
     if request.path.startswith(CORS_PREFIX):

@@ -121,7 +121,14 @@ _SCHEMAS: Final[dict[str, Schema]] = {
         optional=("field", "error_id"),
     ),
     "Player": _object({"id": _TEXT, "name": _TEXT, "thumbnail_url": _TEXT}),
-    "Session": _object({"token": _TEXT, "expires": _TIME, "viewer": _nullable(_ref("Player"))}),
+    "Session": _object(
+        {
+            "token": _TEXT,
+            "expires": _TIME,
+            "viewer": _nullable(_ref("Player")),
+            "owner": {**_nullable(_ref("Player")), "description": "On whose page the gadget stands"},
+        }
+    ),
     "Board": _object(
         {
             "id": _TEXT,
@@ -255,6 +262,7 @@ _SCHEMAS: Final[dict[str, Schema]] = {
         }
     ),
     "History": _object({"board": _TEXT, "player": _ref("Player"), "scores": _list(_ref("PastScore"))}),
+    "PlayerPlaces": _object({"player": _ref("Player"), "places": _list(_ref("Place"))}),
     "Me": _object({"me": _nullable(_ref("Player")), "places": _list(_ref("Place"))}),
     "Submission": {
         **_object(
@@ -280,6 +288,10 @@ _SCHEMAS: Final[dict[str, Schema]] = {
                 "description": "How many places were gained; 0 for a first entry.",
             },
             "is_best": _FLAG,
+            "overtaken": {
+                **_list(_ref("Player")),
+                "description": "At most four of those who were at least as good and are worse now, the best first",
+            },
         }
     ),
     "Placed": _object(
@@ -314,6 +326,11 @@ def _answers(status: str, says: str, schema: str, *problems: str) -> dict[str, A
     for problem in problems:
         answers[problem] = {"description": words[problem], "content": {_PROBLEM: {"schema": _ref("Problem")}}}
     return answers
+
+
+def _stream(says: str, *problems: str) -> dict[str, Any]:
+    refusals = _answers("200", says, "Problem", "401", *problems)
+    return refusals | {"200": {"description": says, "content": {"text/event-stream": {"schema": _TEXT}}}}
 
 
 def _operation(
@@ -353,7 +370,7 @@ _PATHS: Final[dict[str, Any]] = {
     "/gadget/session": {
         "post": _operation(
             "Turn a call signed by the container into a token for the calls below, good for an hour.",
-            _answers("200", "The token, and who the viewer is", "Session", "401", "413", "429"),
+            _answers("200", "The token, and who the viewer and the owner are", "Session", "401", "413", "429"),
             security="signature",
         )
     },
@@ -399,6 +416,13 @@ _PATHS: Final[dict[str, Any]] = {
             ),
         )
     },
+    "/gadget/v1/players/{player}": {
+        "get": _operation(
+            "Where a player stands, on every board and in every current period.",
+            _answers("200", "The places; what others do not see, its player sees", "PlayerPlaces", "401", "404"),
+            parameters=({"name": "player", "in": "path", "required": True, "schema": _TEXT},),
+        )
+    },
     "/gadget/v1/players/{player}/history": {
         "get": _operation(
             "The scores that a player had on a board, newest first, whether they were better or not.",
@@ -407,6 +431,17 @@ _PATHS: Final[dict[str, Any]] = {
                 {"name": "player", "in": "path", "required": True, "schema": _TEXT},
                 {"name": "board", "in": "query", "required": True, "schema": _TEXT, "description": "Of which board"},
                 _limit("How many scores"),
+            ),
+        )
+    },
+    "/gadget/v1/events": {
+        "get": _operation(
+            "Server-sent events: `changed`, with the list's new version as id and data, whenever the list has changed.",
+            _stream("A stream without end: whoever hears `changed` asks for what they show again", "400", "404", "429"),
+            parameters=(
+                _query("board", _TEXT, "Of which board"),
+                _PERIOD,
+                _query("version", _TEXT, "What the caller shows; Last-Event-ID comes before it"),
             ),
         )
     },

@@ -30,6 +30,7 @@ STATUS_OF: Final[Mapping[type[errors.HomeServerError], int]] = MappingProxyType(
         errors.HomeServerError: 500,
         errors.OutdatedSchema: 503,
         errors.DatabaseUnavailable: 503,
+        errors.Stopping: 503,
         errors.BadInput: 400,
         errors.TooLarge: 413,
         errors.UnsupportedMedia: 415,
@@ -98,7 +99,7 @@ def of_error(error: errors.HomeServerError) -> Problem:
             more["field"] = name
         case errors.TooMany(wait_s=wait_s):
             headers[hdrs.RETRY_AFTER] = _seconds(wait_s)
-        case errors.DatabaseUnavailable():
+        case errors.DatabaseUnavailable() | errors.Stopping():
             headers[hdrs.RETRY_AFTER] = _seconds(_DATABASE_RETRY_S)
         case errors.RemoteUnavailable(wait_s=wait_s):
             headers[hdrs.RETRY_AFTER] = _seconds(_RETRY_AFTER_S if wait_s is None else wait_s)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final
 
 from aiohttp import hdrs, web
@@ -56,6 +57,10 @@ def fixed_headers(site: Site) -> Mapping[str, str]:
     if site.is_https:
         headers["Strict-Transport-Security"] = "max-age=31536000"
     return headers
+
+
+FIXED_HEADERS: Final[web.AppKey[Mapping[str, str]]] = web.AppKey("FIXED_HEADERS")
+"""Of this site: they are the same for a set of settings."""
 
 
 # --- requests -------------------------------------------------------------------------------------------------------
@@ -126,10 +131,34 @@ def bearer(request: web.Request) -> str:
 
 
 def peer(request: web.Request) -> str:
-    """The address at the other end of the connection. Headers that claim another one are for a trusted proxy to set."""
+    """The address that a request came from: the last one, seen from here, that is no trusted proxy's.
+
+    X-Forwarded-For is read from its end, as far as trusted proxies have written it: what stands before that is only
+    what somebody says.
+    """
     transport = request.transport
     name = transport.get_extra_info("peername") if transport is not None else None
-    return str(name[0]) if isinstance(name, tuple) and name else "local"
+    found = str(name[0]) if isinstance(name, tuple) and name else "local"
+    said = ",".join(request.headers.getall("X-Forwarded-For", [])).split(",")
+    while said and _is_trusted(found, request.app[SITE]):
+        claimed = said.pop().strip()
+        if _address(claimed) is None:
+            break
+        found = claimed
+    return found
+
+
+def _is_trusted(text: str, site: Site) -> bool:
+    address = _address(text)
+    return address is not None and any(address in network for network in site.trusted_proxies)
+
+
+def _address(text: str) -> IPv4Address | IPv6Address | None:
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return None
+    return getattr(address, "ipv4_mapped", None) or address
 
 
 def local_path(text: str | None, default: str) -> str:

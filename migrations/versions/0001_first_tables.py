@@ -150,6 +150,13 @@ CREATE TABLE lists (
     UNIQUE (board, period, generation)
 );
 
+CREATE TABLE list_versions (
+    list BIGINT NOT NULL,
+    shard SMALLINT NOT NULL,
+    n BIGINT NOT NULL,
+    PRIMARY KEY (list, shard)
+) {often_updated};
+
 CREATE TABLE entries (
     list BIGINT NOT NULL,
     key BIGINT NOT NULL,

@@ -393,7 +393,7 @@ async def test_a_stopped_sender_is_followed_by_the_next_one(house: House) -> Non
     first = house.open()
     async with running(first):
         upload, let_in = await sending(house, first)
-    assert (await first.find(upload.id, "marie")).storage is L.SENDING
+    assert (await first.find(upload.id, "marie")).storage is L.WAITING
     let_in.set()
     async with running(house.open()) as second:
         stored = await house.until(second, upload.id, L.STORED)

@@ -48,6 +48,7 @@ EXAMPLES: Final[list[tuple[errors.HomeServerError, int]]] = [
     (errors.UploadUncertain("no answer", service="mesdonnees"), 502),
     (errors.OutdatedSchema("run migrate"), 503),
     (errors.DatabaseUnavailable("lost"), 503),
+    (errors.Stopping("it ends"), 503),
     (errors.BadSettings(f"secret_key is {SECRET}"), 500),
 ]
 
@@ -119,7 +120,7 @@ def test_only_what_is_meant_is_a_fault_of_this_server() -> None:
 
     named = {kind for kind in all_below(errors.HomeServerError) if kind.__module__ == errors.__name__}
     ours = {kind.__name__ for kind in named if problems.status_of(kind) == 500}
-    assert ours == {"HomeServerError", "BadSettings", "SealBroken"}
+    assert ours == {"HomeServerError", "BackupBroken", "BadSettings", "SealBroken"}
 
 
 async def test_when_to_come_back(client: Client) -> None:
@@ -128,7 +129,7 @@ async def test_when_to_come_back(client: Client) -> None:
         answer = await client.get(f"/gadget/v1/fail/{number}")
         if "Retry-After" in answer.headers:
             waits[str(error)] = answer.headers["Retry-After"]
-    assert waits == {"slower": "2", "lost": "5", "silent": "30"}
+    assert waits == {"slower": "2", "lost": "5", "it ends": "5", "silent": "30"}
 
 
 async def test_a_401_says_how_to_sign_in(client: Client) -> None:
@@ -263,12 +264,12 @@ async def test_options_names_the_methods(client: Client) -> None:
 
 async def test_only_the_address_with_the_right_hash_is_kept_for_long(client: Client) -> None:
     assert client.app is not None
-    address = client.app[STATIC_FILES].path("gadget.js")
+    address = client.app[STATIC_FILES].path("gadget.css")
     right = await client.get(address)
     assert right.status == 200
     assert right.headers["Cache-Control"] == "public, max-age=31536000, immutable"
-    assert "javascript" in right.headers["Content-Type"]
-    for other in ("/static/gadget.js", "/static/gadget.js?v=0000000000000000"):
+    assert "css" in right.headers["Content-Type"]
+    for other in ("/static/gadget.css", "/static/gadget.css?v=0000000000000000"):
         assert (await client.get(other)).headers["Cache-Control"] == "no-cache"
 
 

@@ -22,6 +22,7 @@ ADMIN: Final = "303 /admin/sign-in"
 TABLE: Final[dict[tuple[str, str], tuple[str, str, str, str]]] = {
     ("GET", "/"): ("200", "200", "200", "200"),
     ("GET", "/boards/{board}"): ("401", "401", "200", "401"),
+    ("GET", "/boards/{board}/events"): ("401", "401", "200", "401"),
     ("GET", "/players/{player}"): ("401", "401", "200", "401"),
     ("GET", "/files"): (SIGN_IN, "200", "200", SIGN_IN),
     ("POST", "/files"): (SIGN_IN, "400", "400", SIGN_IN),
@@ -41,6 +42,9 @@ TABLE: Final[dict[tuple[str, str], tuple[str, str, str, str]]] = {
     ("POST", "/sign-in/answer"): ("401", "401", "401", "401"),
     ("GET", "/sign-in/metadata"): ("200", "200", "200", "200"),
     ("GET", "/privacy"): ("200", "200", "200", "200"),
+    ("GET", "/privacy/export"): ("401", "200", "200", "401"),
+    ("POST", "/privacy/erase"): ("401", "400", "400", "401"),
+    ("POST", "/privacy/sessions/end"): ("401", "404", "404", "401"),
     ("POST", "/privacy/link"): ("401", "401", "303 /privacy", "401"),
     ("POST", "/privacy/unlink"): ("401", "303 /privacy", "303 /privacy", "401"),
     ("POST", "/language"): ("400", "400", "400", "400"),
@@ -89,6 +93,7 @@ TABLE: Final[dict[tuple[str, str], tuple[str, str, str, str]]] = {
     ("GET", "/admin/sign-in"): ("200", "200", "200", "200"),
     ("POST", "/admin/sign-in"): ("401", "401", "401", "401"),
     ("GET", "/gadget.xml"): ("200", "200", "200", "200"),
+    ("GET", "/gadget.js"): ("200", "200", "200", "200"),
     ("POST", "/gadget/session"): ("401", "401", "401", "401"),
     ("GET", "/gadget/lifecycle"): ("401", "401", "401", "401"),
     ("POST", "/gadget/lifecycle"): ("401", "401", "401", "401"),
@@ -96,7 +101,9 @@ TABLE: Final[dict[tuple[str, str], tuple[str, str, str, str]]] = {
     ("GET", "/gadget/v1/boards/{board}/entries"): ("401", "401", "401", "401"),
     ("GET", "/gadget/v1/boards/{board}/distribution"): ("401", "401", "401", "401"),
     ("GET", "/gadget/v1/boards/{board}/periods"): ("401", "401", "401", "401"),
+    ("GET", "/gadget/v1/players/{player}"): ("401", "401", "401", "401"),
     ("GET", "/gadget/v1/players/{player}/history"): ("401", "401", "401", "401"),
+    ("GET", "/gadget/v1/events"): ("401", "401", "401", "401"),
     ("GET", "/gadget/v1/me"): ("401", "401", "401", "401"),
     ("POST", "/gadget/v1/scores"): ("401", "401", "401", "401"),
     ("POST", "/gadget/v1/sync"): ("401", "401", "401", "401"),
@@ -107,9 +114,11 @@ TABLE: Final[dict[tuple[str, str], tuple[str, str, str, str]]] = {
     ("GET", "/metrics"): ("200", "200", "200", "200"),  # they are all on this machine; see test_metrics.py
     # The owner's upload is over by then.
     ("DELETE", "/files/tus/{upload}"): ("401", "404", "410", "401"),
+    ("POST", "/privacy/uploads/forget"): ("401", "303 /privacy?done=forgotten", "303 /privacy?done=forgotten", "401"),
     # These end sessions or begin them, so they come last.
     ("POST", "/sign-in"): ("303 elsewhere", "303 elsewhere", "303 elsewhere", "303 elsewhere"),
     ("POST", "/page-link/{token}"): ("303 /", "303 /", "303 /", "303 /"),
+    ("POST", "/privacy/gadget/end"): ("303 /privacy?done=gadget",) * 4,
     ("POST", "/sign-out"): ("303 /", "303 /", "303 /", "303 /"),
     ("POST", "/admin/account/sessions/end"): (ADMIN, ADMIN, ADMIN, "303 /admin/account"),
     ("POST", "/admin/sign-out"): (ADMIN, ADMIN, ADMIN, ADMIN),
@@ -182,7 +191,7 @@ async def ask(browser: Browser, method: str, path: str) -> Reply:
     if path.startswith("/files/tus/"):
         said = {"Origin": browser.home_url, "Tus-Resumable": "1.0.0", "Accept": "*/*"}
         return await browser.request(method, path, said)
-    if path == "/files/events":  # it never ends by itself
+    if path.endswith("/events"):  # it never ends by itself
         cookies = "; ".join(f"{name}={value}" for name, value in browser.cookies.items())
         url, sent = f"{browser.home_url}{path}", {"Cookie": cookies, "Accept": "text/html"}
         async with browser.http.get(url, headers=sent, allow_redirects=False) as response:
@@ -198,7 +207,7 @@ def outcome(reply: Reply) -> str:
 
 async def test_heads_say_what_gets_would(stack: Stack) -> None:
     owner = await stack.player()
-    for path in ("/", "/boards/letters", "/gadget.xml", "/healthz", "/openapi.json", "/static/site.css"):
+    for path in ("/", "/boards/letters", "/gadget.xml", "/gadget.js", "/healthz", "/openapi.json", "/static/site.css"):
         head, got = await owner.request("HEAD", path, {}), await owner.get(path)
         assert (head.status, head.body) == (got.status, b"")
         assert head.headers["Content-Type"] == got.headers["Content-Type"]
