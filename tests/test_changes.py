@@ -77,6 +77,19 @@ async def test_what_ends_or_is_defined_anew_has_another_version(opened: WatchedD
     assert await service.version("letters", "day:2026-11-22") != today
 
 
+async def test_the_period_before_is_part_of_what_is_seen(opened: WatchedDatabase, clock: Clock) -> None:
+    service = Changes(opened, clock.now_ms)
+    anna, bert = await make_players(opened, "Anna", "Bert")
+    await give(opened, {anna: "5"}, NOON_MS)
+    today, month = await service.version("letters", "day"), await service.version("letters", "month")
+    await give(opened, {bert: "5"}, NOON_MS - 86_400_000)  # an import brings what was yesterday
+    assert await service.version("letters", "day") != today
+    assert await service.version("letters", "month") != month
+    yesterday = await service.version("letters", "day:2026-11-21")
+    await give(opened, {anna: "6"}, NOON_MS)
+    assert await service.version("letters", "day:2026-11-21") == yesterday
+
+
 async def test_a_board_or_period_that_there_is_not_is_said_to_each_who_asks(
     opened: WatchedDatabase, clock: Clock
 ) -> None:
