@@ -1,8 +1,8 @@
 """What version a list of a board has, and the news that it has another one, for whoever looks on.
 
 A version is a text that is the same as long as nothing has changed that everybody sees of the list: its entries, those
-of the period before (its winners are shown beside them), the board's definition, and which period it is. Names and
-pictures of players are not in it.
+of the period before (its winners are shown beside them), the board's definition, whether it takes scores, and which
+period it is. Names and pictures of players are not in it.
 """
 
 from __future__ import annotations
@@ -150,7 +150,11 @@ class Changes:
             lists = await versions.of_lists(db, {name for each in names.values() for name in each}) if names else {}
             for key, of_key in names.items():
                 seen = ".".join(f"{list_}.{version}" for list_, version in (lists.get(name, (0, 0)) for name in of_key))
-                found[key] = f"{boards[key.board].revision}.{of_key[0].generation}.{of_key[0].period}.{seen}"
+                in_force = boards[key.board]
+                state = (
+                    f"{in_force.revision}.{in_force.generation}.{'open' if in_force.closed_ms is None else 'closed'}"
+                )
+                found[key] = f"{state}.{of_key[0].period}.{seen}"
             return found
 
         return await self._database.look(work)
