@@ -15,6 +15,7 @@ from homeserver.errors import BadCursor, BadInput, Conflict, Forbidden, NotFound
 from homeserver.model import Action, Board, BulkAct, Counts, Oddity, Operator, Origin, Person, Role, State, TaskState
 from homeserver.services import board_tasks, bulk, operator_tokens, operator_views, repeats
 from homeserver.services.board_tasks import BoardTasks
+from homeserver.services.board_views import BoardViews
 from homeserver.services.dossiers import Dossiers
 from homeserver.services.exports import Exports
 from homeserver.services.leaderboards import Leaderboards
@@ -314,6 +315,22 @@ async def test_a_dossier_says_what_was_held_and_what_boards_made_of_it(
             await ask
     (erased,) = [act for act in await dossiers.log() if act.action is Action.ERASE]
     assert (erased.card, erased.reason) == (None, WHY["reason"])
+
+
+async def test_what_an_adjustment_replaced_is_in_nobody_elses_history(
+    database: Database, clock: Clock, scene: Scene
+) -> None:
+    views, wild = BoardViews(database, clock.now_ms), scene.players[-1]
+    await scene.moderation.adjust(wild, "letters", "155", **WHY)
+    await scene.give(wild, "300")
+    assert [past.score for past in (await views.history(wild, "letters")).scores] == ["300", "149"]
+    own = (await views.history(wild, "letters", own=True)).scores
+    assert [(past.score, past.state) for past in own] == [
+        ("300", State.VISIBLE),
+        ("10000", State.REMOVED),
+        ("159", State.REMOVED),
+        ("149", State.VISIBLE),
+    ]
 
 
 def test_a_table_is_no_formula_and_a_number_stays_one() -> None:
