@@ -6,8 +6,9 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
-from homeserver import config, config_example
+from homeserver import config, config_example, config_shown
 from homeserver.errors import BadSettings
 from homeserver.model import Board, Order
 
@@ -227,3 +228,18 @@ def test_a_trusted_proxy_is_an_address_or_a_network(file: Path, monkeypatch: pyt
     monkeypatch.setenv("HOMESERVER_SERVER__TRUSTED_PROXIES", '["balancer"]')
     with pytest.raises(BadSettings, match="an address or a network"):
         config.load(file)
+
+
+def test_settings_are_shown_without_any_secret_at_any_depth(file: Path) -> None:
+    secret = "nobody may read this, wherever it stands"
+    signer = config.TrustedSignerSettings(
+        container="orkut", consumer_key="a key", method="HMAC-SHA1", secret=SecretStr(secret)
+    )
+    loaded = config.load(file, gadget=config.Gadget(trusted_signers=(signer,)))
+    values = {one.name: one.value for section in config_shown.shown(loaded) for one in section.settings}
+    assert values["gadget.trusted_signers"].startswith("container: orkut; consumer_key: a key; method: HMAC-SHA1; ")
+    hidden = {secret, loaded.server.secret_key.get_secret_value(), loaded.container.consumer_secret.get_secret_value()}
+    assert [name for name, value in values.items() for each in hidden if each in value] == []
+    assert values["server.secret_key"] == values["database.url"] == "set, not shown"
+    assert (values["server.workers"], values["server.old_secret_key"]) == ("1", "")
+    assert {name.partition(".")[0] for name in values} >= {"server", "container", "mesdonnees", "sync", "admin"}
