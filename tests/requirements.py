@@ -96,6 +96,7 @@ REQUIREMENTS: Final[dict[str, Requirement]] = {
     "maven": command("mvn", "maven", title="Maven"),
     "nginx": command("nginx", "nginx"),
     "systemd": command("systemd-analyze", "systemd", title="systemd"),
+    "promtool": command("promtool", "prometheus"),
     "redis": command("redis-server", "redis-server", title="Redis"),
     "debootstrap": Requirement("debootstrap", functools.cache(bare_debian.missing)),
     "python3.12": another_python("3.12"),

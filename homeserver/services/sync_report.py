@@ -13,11 +13,13 @@ from prometheus_client.registry import Collector
 
 from homeserver.model import NowMs
 from homeserver.services.meter import Meter
-from homeserver.storage import appdata_writes, containers, freshness, leases, sync_tasks
+from homeserver.storage import appdata_writes, containers, freshness, health, leases, step_one, sync_tasks
 from homeserver.storage.containers import State
 from homeserver.storage.database import Database, Reader
 from homeserver.storage.freshness import Overview
+from homeserver.storage.step_one import Refusals
 from homeserver.storage.sync_tasks import Kind, Queue
+from homeserver.storage.uploads import REPEATABLE, UNDER_WAY
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -129,6 +131,8 @@ class SyncReport:
                 await freshness.overview(reader, self._container),
                 {state.value: count for state, count in writes.items()},
                 await leases.held(reader, now_ms, MAX_LEASES),
+                await health.files_by_leg(reader),
+                await step_one.find(reader),
             )
 
         return await self._database.read(work)
@@ -162,6 +166,17 @@ class SyncReport:
         for state, count in found.writes.items():
             writes.add_metric([state], count)
         yield writes
+        files = GaugeMetricFamily(
+            "homeserver_uploads", "Files that are not stored, by what comes next.", labels=["state"]
+        )
+        for leg in sorted(REPEATABLE | UNDER_WAY):
+            files.add_metric([leg.value], found.files.get(leg.value, 0))
+        yield files
+        yield GaugeMetricFamily(
+            "homeserver_storage_paused",
+            "1 while the storage refuses everybody.",
+            value=found.refusals is not None and found.refusals.paused,
+        )
         yield GaugeMetricFamily(
             "homeserver_container_refuses_everybody", "1 while it does.", value=found.state.halted_ms is not None
         )
@@ -180,6 +195,8 @@ class _Found:
     overview: Overview
     writes: dict[str, int]
     leases: list[tuple[str, int]]
+    files: dict[str, int]
+    refusals: Refusals | None
 
 
 class _Figures(Collector):
