@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import getpass
 import logging
 import os
 import sys
@@ -12,13 +11,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from homeserver import __version__, cli_appdata, cli_operate, config, config_example, logs
+from homeserver import __version__, cli_admin, cli_appdata, cli_office, cli_operate, config, config_example, logs
 from homeserver.errors import BadSettings, HomeServerError
-from homeserver.model import Action, Role
+from homeserver.model import Action
 
 if TYPE_CHECKING:
     from homeserver.players_command import PlayersCommand
-    from homeserver.services.operators import Operators
 
 T = TypeVar("T")
 
@@ -95,12 +93,19 @@ def build_parser() -> argparse.ArgumentParser:
     appdata = commands.add_parser("appdata", help="a player's AppData: read, write, or write at a time")
     cli_appdata.add(appdata.add_subparsers(metavar="ACTION", required=True), settings_of, say)
 
-    _add_boards(commands.add_parser("boards", help="the leaderboards: list, apply, rebuild, import, export, review"))
+    office = cli_office.Adder(settings_of, say, cli_admin.actor_of, agreed)
+    boards = _add_boards(
+        commands.add_parser("boards", help="the leaderboards: list, apply, rebuild, import, export, review")
+    )
 
     players = _add_players(commands.add_parser("players", help="about a player: show, hide, restore, remove, erase"))
 
-    admin = _add_admin(commands.add_parser("admin", help="operators' accounts"))
+    admin = cli_admin.add(commands.add_parser("admin", help="operators' accounts and tokens"), settings_of, say)
+    cli_office.add_boards(boards, office)
+    cli_office.add_players(players, office)
+    cli_office.add_admin(admin, office)
     keys = cli_operate.add(commands, settings_of, agreed, say)
+
     doctor = commands.add_parser("doctor", help="check a real set-up: database, clock, a signed call, the storage")
     doctor.add_argument("--player", metavar="ID", help="somebody who has the application, for the signed call")
     doctor.set_defaults(command=_doctor)
@@ -108,37 +113,14 @@ def build_parser() -> argparse.ArgumentParser:
     settings = commands.add_parser("config", help="about the settings").add_subparsers(metavar="ACTION", required=True)
     settings.add_parser("example", help="print a commented settings file").set_defaults(command=_config_example)
     settings.add_parser("check", help="read the settings and say what is wrong").set_defaults(command=_config_check)
-    for group in (commands, players, admin, keys, settings):
+    for group in (commands, boards, players, admin, keys, settings):
         for command in group.choices.values():  # also behind the command, where one writes it without thinking
             command.add_argument("--config", type=Path, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
     return parser
 
 
-def _add_admin(parser: argparse.ArgumentParser) -> argparse._SubParsersAction[argparse.ArgumentParser]:
-    """`homeserver admin ...`; its actions."""
-    admin = parser.add_subparsers(metavar="ACTION", required=True)
-    add = admin.add_parser("add", help="make an account; asks for the password")
-    add.add_argument("name")
-    add.add_argument("--role", type=Role, choices=list(Role), default=Role.VIEW, metavar="|".join(Role))
-    add.add_argument("--password-file", type=Path, help="read the password from a file instead of asking")
-    add.set_defaults(command=_admin_add)
-    password = admin.add_parser("password", help="give an account another password; its sessions end")
-    password.add_argument("name")
-    password.add_argument("--password-file", type=Path, help="read the password from a file instead of asking")
-    password.set_defaults(command=_admin_password)
-    role = admin.add_parser("role", help="change what an account may do; its sessions end")
-    role.add_argument("name")
-    role.add_argument("role", type=Role, choices=list(Role), metavar="|".join(Role))
-    role.set_defaults(command=_admin_role)
-    remove = admin.add_parser("remove", help="remove an account; its sessions end")
-    remove.add_argument("name")
-    remove.set_defaults(command=_admin_remove)
-    admin.add_parser("list", help="name all accounts").set_defaults(command=_admin_list)
-    return admin
-
-
-def _add_boards(parser: argparse.ArgumentParser) -> None:
-    """`homeserver boards ...`."""
+def _add_boards(parser: argparse.ArgumentParser) -> argparse._SubParsersAction[argparse.ArgumentParser]:
+    """`homeserver boards ...`; its actions."""
     actions = parser.add_subparsers(metavar="ACTION", required=True)
     listed = actions.add_parser("list", help="the boards in force, and what the settings have other than they")
     listed.set_defaults(command=_boards_list)
@@ -177,6 +159,7 @@ def _add_boards(parser: argparse.ArgumentParser) -> None:
         decide.add_argument("claim", metavar="CLAIM", type=int, help="its number in the review")
         _add_reason(decide)
         decide.set_defaults(command=_boards_decide, action=action)
+    return actions
 
 
 def _add_players(parser: argparse.ArgumentParser) -> argparse._SubParsersAction[argparse.ArgumentParser]:
@@ -324,7 +307,7 @@ def _boards_decide(options: argparse.Namespace) -> int:
     return _with_players(
         options,
         lambda command: command.decide(
-            options.action, options.board, options.claim, actor=_actor(options), reason=options.reason
+            options.action, options.board, options.claim, actor=cli_admin.actor_of(options), reason=options.reason
         ),
     )
 
@@ -347,7 +330,7 @@ def _players_act(options: argparse.Namespace) -> int:
     return _with_players(
         options,
         lambda command: command.act(
-            options.action, options.player, options.board, actor=_actor(options), reason=options.reason
+            options.action, options.player, options.board, actor=cli_admin.actor_of(options), reason=options.reason
         ),
     )
 
@@ -356,7 +339,7 @@ def _players_erase(options: argparse.Namespace) -> int:
     return _with_players(
         options,
         lambda command: command.erase(
-            options.player, actor=_actor(options), reason=options.reason, agreed=lambda: agreed(options)
+            options.player, actor=cli_admin.actor_of(options), reason=options.reason, agreed=lambda: agreed(options)
         ),
     )
 
@@ -373,13 +356,6 @@ def _with_players(options: argparse.Namespace, work: Callable[[PlayersCommand], 
     logs.configure(least=logging.WARNING)
     done = with_database(settings, lambda database: work(PlayersCommand(database, settings.container.name, say)))
     return 1 if done is False else 0
-
-
-def _actor(options: argparse.Namespace) -> str:
-    try:
-        return options.by or getpass.getuser()
-    except (KeyError, OSError) as error:  # a container's user without a name
-        raise BadSettings("--by: say who does it; this machine has no name for its user.") from error
 
 
 def _boards_rebuild(options: argparse.Namespace) -> int:
@@ -416,58 +392,6 @@ def _boards_export(options: argparse.Namespace) -> int:
     except BrokenPipeError:  # whoever reads it has seen enough, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
-
-
-def _admin_add(options: argparse.Namespace) -> int:
-    settings, password = settings_of(options), _new_password(options.password_file)
-    with_operators(settings, lambda operators: operators.add(options.name, password, options.role))
-    say(f"{options.name} may sign in at {settings.server.public_url}/admin ({options.role.value}).")
-    return 0
-
-
-def _admin_password(options: argparse.Namespace) -> int:
-    settings, password = settings_of(options), _new_password(options.password_file)
-    with_operators(settings, lambda operators: operators.set_password(options.name, password))
-    say(f"{options.name} has the new password, and is signed out everywhere.")
-    return 0
-
-
-def _admin_role(options: argparse.Namespace) -> int:
-    with_operators(settings_of(options), lambda operators: operators.set_role(options.name, options.role))
-    say(f"{options.name} may {options.role.value} now, and is signed out everywhere.")
-    return 0
-
-
-def _admin_remove(options: argparse.Namespace) -> int:
-    with_operators(settings_of(options), lambda operators: operators.remove(options.name))
-    say(f"{options.name} is no operator any more.")
-    return 0
-
-
-def _admin_list(options: argparse.Namespace) -> int:
-    for name in with_operators(settings_of(options), lambda operators: operators.names()):
-        say(name)
-    return 0
-
-
-def with_operators(settings: config.Settings, work: Callable[[Operators], Awaitable[T]]) -> T:
-    """Open the database for one thing about the operators' accounts."""
-    from homeserver.services.operators import Operators  # noqa: PLC0415
-    from homeserver.wiring import wall_clock_ms  # noqa: PLC0415
-
-    return with_database(settings, lambda database: work(Operators(database, wall_clock_ms)))
-
-
-def _new_password(file: Path | None) -> str:
-    if file is not None:
-        try:
-            return file.read_text(encoding="utf-8").rstrip("\r\n")
-        except (OSError, UnicodeDecodeError) as error:
-            raise BadSettings(f"--password-file: {file} cannot be read: {error}") from error
-    password = getpass.getpass("Password: ")
-    if getpass.getpass("Again: ") != password:
-        raise BadSettings("The two passwords differ.")
-    return password
 
 
 def with_database(settings: config.Settings, work: Callable[..., Awaitable[T]]) -> T:

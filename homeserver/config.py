@@ -23,6 +23,7 @@ from pydantic import (
     ConfigDict,
     Field,
     SecretStr,
+    StringConstraints,
     ValidationError,
     field_validator,
     model_validator,
@@ -87,6 +88,7 @@ WebAddress = Annotated[str, AfterValidator(_web_address)]
 WebOrigin = Annotated[str, AfterValidator(_origin)]
 Network = Annotated[str, AfterValidator(_network)]
 HostName = Annotated[str, AfterValidator(_host)]
+LanguageTag = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}(-[A-Z]{2})?$")]
 LongSecret = Annotated[SecretStr, AfterValidator(_long_secret)]
 
 
@@ -239,6 +241,14 @@ class TrustedSignerSettings(Section):
         return self
 
 
+class GadgetWording(Section):
+    """What is said of the gadget in one language; what is not said here, is said as everywhere else."""
+
+    title: str = Field("", description="Shown by the container.")
+    description: str = Field("", description="One sentence for the container's directory.")
+    action: str = Field("", description="The button that adds one to a score.")
+
+
 class Gadget(Section):
     """The gadget that this server is the home of."""
 
@@ -246,6 +256,12 @@ class Gadget(Section):
     description: str = Field("Who writes the most letters?", description="One sentence for the container's directory.")
     author: str = Field("", description="Shown by the container.")
     author_email: str = Field("", description="Shown by the container.")
+    action: str = Field("Write a letter", min_length=1, description="The gadget's button that adds one to a score.")
+    translations: dict[LanguageTag, GadgetWording] = Field(
+        {},
+        description="Title, description and action in other languages.",
+        examples=[{"fr": {"title": "Lettres", "action": "Écrire une lettre"}, "pt-BR": {"title": "Cartas"}}],
+    )
     app_url: WebAddress | None = Field(
         None, description="The specification's address as the container knows it; public_url/gadget.xml where not set."
     )

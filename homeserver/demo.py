@@ -216,6 +216,18 @@ def demo_settings(folder: Path, home_url: str, sandbox: SandboxSettings, certifi
         gadget={
             "app_id": sandbox.app_id,
             "allowed_origins": [sandbox.public_url],
+            "translations": {
+                "fr": {
+                    "title": "Lettres",
+                    "description": "Qui écrit le plus de lettres ?",
+                    "action": "Écrire une lettre",
+                },
+                "pt-BR": {
+                    "title": "Cartas",
+                    "description": "Quem escreve mais cartas?",
+                    "action": "Escrever uma carta",
+                },
+            },
             "trusted_signers": [
                 {**signer, "certificate": certificate},
                 {**by_secret, "method": "HMAC-SHA1", "secret": sandbox.consumer_secret},

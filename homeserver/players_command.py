@@ -136,7 +136,9 @@ class PlayersCommand:
 def _line(act: Act) -> str:
     on = f" on {act.board}" if act.board else ""
     detail = f" ({act.detail})" if act.detail else ""
-    return f"{_time(act.at_ms)} {act.actor}: {act.action}{on}: {act.reason or '(erased)'}{detail}"
+    return (
+        f"{_time(act.at_ms)} {act.actor}: {act.action}{on}: {act.reason or ('-' if act.detail else '(erased)')}{detail}"
+    )
 
 
 def _time(at_ms: int) -> str:

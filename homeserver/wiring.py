@@ -19,22 +19,26 @@ from homeserver import web as web_layer
 from homeserver.clients.container import ContainerClient
 from homeserver.clients.mesdonnees import MesDonneesClient
 from homeserver.clients.transport import open_session
+from homeserver.config_shown import shown
 from homeserver.errors import BadSettings
 from homeserver.model import NowMs
 from homeserver.protocol.dialects import DIALECTS
-from homeserver.protocol.gadget_spec import GadgetSpec
+from homeserver.protocol.gadget_spec import GadgetSpec, Wording
 from homeserver.protocol.oauth1 import Credentials
 from homeserver.protocol.saml import Rules
 from homeserver.protocol.saml_metadata import IdentityProvider, ServiceProvider, read_certificates, read_metadata
 from homeserver.protocol.trusted_signers import TrustedSigner
 from homeserver.services.appdata import AppDataWriter
 from homeserver.services.board_views import BoardViews
+from homeserver.services.changes import Changes
 from homeserver.services.gadget_sessions import GadgetSessions
 from homeserver.services.health import Health
 from homeserver.services.jobs import Jobs
 from homeserver.services.leaderboards import Leaderboards
 from homeserver.services.meter import Meter
+from homeserver.services.moderation import Moderation
 from homeserver.services.operators import Operators
+from homeserver.services.own_data import OwnData
 from homeserver.services.pace import Pace
 from homeserver.services.page_sessions import PageSessions
 from homeserver.services.players import Players
@@ -42,21 +46,24 @@ from homeserver.services.score_writes import ScoreWrites
 from homeserver.services.secret_box import SecretBox, derive
 from homeserver.services.sign_in import SamlSignIn, Wanted
 from homeserver.services.step_one import StepOne
+from homeserver.services.surroundings import BoardSurroundings
 from homeserver.services.sync import Sync, SyncRules
 from homeserver.services.sync_report import MetricsGate, SyncReport
 from homeserver.services.sync_rounds import Rounds
 from homeserver.services.timed_writes import Rule, TimedWrites
 from homeserver.services.upkeep import Upkeep
+from homeserver.services.upload_desk import UploadDesk
 from homeserver.services.upload_room import RoomLimits
 from homeserver.services.upload_run import Kit
 from homeserver.services.upload_verdicts import PortalRule
 from homeserver.services.uploads import Uploads
-from homeserver.storage.database import Database, open_database
+from homeserver.storage.database import Database, WatchedDatabase, open_database
 from homeserver.storage.spool import Spool
 from homeserver.web import keys
 from homeserver.web.account import METADATA_PATH
 from homeserver.web.files import ANSWERED_PATH
 from homeserver.web.security import ANSWER_PATH
+from homeserver.wiring_admin import furnish
 
 T = TypeVar("T")
 
@@ -83,6 +90,7 @@ def make_app(settings: config.Settings, *, now_ms: NowMs = wall_clock_ms, jobs: 
     app = web.Application()
     provider = identity_provider(settings.sign_in)
     app[keys.SITE] = site_of(settings, provider)
+    app[keys.SETTINGS_SHOWN] = shown(settings)
     signers = trusted_signers(settings)
 
     async def opened(app: web.Application) -> AsyncIterator[None]:
@@ -92,6 +100,7 @@ def make_app(settings: config.Settings, *, now_ms: NowMs = wall_clock_ms, jobs: 
 
     async def let_go(app: web.Application) -> None:
         app[keys.UPLOADS].close()  # who listens for changes would hold up the end
+        app[keys.CHANGES].close()
 
     app.cleanup_ctx.append(opened)
     app.on_shutdown.append(let_go)
@@ -103,7 +112,7 @@ def make_app(settings: config.Settings, *, now_ms: NowMs = wall_clock_ms, jobs: 
 class Core:
     """What the server and the commands that do its work share: the database, the container, the boards, the sync."""
 
-    database: Database
+    database: WatchedDatabase
     session: ClientSession
     container: ContainerClient
     boards: Leaderboards
@@ -128,7 +137,9 @@ async def open_core(settings: config.Settings, now_ms: NowMs = wall_clock_ms) ->
         open_session(max_connections=settings.container.max_connections) as session,
     ):
         container = container_client(settings, session, now_ms)
-        writer = AppDataWriter(database, container, name, now_ms)
+        meter = Meter(database)
+        pace = pace_of(settings, database, meter, now_ms=now_ms)
+        writer = AppDataWriter(database, container.gated(pace.once), name, now_ms)
         boards = Leaderboards(
             database,
             writer,
@@ -138,8 +149,7 @@ async def open_core(settings: config.Settings, now_ms: NowMs = wall_clock_ms) ->
         )
         for difference in await boards.seed(settings.boards):
             log.warning("board_differs", difference=difference)
-        meter = Meter(database)
-        sync = sync_of(settings, database, container, boards, meter, now_ms=now_ms)
+        sync = sync_of(settings, database, container, boards, meter, pace=pace, now_ms=now_ms)
         timed = TimedWrites(
             database,
             writer,
@@ -204,10 +214,16 @@ async def _open(
 
     app[keys.LEADERBOARDS] = core.boards
     app[keys.BOARD_VIEWS] = BoardViews(core.database, now_ms)
+    app[keys.SURROUNDINGS] = BoardSurroundings(core.database, settings.container.name, now_ms)
+    app[keys.CHANGES] = changes = Changes(core.database, now_ms)
     app[keys.PLAYERS] = Players(core.database)
     app[keys.SYNC] = core.sync
     app[keys.UPLOADS] = uploads
+    app[keys.UPLOAD_DESK] = UploadDesk(core.database, uploads, page_sessions.token_of, now_ms)
     app[keys.OPERATORS] = Operators(core.database, now_ms, session_s=settings.admin.session_hours * 3600)
+    app[keys.OWN_DATA] = OwnData(core.database, Moderation(core.database, now_ms), now_ms)
+    cursor_key = derive(settings.server.secret_key.get_secret_value(), "operators' cursors")
+    office = furnish(app, core.database, core.boards, settings.container.name, now_ms, cursor_key=cursor_key)
     app[keys.SIGN_IN] = sign_in
     app[keys.PAGE_SESSIONS] = page_sessions
     app[keys.GADGET_SESSIONS] = GadgetSessions(
@@ -231,8 +247,11 @@ async def _open(
     await stack.enter_async_context(running.running("counters", core.meter.run))  # the last to end: others count
     await stack.enter_async_context(running.running("uploads", uploads.run))
     await stack.enter_async_context(running.running("sync", core.sync.run))
+    await stack.enter_async_context(running.running("changes", changes.run))
     await stack.enter_async_context(running.running("timed writes", core.timed_writes.run))
+    await stack.enter_async_context(running.running("board tasks", office.tasks.run))
     if jobs:
+        await stack.enter_async_context(running.running("writes over time", office.watch.run))
         await stack.enter_async_context(running.running("sync schedule", core.rounds.run))
         await stack.enter_async_context(running.running("upkeep", upkeep_of(settings, core, now_ms).run))
 
@@ -257,11 +276,16 @@ def site_of(settings: config.Settings, provider: IdentityProvider) -> keys.Site:
         trusted_proxies=tuple(map(ip_network, settings.server.trusted_proxies)),
         boards_for_everyone=settings.server.boards_visible_to is config.Visibility.EVERYONE,
         max_upload_bytes=storage.max_file_bytes,
+        stale_after_ms=2 * settings.sync.appdata_max_age_minutes * 60_000,
         gadget=GadgetSpec(
             title=gadget.title,
             description=gadget.description,
             author=gadget.author,
             author_email=gadget.author_email,
+            action=gadget.action,
+            translations={
+                tag: Wording(said.title, said.description, said.action) for tag, said in gadget.translations.items()
+            },
         ),
     )
 
@@ -341,18 +365,11 @@ def sync_of(
     boards: Leaderboards,
     meter: Meter,
     *,
+    pace: Pace,
     now_ms: NowMs,
 ) -> Sync:
     """The sync of the container's players, at the container's pace."""
     container, rules = settings.container, settings.sync
-    pace = Pace(
-        database,
-        container.name,
-        now_ms,
-        meter=meter,
-        concurrency=container.max_connections,
-        per_s=rules.requests_per_second,
-    )
     return Sync(
         database,
         client,
@@ -369,6 +386,18 @@ def sync_of(
             friends_max_age_ms=rules.friends_max_age_hours * 3_600_000,
             grace_ms=rules.delist_after_days * 86_400_000,
         ),
+    )
+
+
+def pace_of(settings: config.Settings, database: Database, meter: Meter, *, now_ms: NowMs) -> Pace:
+    """How the container is called, by the sync and by whoever writes a score."""
+    return Pace(
+        database,
+        settings.container.name,
+        now_ms,
+        meter=meter,
+        concurrency=settings.container.max_connections,
+        per_s=settings.sync.requests_per_second,
     )
 
 

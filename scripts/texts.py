@@ -31,7 +31,7 @@ _SCRIPT_WORDS: Final[dict[str, Any]] = {"_": None, "_n": (1, 2)}
 _ERRORS: Final = ("BadInput", "TooLarge", "NotSignedIn", "Forbidden", "NotFound", "Conflict", "Locked", "TooMany")
 _SHOWN_ERRORS: Final = (
     *("homeserver/web/*.py", "homeserver/services/page_sessions.py", "homeserver/services/sign_in.py"),
-    "homeserver/services/upload*.py",
+    *("homeserver/services/own_data.py", "homeserver/services/limits.py", "homeserver/services/upload*.py"),
 )
 _HEADER: Final = ("msgid", "msgstr", '"Language:', '"Plural-Forms:', '"MIME-Version:', '"Content-T', "#")
 """What is kept of a catalogue's head: dates and names are in the history of the repository."""
@@ -45,7 +45,7 @@ def messages() -> Iterator[tuple[str, Any, Any]]:
         yield from _found(path, "python", _PYTHON_WORDS, {})
     for path in sorted({path for pattern in _SHOWN_ERRORS for path in ROOT.glob(pattern)}):
         yield from _found(path, "python", dict.fromkeys(_ERRORS), {})
-    for path in sorted((ROOT / "static").glob("*.js")):
+    for path in sorted([*(ROOT / "static").glob("*.js"), *(ROOT / "static" / "gadget").glob("*.js")]):
         yield from _found(path, "javascript", _SCRIPT_WORDS, {})
 
 

@@ -9,13 +9,14 @@ from typing import Any
 
 from homeserver.domain.scores import score_of
 from homeserver.model import Board, Decision, Origin
+from homeserver.model import Counts as Gains
 from homeserver.services.moderation import Moderation
 from homeserver.storage import appdata, people
 from homeserver.storage import leaderboards as store
 from homeserver.storage.database import Database, Reader, Transaction
 from tests.blocks_kit import check_blocks
 from tests.clock import NOON_MS, Clock
-from tests.naive_rules import NaiveRules
+from tests.naive_rules import Accepted, NaiveRules
 from tests.rebuild_kit import SMALL, stored
 
 WHY = {"actor": "maria", "reason": "a score that nobody can reach"}
@@ -72,9 +73,20 @@ Counts = Callable[[int, int], bool]
 
 
 async def expected(
-    database: Database, board: Board, counts: Counts, decisions: dict[int, Decision] | None = None
+    database: Database,
+    board: Board,
+    counts: Counts,
+    decisions: dict[int, Decision] | None = None,
+    *,
+    adjusted: Sequence[tuple[int, int, int]] = (),
+    since: int = 0,
 ) -> NaiveRules:
-    """What the events come to, taken one by one: those that do not count make no entries, and are remembered."""
+    """What the events come to, taken one by one: those that do not count make no entries, and are remembered.
+
+    Args:
+        adjusted: Player, the last event that they had, and the score that they were given then, in their order.
+        since: The last event before the board was reset: it begins anew with what it accepted last of each player.
+    """
     naive = NaiveRules(board, decisions or {})
 
     async def work(reader: Reader) -> None:
@@ -87,9 +99,26 @@ async def expected(
             naive.apply(tuple(row), now_ms)
             if not counts(row[0], row[1]):
                 naive.lists = before
+            if row[0] <= since:
+                naive.lists = {}
+                of = naive.players[row[1]]
+                of.waiting.clear()
+                of.accepted = [Accepted(each.score, each.at_ms, ()) for each in of.accepted]
+            for player, event, score in adjusted:
+                if event == row[0]:
+                    adjust(naive, player, score)
 
     await database.read(work)
     return naive
+
+
+def adjust(naive: NaiveRules, player: int, score: int) -> None:
+    """Wherever the player is, they have this instead, since then."""
+    for period, entries in naive.lists.items():
+        if player in entries:
+            gained = naive.board.counts is Gains.GAINED and period != "all"
+            base = naive.base(naive.players[player], period) if gained else 0
+            entries[player] = (score - base, entries[player][1])
 
 
 async def newest_event(database: Database, player: int, key: str = "letters") -> int:
@@ -124,6 +153,9 @@ TABLES = {
     "flags": ("player",),
     "decisions": ("player",),
     "moderation": ("player",),
+    "adjustments": ("player",),
+    "cleared": ("player",),
+    "bulk_changes": ("player",),
     "audit": ("player",),
     "gadget_sessions": ("owner", "viewer"),
     "page_sessions": ("player",),

@@ -45,6 +45,7 @@ from homeserver.model import (
 )
 from homeserver.services.board_admin import BoardAdmin
 from homeserver.services.board_import import BoardImport
+from homeserver.services.board_lists import OVERTAKEN
 from homeserver.services.board_views import BoardViews
 from homeserver.services.leaderboards import Leaderboards
 from homeserver.services.moderation import Moderation
@@ -477,15 +478,28 @@ class Playing(RuleBasedStateMachine):
         placed = house.run(house.leaderboards.submit(player, board.id, value))
         now_ms = house.clock.now_ms()
         house.naive.read(player, before, sent_ms=sent_ms, now_ms=sent_ms)
-        ranks_before = self._ranks(board, player, now_ms)
+        ranks_before, ahead = self._ranks(board, player, now_ms), self._others(board, player, now_ms, worse=False)
         house.naive.submitted(player, board.field, value, answered_ms=now_ms)
-        ranks = self._ranks(board, player, now_ms)
+        ranks, behind = self._ranks(board, player, now_ms), self._others(board, player, now_ms, worse=True)
         self.changed = True
         if (board.id, player) in {*house.naive.hidden, *house.naive.removed}:
             return
         assert {change.place.period.id: (change.rank_before, change.place.rank) for change in placed.changes} == {
             id_: (ranks_before[id_], ranks[id_]) for id_ in ranks
         }
+        assert {change.place.period.id: len(change.overtaken) for change in placed.changes} == {
+            id_: min(OVERTAKEN, len(ahead[id_] & behind[id_])) for id_ in ranks
+        }
+
+    def _others(self, board: Board, player: int, now_ms: int, *, worse: bool) -> dict[str, set[int]]:
+        """By period, who is strictly worse than this player, or who is not; nobody where they have no score."""
+        found: dict[str, set[int]] = {}
+        sign = 1 if board.order is Order.MORE else -1
+        for id_ in ids_at(board, now_ms):
+            scores = {row.player: sign * row.score for row in self.house.naive.rows(board, id_, now_ms)}
+            own = scores.pop(player, None)
+            found[id_] = set() if own is None else {one for one in scores if (scores[one] < own) == worse}
+        return found
 
     def _ranks(self, board: Board, player: int, now_ms: int) -> dict[str, int | None]:
         rows = {id_: self.house.naive.rows(board, id_, now_ms) for id_ in ids_at(board, now_ms)}

@@ -40,7 +40,7 @@ from homeserver.model import (
 )
 from homeserver.protocol import gadget, gadget_queries
 from homeserver.protocol.gadget_queries import EntriesQuery, HistoryQuery, PeriodsQuery, Submission
-from homeserver.protocol.gadget_spec import GadgetSpec, gadget_xml
+from homeserver.protocol.gadget_spec import GadgetSpec, Wording, gadget_xml
 from tests.clock import NOON_MS
 
 BOARD = Board(id="letters", title="Letters written", field="letters", spans=(Span.ALL, Span.WEEK), zone="Europe/Paris")
@@ -339,19 +339,21 @@ def test_the_answers_of_the_other_views() -> None:
 
 @pytest.mark.parametrize(("rank", "before", "passed"), [(3, 10, 7), (3, None, 0), (3, 3, 0), (5, 3, 0), (None, 3, 0)])
 def test_what_a_score_beat(rank: int | None, before: int | None, passed: int) -> None:
-    change = PlaceChange(Place(BOARD, WEEK, rank, False, 12, "4", "4"), before, is_best=True)
+    change = PlaceChange(Place(BOARD, WEEK, rank, False, 12, "4", "4"), before, is_best=True, overtaken=(JANE,))
     answer = orjson.loads(gadget.dump_placed(Placed(BOARD, "4", (change,))))
     assert answer["value"] == "4"
     assert answer["changes"][0]["passed"] == passed
     assert answer["changes"][0]["rank_before"] == before
+    assert answer["changes"][0]["overtaken"] == [{"id": "p_jane", "name": "Jane <Bennet>", "thumbnail_url": ""}]
 
 
 def test_the_small_answers() -> None:
-    opened = OpenedGadget("secret", NOON_MS, None)
+    opened = OpenedGadget("secret", NOON_MS, None, JANE)
     assert orjson.loads(gadget.dump_opened(opened)) == {
         "token": "secret",
         "expires": "2026-11-22T12:00:00.000Z",
         "viewer": None,
+        "owner": {"id": "p_jane", "name": "Jane <Bennet>", "thumbnail_url": ""},
     }
     assert orjson.loads(gadget.dump_sync(SyncState(None, True))) == {"synced_at": None, "queued": True}
     assert orjson.loads(gadget.dump_link("https://h/page-link/x")) == {"url": "https://h/page-link/x"}
@@ -364,7 +366,7 @@ def spec(**changes: Any) -> etree._Element:
     document = gadget_xml(
         GadgetSpec(**{"title": "Letters & more", "description": 'Who "writes" <most>?', **changes}),
         base_url="https://home.example",
-        script_url="https://home.example/static/gadget.js?v=0123",
+        script_url="https://home.example/gadget.js?v=0123",
         style_url="https://home.example/static/gadget.css?v=4567",
     )
     assert document.startswith(b"<?xml version='1.0' encoding='UTF-8'?>")
@@ -396,11 +398,33 @@ def test_the_specification_is_one_that_containers_take() -> None:
 def test_each_view_brings_script_style_and_our_address() -> None:
     for content in spec(action='Say "hi" ]]>').findall("Content"):
         page = etree.HTML(content.text or "")
-        assert page.xpath("//script/@src") == ["https://home.example/static/gadget.js?v=0123"]
+        assert page.xpath("//script/@src") == ["https://home.example/gadget.js?v=0123"]
         assert page.xpath("//link/@href") == ["https://home.example/static/gadget.css?v=4567"]
         root = page.find(".//div[@id='homeserver']")
         assert root is not None
         assert root.get("data-base") == "https://home.example"
         assert root.get("data-view") == content.get("view")
         assert root.get("data-action") == 'Say "hi" ]]>'
+        assert root.get("data-actions") == "{}"
         assert not page.xpath("//script[text()] | //style | //@style | //@onclick")
+
+
+def test_each_reader_is_told_in_their_language() -> None:
+    """By the container, which knows it: title and description; by the script, the button."""
+    french = Wording(title="Lettres & plus", action='Dire "salut" ]]> <b>\'')
+    module = spec(translations={"fr": french, "pt-BR": Wording(description="Quem escreve?")})
+    preferences = module[0]
+    assert (preferences.get("title"), preferences.get("description")) == ("__MSG_title__", "__MSG_description__")
+    locales = {
+        (locale.get("lang"), locale.get("country")): {msg.get("name"): msg.text for msg in locale}
+        for locale in preferences.findall("Locale")
+    }
+    assert locales == {
+        (None, None): {"title": "Letters & more", "description": 'Who "writes" <most>?'},
+        ("fr", None): {"title": "Lettres & plus", "description": 'Who "writes" <most>?'},
+        ("pt", "BR"): {"title": "Letters & more", "description": "Quem escreve?"},
+    }
+    root = etree.HTML(module.findtext("Content") or "").find(".//div[@id='homeserver']")
+    assert root is not None
+    assert orjson.loads(root.get("data-actions", "")) == {"fr": french.action}
+    assert spec()[0].find("Locale") is None

@@ -36,7 +36,14 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "storage": WORDS | {"protocol", "domain", "storage", "paths"},
     "services": WORDS | {"protocol", "domain", "clients", "storage", "services"},
     "web": WORDS
-    | {"protocol.gadget", "protocol.gadget_queries", "protocol.gadget_spec", "protocol.tus", "protocol.saml"}
+    | {
+        "protocol.admin_answers",
+        "protocol.gadget",
+        "protocol.gadget_queries",
+        "protocol.gadget_spec",
+        "protocol.tus",
+        "protocol.saml",
+    }
     | {"services", "web", "paths"},
     "sandbox": WORDS | {"sandbox"},
 }
@@ -46,6 +53,7 @@ SEE_EVERYTHING: Final = frozenset(
         "wiring",
         "config",
         "config_example",
+        "config_shown",
         "cli",
         "__main__",
         "boards_command",
@@ -56,8 +64,18 @@ SEE_EVERYTHING: Final = frozenset(
         "progress",
         "serving",
     }
-    | {"appdata_command", "cli_appdata", "sync_command", "walk"}
-    | {"cli_operate", "operate_command"}
+    | {
+        "appdata_command",
+        "cli_admin",
+        "cli_appdata",
+        "cli_office",
+        "cli_operate",
+        "office_command",
+        "operate_command",
+        "sync_command",
+        "walk",
+        "wiring_admin",
+    }
 )
 # The package itself holds its version and imports nothing.
 PACKAGE_ROOM: Final = ""

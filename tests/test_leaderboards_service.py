@@ -360,6 +360,29 @@ async def test_a_worse_score_is_written_and_beats_nothing(
     assert [entry.score for entry in (await leaderboards.entries("latest", reader=me)).entries] == ["7"]
 
 
+@pytest.mark.parametrize("order", Order)
+async def test_who_was_as_good_and_is_worse_now_is_overtaken(
+    database: Database, leaderboards: Leaderboards, container: Container, order: Order
+) -> None:
+    """Not whoever has the same score now; the best of them first, and not all."""
+    await leaderboards.seed([dataclasses.replace(BOARD, order=order)])
+    me, *others = await make_players(database, "Me", "A", "B", "C", "D", "E", "F", "G")
+    sign = -1 if order is Order.LESS else 1
+    container.held[me] = {"letters": str(sign * 3)}
+    await give(database, {other: str(sign * score) for other, score in zip(others, (9, 8, 7, 6, 5, 4, 3), strict=True)})
+    placed = await leaderboards.submit(me, "letters", str(sign * 8))
+    (everything, *periods) = placed.changes
+    assert (everything.rank_before, everything.place.rank, everything.place.tied) == (7, 2, True)
+    assert [card.name for card in everything.overtaken] == ["C", "D", "E", "F"]
+    assert [change.overtaken for change in periods] == [()] * 3  # their first one there
+    placed = await leaderboards.submit(me, "letters", str(sign * 2))
+    assert [change.overtaken for change in placed.changes] == [()] * 4
+    placed = await leaderboards.submit(others[-1], "letters", str(sign * 4))
+    assert [card.name for card in placed.changes[0].overtaken] == []
+    placed = await leaderboards.submit(others[-1], "letters", str(sign * 5))
+    assert [card.name for card in placed.changes[0].overtaken] == ["F"]
+
+
 async def test_the_same_score_again_costs_no_place_among_ties(database: Database, leaderboards: Leaderboards) -> None:
     await leaderboards.seed([dataclasses.replace(BOARD, ties=Ties.ORDINAL)])
     me, rival = await make_players(database, "Me", "Rival")

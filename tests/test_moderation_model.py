@@ -1,9 +1,13 @@
-"""Random acts and undos among random writes and rebuilds, against a naive board that knows which events count."""
+"""Random acts and undos among random writes and rebuilds, against a naive board that knows which events count.
+
+The acts: on single players, on all in a range of scores, and on whole boards (closed, opened, reset, brought back).
+"""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
+import math
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
@@ -14,15 +18,20 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from homeserver.errors import Conflict, NotFound
-from homeserver.model import Board, Counts, Decision, Keep, Order, State, Ties
+from homeserver.model import Action, Board, BulkAct, Counts, Decision, Keep, Order, State, TaskState, Ties
+from homeserver.services.board_states import BoardStates
+from homeserver.services.board_tasks import BoardTasks
+from homeserver.services.bulk import Bulk
 from homeserver.services.eraser import Eraser
 from homeserver.services.rebuilds import Rebuilds
 from homeserver.storage import leaderboards as store
 from homeserver.storage import people
 from homeserver.storage.database import Database, Reader, WriteWork
+from homeserver.storage.moderation import Verdict
 from tests.clock import NOON_MS, Clock
-from tests.leaderboards_kit import make_players
+from tests.leaderboards_kit import KEY, make_players
 from tests.moderation_kit import WHY, Scene, expected, lists_of, newest_event, traces
+from tests.naive_rules import NaiveRules
 from tests.rebuild_kit import SLOW, SMALL
 
 T = TypeVar("T")
@@ -37,7 +46,9 @@ BOARDS: Final = [
 JUDGED: Final = BOARDS[-1]
 PLAYERS: Final = 5
 VALUES: Final = [*map(str, range(-4, 8)), "junk", None]
-ACTS: Final = ["hide", "restore", "remove"]
+ACTS: Final = ["hide", "restore", "remove", "adjust", "unadjust"]
+BULK: Final = [Action.HIDE, Action.REMOVE, Action.RESTORE]
+STATES: Final = ["close", "open", "reset", "unreset"]
 SAID: Final = ["approve", "reject", "reopen"]
 
 
@@ -49,14 +60,50 @@ class Decided:
     hidden: set[tuple[str, int]] = field(default_factory=set)
     removed: dict[tuple[str, int], int] = field(default_factory=dict)
     said: dict[str, dict[int, Decision]] = field(default_factory=lambda: {board.id: {} for board in BOARDS})
+    adjusted: dict[str, list[tuple[int, int, int]]] = field(default_factory=lambda: {board.id: [] for board in BOARDS})
+    """Player, last event, score."""
+    since: dict[str, list[int]] = field(default_factory=lambda: {board.id: [] for board in BOARDS})
+    """The last event before each reset."""
+    closed: dict[str, list[tuple[int, float]]] = field(default_factory=lambda: {board.id: [] for board in BOARDS})
+    bulk: list[tuple[int, str, dict[int, tuple[Verdict, Verdict]]]] = field(default_factory=list)
+    """Task, board, and what was decided about each player before and after."""
 
-    def counts(self, board: Board) -> Callable[[int, int], bool]:
+    def counts(self, board: Board, shown: int | None = None) -> Callable[[int, int], bool]:
+        """Whether an event counts, as far as `shown` sees it themselves."""
         return lambda event, player: (
-            (board.id, player) not in self.hidden and event > self.removed.get((board.id, player), 0)
+            ((board.id, player) not in self.hidden or player == shown)
+            and event > self.removed.get((board.id, player), 0)
+            and not any(after < event <= until for after, until in self.closed[board.id])
         )
+
+    async def naive(self, board: Board, shown: int | None = None) -> NaiveRules:
+        return await expected(
+            self.database,
+            board,
+            self.counts(board, shown),
+            self.said[board.id],
+            adjusted=self.adjusted[board.id],
+            since=max([0, *self.since[board.id]]),
+        )
+
+    def verdict(self, board: Board, player: int) -> Verdict:
+        place = (board.id, player)
+        return Verdict(place in self.hidden, self.removed.get(place))
+
+    def decide(self, board_id: str, player: int, verdict: Verdict) -> None:
+        place = (board_id, player)
+        self.hidden.discard(place)
+        self.removed.pop(place, None)
+        if verdict.hidden:
+            self.hidden.add(place)
+        if verdict.until_event is not None:
+            self.removed[place] = verdict.until_event
 
     async def act(self, scene: Scene, word: str, board: Board, player: int) -> None:
         """Do it, and have it refused exactly when it would change nothing."""
+        if word in {"adjust", "unadjust"}:
+            await self.adjust(scene, word, board, player)
+            return
         place = (board.id, player)
         if word == "hide":
             changes = place not in self.hidden
@@ -64,8 +111,7 @@ class Decided:
             changes = place in self.hidden or place in self.removed
         else:
             newest = await newest_event(self.database, player)
-            shown = Decided(self.database, set(), self.removed)
-            naive = await expected(self.database, board, shown.counts(board), self.said[board.id])
+            naive = await self.naive(board, player)
             changes = any(player in entries for entries in naive.entries().values())
         act = {"hide": scene.moderation.hide, "restore": scene.moderation.restore, "remove": scene.moderation.remove}
         if not changes:
@@ -81,6 +127,98 @@ class Decided:
             self.hidden.remove(place)
         else:
             del self.removed[place]
+
+    async def adjust(self, scene: Scene, word: str, board: Board, player: int) -> None:
+        its = [each for each in self.adjusted[board.id] if each[0] == player]
+        if word == "unadjust":
+            if not its:
+                with pytest.raises(Conflict):
+                    await scene.moderation.unadjust(player, board.id, **WHY)
+                return
+            await scene.moderation.unadjust(player, board.id, **WHY)
+            self.adjusted[board.id].remove(its[-1])  # the first that is equal: they are the same
+            return
+        score, newest = len(its) - 2, await newest_event(self.database, player)
+        before = {period: each.get(player) for period, each in (await self.naive(board, player)).entries().items()}
+        self.adjusted[board.id].append((player, newest, score))
+        after = {period: each.get(player) for period, each in (await self.naive(board, player)).entries().items()}
+        if before == after:
+            self.adjusted[board.id].pop()
+            with pytest.raises(Conflict):
+                await scene.moderation.adjust(player, board.id, str(score), **WHY)
+            return
+        await scene.moderation.adjust(player, board.id, str(score), **WHY)
+
+    async def change_state(self, desk: Desk, word: str, board: Board) -> None:
+        """Close, open, reset, or bring back; refused where it would change nothing."""
+        last, newest = self.closed[board.id][-1:], await max_event(self.database)
+        is_closed = bool(last) and last[0][1] == math.inf
+        if word in {"close", "open"}:
+            do = desk.states.close if word == "close" else desk.states.open
+            if is_closed is (word == "close"):
+                with pytest.raises(Conflict):
+                    await do(board.id, **WHY)
+                return
+            await do(board.id, **WHY)
+            if word == "close":
+                self.closed[board.id].append((newest, math.inf))
+            else:
+                self.closed[board.id][-1] = (self.closed[board.id][-1][0], newest)
+        elif word == "reset":
+            entries = len((await self.naive(board)).entries().get("all", {}))
+            task = await desk.tasks.reset(board.id, "another", **WHY)
+            assert (await desk.tasks.do(task.id)).state is TaskState.DONE
+            self.since[board.id].append(newest)
+            assert (await desk.states.archives(board.id))[0].entries == entries
+        elif not self.since[board.id]:
+            with pytest.raises(NotFound):
+                await desk.tasks.undo_reset(board.id, **WHY)
+        else:
+            task = await desk.tasks.undo_reset(board.id, **WHY)
+            assert (await desk.tasks.do(task.id)).state is TaskState.DONE
+            self.since[board.id].pop()
+
+    async def act_on_many(self, desk: Desk, action: Action, board: Board, least: int) -> None:
+        """On all from this score to one that is 3 more, of all time."""
+        wanted = BulkAct(action, "all", str(least), str(least + 3))
+        changed: dict[int, tuple[Verdict, Verdict]] = {}
+        listed = (await self.naive(board)).entries().get("all", {})
+        for player in desk.scene.players:
+            was = self.verdict(board, player)
+            now = was._replace(hidden=True)
+            if action is Action.REMOVE:
+                now = was._replace(until_event=await newest_event(self.database, player))
+            entries = listed
+            if action is Action.RESTORE:
+                now = was._replace(hidden=False) if was.hidden else Verdict()
+                self.decide(board.id, player, now)
+                entries = (await self.naive(board)).entries().get("all", {})
+                self.decide(board.id, player, was)
+            if now != was and player in entries and least <= entries[player][0] <= least + 3:
+                changed[player] = (was, now)
+        preview = await desk.bulk.preview(board.id, wanted)
+        assert len(preview.concerned) == len(changed)
+        assert preview.total in {len(changed), None}
+        task = await desk.tasks.bulk(board.id, wanted, **WHY)
+        assert (await desk.tasks.do(task.id)).result == {"changed": len(changed)}
+        for player, (_, now) in changed.items():
+            self.decide(board.id, player, now)
+        if changed:
+            self.bulk.append((task.id, board.id, changed))
+
+    async def undo_bulk(self, desk: Desk) -> None:
+        """The last one, as far as nobody was acted on since."""
+        if not self.bulk:
+            return
+        number, board_id, changed = self.bulk.pop()
+        (board,) = (each for each in BOARDS if each.id == board_id)
+        task = await desk.tasks.undo_bulk(number, **WHY)
+        left = [player for player, (_, now) in changed.items() if self.verdict(board, player) == now]
+        assert (await desk.tasks.do(task.id)).result == {"restored": len(left), "left": len(changed) - len(left)}
+        for player in left:
+            self.decide(board_id, player, changed[player][0])
+        with pytest.raises(NotFound):
+            await desk.tasks.undo_bulk(number, **WHY)
 
     async def events_of(self, player: int) -> set[int]:
         rows = await self.database.read(
@@ -107,7 +245,7 @@ class Decided:
     async def agree(self, scene: Scene) -> None:
         """Every list, and what stands about every player."""
         for board in BOARDS:
-            naive = await expected(self.database, board, self.counts(board), self.said[board.id])
+            naive = await self.naive(board)
             assert await lists_of(self.database, board) == naive.entries()
             waiting = await scene.moderation.review(board.id, limit=200)
             found = [(each.event, each.player, int(each.score), each.at_ms, each.reason) for each in waiting]
@@ -115,6 +253,13 @@ class Decided:
                 (event, p, *flag) for p, its in naive.waiting().items() for event, flag in its.items()
             )
         for player in scene.players:
+            adjusted = [(each.board, int(each.score)) for each in await scene.moderation.adjusted(player)]
+            assert adjusted == [
+                (board, score)
+                for board in sorted(self.adjusted)
+                for its, _, score in self.adjusted[board]
+                if its == player
+            ]
             stands = {each.board: each.state for each in await scene.moderation.of_player(player)}
             removed = {board: State.REMOVED for board, its in self.removed if its == player}
             assert stands == removed | {board: State.HIDDEN for board, its in self.hidden if its == player}
@@ -133,6 +278,10 @@ async def empty(database: Database) -> None:
             "appdata",
             "boards",
             "decisions",
+            "adjustments",
+            "archives",
+            "board_tasks",
+            "bulk_changes",
         ):
             await tx.execute(f"DELETE FROM {table}")  # type: ignore[attr-defined]
 
@@ -145,7 +294,69 @@ STEPS: Final = st.one_of(
     st.tuples(st.sampled_from(SAID), st.integers(0, 3), st.none()),
     st.tuples(st.just("wait"), st.sampled_from([1, 3_600_000, 86_400_000]), st.none()),
     st.tuples(st.just("rebuild"), st.just(0), st.sampled_from(BOARDS)),
+    st.tuples(st.sampled_from(STATES), st.just(0), st.sampled_from(BOARDS)),
+    st.tuples(st.sampled_from(BULK), st.integers(-3, 5), st.sampled_from(BOARDS)),
+    st.tuples(st.just("undo bulk"), st.just(0), st.none()),
 )
+
+
+@dataclass
+class Desk:
+    """What operators work with."""
+
+    scene: Scene
+    states: BoardStates = field(init=False)
+    bulk: Bulk = field(init=False)
+    tasks: BoardTasks = field(init=False)
+
+    def __post_init__(self) -> None:
+        database, now_ms = self.scene.database, self.scene.clock.now_ms
+        rebuilds = Rebuilds(database, now_ms, pace=SLOW, sizes=SMALL)
+        self.states = BoardStates(database, rebuilds, now_ms)
+        self.bulk = Bulk(database, now_ms, KEY, sizes=SMALL)
+        self.tasks = BoardTasks(database, rebuilds, self.states, self.bulk, now_ms)
+
+
+async def do(desk: Desk, decided: Decided, word: str, number: int, what: object) -> None:
+    """One step."""
+    scene = desk.scene
+    if word == "write":
+        assert what is None or isinstance(what, str)
+        await scene.give(scene.players[number], what)
+    elif word == "wait":
+        scene.clock.advance(ms=number)
+    elif word in SAID:
+        await decided.say(scene, word, number)
+    elif word == "undo bulk":
+        await decided.undo_bulk(desk)
+    else:
+        assert isinstance(what, Board)
+        if word == "rebuild":
+            await rebuild(scene.database, scene.clock, what)
+        elif word in STATES:
+            await decided.change_state(desk, word, what)
+        elif isinstance(word, Action):
+            await decided.act_on_many(desk, word, what, number)
+        else:
+            await decided.act(scene, word, what, scene.players[number])
+
+
+async def undo_everything(desk: Desk, decided: Decided) -> None:
+    scene = desk.scene
+    while decided.bulk:
+        await decided.undo_bulk(desk)
+    for board in BOARDS:
+        while decided.since[board.id]:
+            await decided.change_state(desk, "unreset", board)
+        if decided.closed[board.id] and decided.closed[board.id][-1][1] == math.inf:
+            await decided.change_state(desk, "open", board)
+        for player in scene.players:
+            while any(each[0] == player for each in decided.adjusted[board.id]):
+                await decided.act(scene, "unadjust", board, player)
+            while (board.id, player) in decided.hidden or (board.id, player) in decided.removed:
+                await decided.act(scene, "restore", board, player)
+    while decided.said[JUDGED.id]:
+        await decided.say(scene, "reopen", 0)
 
 
 @settings(
@@ -160,30 +371,40 @@ async def test_any_acts_and_undos_equal_the_naive_board(
     await empty(database)
     await database.write(lambda tx: store.seed(tx, BOARDS))
     scene = Scene(database, clock, await make_players(database, *"ABCDE"))
-    decided = Decided(database)
+    decided, desk = Decided(database), Desk(scene)
     for word, number, what in steps:
-        if word == "write":
-            assert what is None or isinstance(what, str)
-            await scene.give(scene.players[number], what)
-        elif word == "wait":
-            clock.advance(ms=number)
-        elif word in SAID:
-            await decided.say(scene, word, number)
-        else:
-            assert isinstance(what, Board)
-            if word == "rebuild":
-                await rebuild(database, clock, what)
-            else:
-                await decided.act(scene, word, what, scene.players[number])
+        await do(desk, decided, word, number, what)
     await decided.agree(scene)
-    for player in scene.players:  # and everything can be undone
-        for board in BOARDS:
-            while (board.id, player) in decided.hidden or (board.id, player) in decided.removed:
-                await decided.act(scene, "restore", board, player)
-    while decided.said[JUDGED.id]:
-        await decided.say(scene, "reopen", 0)
+    await undo_everything(desk, decided)
     await decided.agree(scene)
     assert (decided.hidden, decided.removed) == (set(), {})
+
+
+@pytest.mark.parametrize(
+    "steps", [pytest.param(80, id="short"), pytest.param(1_000, id="long", marks=pytest.mark.long)]
+)
+async def test_a_thousand_acts_and_undos(database: Database, clock: Clock, steps: int) -> None:
+    """Acts alone may be a thousand, and there are as many writes among them."""
+    chance = random.Random(steps)
+    await database.write(lambda tx: store.seed(tx, BOARDS))
+    scene = Scene(database, clock, await make_players(database, *"ABCDE"))
+    decided, desk = Decided(database), Desk(scene)
+    for step in range(steps):
+        for _ in range(chance.randrange(3)):
+            await do(desk, decided, "write", chance.randrange(PLAYERS), chance.choice(VALUES))
+        clock.advance(ms=chance.choice([1, 3_600_000, 86_400_000]))
+        word = chance.choice([*ACTS * 2, *SAID, *BULK, "undo bulk", "close", "open"])
+        if chance.random() < 0.05:
+            word = chance.choice(["reset", "unreset", "rebuild"])
+        await do(desk, decided, word, chance.randrange(PLAYERS), chance.choice(BOARDS))
+        if step % 100 == 99 or step == steps - 1:
+            await decided.agree(scene)
+    await undo_everything(desk, decided)
+    await decided.agree(scene)
+
+
+async def max_event(database: Database) -> int:
+    return await database.read(lambda reader: reader.fetch_value("SELECT coalesce(max(event), 0) FROM events"))
 
 
 async def rebuild(database: Database, clock: Clock, board: Board) -> None:
@@ -242,6 +463,7 @@ async def test_acts_between_any_two_steps_of_a_rebuild_are_obeyed(database: Data
                 b: {e: said for e, said in its.items() if e not in events} for b, its in decided.said.items()
             }
             decided.removed = {place: until for place, until in decided.removed.items() if place[1] != player}
+            decided.adjusted = {b: [each for each in its if each[0] != player] for b, its in decided.adjusted.items()}
 
     for _ in range(60):
         await something()

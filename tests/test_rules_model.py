@@ -10,7 +10,7 @@ from typing import Final
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from homeserver.domain.replay import Event, Replay
+from homeserver.domain.replay import Conditions, Event, Replay
 from homeserver.domain.scores import score_of
 from homeserver.model import Board, Change, Counts, Decision, Doubt, Keep, Kept, Order, Origin, Season, Span, Ties
 from homeserver.services.rebuilds import Rebuilds
@@ -111,7 +111,7 @@ def replay_equals_the_rules(board: Board, history: Sequence[Step], decisions: di
     naive = NaiveRules(board, decisions)
     for event in events:
         naive.apply(event, now_ms)
-    replay = Replay(board, now_ms, decisions)
+    replay = Replay(board, now_ms, Conditions(decisions))
     replay.add(sorted(events, key=lambda event: (event[1], event[0])))
     replay.finish()
     lists: Lists = {}

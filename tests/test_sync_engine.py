@@ -404,11 +404,12 @@ async def test_an_answer_that_came_after_the_lease_ended_is_dropped(
 ) -> None:
     monkeypatch.setattr("homeserver.services.sync.SIGN_OF_LIFE_S", 3_600.0)  # it hangs, and says nothing any more
     world.sandbox.container.set_appdata("p2", {"letters": "50"})
+    hanging = world.home(home.database, concurrency=1)  # its hands are full: it does not take the question again
     other = world.home(home.database)
     world.clock.advance(minutes=1)
-    await home.sync.request(await home.player("p2"))
+    await hanging.sync.request(await hanging.player("p2"))
     held = world.sandbox.faults.add(Fault("GET /social/rest/people/p2/@self", hold=True))
-    async with home.running():
+    async with hanging.running():
         await held.reached.wait()
         world.clock.advance(s=int(LEASE_S) + 1)
         async with other.running():
@@ -416,7 +417,7 @@ async def test_an_answer_that_came_after_the_lease_ended_is_dropped(
         assert (await sync_kit.letters(home.database))["p2"] == "50"
         world.sandbox.container.set_appdata("p2", {"letters": "60"})
         held.release.set()
-        await home.sync.settled()
+        await hanging.sync.settled()
     assert (await sync_kit.letters(home.database))["p2"] == "50"
 
 

@@ -8,6 +8,7 @@ hold an address with a signature or a one-time upload URL in it, so no text of t
 
 from __future__ import annotations
 
+import itertools
 import secrets
 import ssl
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
@@ -110,12 +111,10 @@ class Signer:
         seen_skew_s: How far it was when last seen, taken or not. Whoever measures sets both.
     """
 
-    def __init__(
-        self, credentials: Credentials, *, now_ms: NowMs, make_nonce: Callable[[], str] = secrets.token_hex
-    ) -> None:
+    def __init__(self, credentials: Credentials, *, now_ms: NowMs, make_nonce: Callable[[], str] | None = None) -> None:
         self._credentials = credentials
         self._now_ms = now_ms
-        self._make_nonce = make_nonce
+        self._make_nonce = make_nonce or _nonces().__next__
         self.skew_s = 0.0
         self.seen_skew_s = 0.0
 
@@ -134,6 +133,16 @@ class Signer:
             requestor_id=requestor_id,
             body_hash=None if hashed_body is None else body_hash(hashed_body),
         )
+
+
+def _nonces() -> Iterator[str]:
+    """Texts that nobody else makes: a random beginning, drawn by the first use, and a number.
+
+    They need not be secret, only unused, and drawing each anew costs as much as signing does.
+    """
+    beginning = secrets.token_hex(12)
+    for number in itertools.count():
+        yield f"{beginning}{number:08x}"
 
 
 def _signing(sign: SignUrl, body: bytes | Payload | None) -> ClientMiddlewareType:

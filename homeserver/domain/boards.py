@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime
 from enum import StrEnum
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeVar
 from zoneinfo import ZoneInfo
 
 from homeserver.domain import instants, scores
@@ -34,6 +34,18 @@ LAST_MS: Final = 221_845_392_000_000
 _SHOWN: Final = 200
 
 
+class Closure(NamedTuple):
+    """A time in which a board takes no scores: no event beyond `after_event` up to `until_event` (None: any) counts."""
+
+    after_event: int
+    until_event: int | None
+    at_ms: int
+
+    def holds(self, event: int) -> bool:
+        """Whether an event of this number came while the board was closed."""
+        return event > self.after_event and (self.until_event is None or event <= self.until_event)
+
+
 @dataclass(frozen=True, slots=True)
 class BoardInForce:
     """A definition as the database has it. `generation` tells the lists in use from those being built or replaced."""
@@ -43,6 +55,17 @@ class BoardInForce:
     generation: int
     moderated: int = 0
     """How many players an operator has hidden from it, or removed scores of."""
+    since_event: int = 0
+    """No event up to this one makes entries: the board was reset then."""
+    closures: tuple[Closure, ...] = ()
+    """When it was closed, in order. The last one may not have ended yet."""
+    rebuilt_ms: int | None = None
+
+    @property
+    def closed_ms(self) -> int | None:
+        """Since when the board takes no scores; None while it does."""
+        last = self.closures[-1] if self.closures else None
+        return last.at_ms if last is not None and last.until_event is None else None
 
 
 def board_from(item: Mapping[str, object]) -> Board:

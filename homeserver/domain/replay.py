@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from homeserver.domain import periods, ranking, rules
+from homeserver.domain.boards import Closure
 from homeserver.domain.rules import Account, Claimed
 from homeserver.domain.scores import INT64_MAX, INT64_MIN
 from homeserver.model import Board, Decision, Origin, Period, Position, Span
@@ -66,34 +68,59 @@ class Made(NamedTuple):
     flags: list[Flagged]
 
 
+class Adjusted(NamedTuple):
+    """A score that an operator put in the place of what a player had up to an event."""
+
+    event: int
+    score: str
+    """In the canonical text of the board."""
+
+
+class Conditions(NamedTuple):
+    """What operators decided that makes a difference to which entries events make.
+
+    Attributes:
+        decisions: What they said of claims that waited, by the number of the event.
+        floors: By player, the number of the event up to which none makes entries: the player is hidden, or their score
+            was removed. What the board remembers of them is the same all the same.
+        adjusted: By player, in their order.
+        since_event: Up to this event none makes entries, of anybody: the board was reset. Gains are counted from then
+            on, and what waited then waits no more.
+        closures: What came in these times makes no entries. It is remembered as if it did.
+    """
+
+    decisions: Mapping[int, Decision] = MappingProxyType({})
+    floors: Mapping[int, int] = MappingProxyType({})
+    adjusted: Mapping[int, Sequence[Adjusted]] = MappingProxyType({})
+    since_event: int = -1
+    closures: Sequence[Closure] = ()
+
+
+NO_CONDITIONS: Final = Conditions()
+
+
 class Replay:
     """Folds the events of one field, given player by player and in their order."""
 
     def __init__(
-        self,
-        board: Board,
-        now_ms: int,
-        decisions: Mapping[int, Decision] | None = None,
-        *,
-        any_time: bool = False,
-        floors: Mapping[int, int] | None = None,
+        self, board: Board, now_ms: int, conditions: Conditions = NO_CONDITIONS, *, any_time: bool = False
     ) -> None:
         """
         Args:
             now_ms: What is much later counts as now (`periods.counts_at`); what is not kept by then gets no list.
-            decisions: What operators said of claims that waited, by the number of the event.
             any_time: Each change counts at the time that it has, also if it is later than `now_ms`.
-            floors: By player, the number of the event up to which none makes entries: the player is hidden, or their
-                score was removed. What the board remembers of them is the same all the same.
         """
         self._board = board
         self._latest_ms = INT64_MAX if any_time else now_ms
-        self._decisions = decisions or {}
+        self._conditions = conditions
         self._account = Account()
         self._remembers = rules.remembers(board)
+        self._step_by_step = self._remembers or bool(conditions.adjusted or conditions.closures)
+        self._adjusted: list[Adjusted] = []
+        """Those of the player that are still to come, the next one last."""
+        self._is_before_reset = False
         self._periods: dict[str, Period] = {}
         self._calendars = {origin.value: _Calendar(board, origin, now_ms, self._periods) for origin in Origin}
-        self._floors = floors or {}
         self._floor = -1
         self._player: int | None = None
         self._open: dict[str, Position] = {}
@@ -113,9 +140,10 @@ class Replay:
         """Fold these: each player's follow each other, also from one call to the next."""
         board, keep = self._board, self._board.keep
         entries, floor = self._open, self._floor
-        if self._remembers:
+        if self._step_by_step:
             self._add_to_account(events)
             return
+        floors, since_event = self._conditions.floors, self._conditions.since_event
         claim_of, settle = ranking.claim, ranking.settle  # looked up once: this is done for millions
         calendars, counts_at, latest_ms = self._calendars, periods.counts_at, self._latest_ms
         for event, player, value, at_ms, origin in events:
@@ -123,7 +151,7 @@ class Replay:
                 if entries:
                     self.finish()
                 self._player = player
-                self._floor = floor = self._floors.get(player, -1)
+                self._floor = floor = max(floors.get(player, -1), since_event)
             if event <= floor:
                 continue
             claim = claim_of(board, value)
@@ -139,17 +167,19 @@ class Replay:
 
     def _add_to_account(self, events: Iterable[Event]) -> None:
         board, keep = self._board, self._board.keep
-        entries, floor = self._open, self._floor
+        entries, closures = self._open, self._conditions.closures
+        decisions, floor = self._conditions.decisions, self._floor
         for event, player, value, at_ms, word in events:
             if player != self._player:
                 self.finish()
-                self._player = player
-                self._floor = floor = self._floors.get(player, -1)
+                floor = self._begin(player)
+            if self._adjusted or self._is_before_reset:
+                self._come_to(event)
             origin = Origin(word)
             at_ms = periods.counts_at(at_ms, self._latest_ms)  # noqa: PLW2901
-            claimed = Claimed(event, ranking.claim(board, value), at_ms, origin, self._decisions.get(event))
+            claimed = Claimed(event, ranking.claim(board, value), at_ms, origin, decisions.get(event))
             effects = rules.apply(board, self._account, claimed, self._calendars[word].at(at_ms))
-            if event <= floor:
+            if event <= floor or any(closure.holds(event) for closure in closures):
                 continue
             for id_, claim in effects:
                 after = ranking.settle(keep, entries.get(id_), claim, player, at_ms, imported=origin.is_import)
@@ -158,8 +188,36 @@ class Replay:
                 else:
                     entries.pop(id_, None)
 
+    def _begin(self, player: int) -> int:
+        """The next player; their floor."""
+        conditions = self._conditions
+        self._player = player
+        self._floor = max(conditions.floors.get(player, -1), conditions.since_event)
+        self._adjusted = list(conditions.adjusted.get(player, ()))[::-1]
+        self._is_before_reset = conditions.since_event > 0
+        return self._floor
+
+    def _come_to(self, event: int) -> None:
+        """What operators did before this event."""
+        if self._is_before_reset and event > self._conditions.since_event:
+            self._account.bases.clear()
+            self._account.flags.clear()
+            self._is_before_reset = False
+        while self._adjusted and self._adjusted[-1].event < event:
+            self._adjust(self._adjusted.pop().score)
+
+    def _adjust(self, text: str) -> None:
+        """The player has this score wherever they have one, since when they had that."""
+        for id_, position in list(self._open.items()):
+            claim = rules.adjusted(self._board, self._account, id_, text)
+            if isinstance(claim, int):
+                self._open[id_] = Position(claim, position.reached_ms, position.player)
+            else:
+                del self._open[id_]
+
     def finish(self) -> None:
         """No more events of the last player will come."""
+        self._come_to(INT64_MAX)
         for id_, position in self._open.items():
             self._made[id_].append(position)
         self._rows += len(self._open)

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from homeserver.domain import scores
+from homeserver.domain import ranking, scores
 from homeserver.domain.periods import CLOCKS_DIFFER_MS
 from homeserver.domain.ranking import NoScore
 from homeserver.domain.scores import INT64_MAX, INT64_MIN
@@ -122,6 +122,17 @@ def apply(board: Board, account: Account, claimed: Claimed, concerned: Sequence[
             base = account.bases.setdefault(id_, 0 if last is None else last.score)
             effects.append((id_, _gained(score - base, board.order)))
     return effects
+
+
+def adjusted(board: Board, account: Account, period: str, text: str) -> int | NoScore:
+    """The key that a score given by an operator has in a period's list, or why it has none any more.
+
+    Where gains are counted, it is how much more than when the period began: what the player would have gained with it.
+    """
+    claim = ranking.claim(board, text)
+    if isinstance(claim, NoScore) or board.counts is Counts.REACHED or period == Span.ALL.value:
+        return claim
+    return _gained(scores.score_of(claim, board.order) - account.bases.get(period, 0), board.order)
 
 
 def _full_ms(last: Memory, at_ms: int) -> int:

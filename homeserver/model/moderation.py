@@ -11,7 +11,7 @@ from homeserver.model.views import State
 
 
 class Action(StrEnum):
-    """What an operator may do about a player, and what happens to those who remove the application and return."""
+    """What stands in the log: what operators do, and what happens to those who remove the application and return."""
 
     HIDE = "hide"
     RESTORE = "restore"
@@ -21,8 +21,35 @@ class Action(StrEnum):
     REOPEN = "reopen"
     """Take back what was said of a claim."""
     ERASE = "erase"
+    RETRY_UPLOAD = "retry upload"
+    CANCEL_UPLOAD = "cancel upload"
     DELIST = "delist"
     RELIST = "relist"
+    ADJUST = "adjust"
+    """Put a score in the place of what the player has."""
+    UNADJUST = "unadjust"
+    CLEAR = "clear"
+    """Say that an outlier is none."""
+    UNCLEAR = "unclear"
+    SCORE = "score"
+    """Give a player a score that the operator vouches for."""
+    RESET = "reset"
+    UNRESET = "unreset"
+    """Take a reset back."""
+    DELETE_ARCHIVE = "delete archive"
+    CLOSE = "close"
+    OPEN = "open"
+    REBUILD = "rebuild"
+    VERIFY = "verify"
+    BULK = "bulk"
+    UNDO_BULK = "undo bulk"
+    CHANGE_BOARD = "change board"
+    ADD_OPERATOR = "add operator"
+    SET_ROLE = "set role"
+    SET_PASSWORD = "set password"  # noqa: S105 - a word
+    REMOVE_OPERATOR = "remove operator"
+    ADD_TOKEN = "add token"  # noqa: S105 - a word
+    REVOKE_TOKEN = "revoke token"  # noqa: S105 - a word
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +69,36 @@ class Act:
 
 
 @dataclass(frozen=True, slots=True)
+class Logged:
+    """An act as operators see it in the log. `player` is None where it concerned nobody, or somebody who was erased."""
+
+    id: int
+    at_ms: int
+    actor: str
+    action: Action
+    board: str | None
+    card: PlayerCard | None
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
 class Moderated:
     """What was decided about a player on one board, and stands."""
 
     board: str
     state: State
+    reason: str
+    actor: str
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Adjustment:
+    """A score that an operator put in the place of what a player had on a board, and that was not undone."""
+
+    board: str
+    score: str
     reason: str
     actor: str
     at_ms: int

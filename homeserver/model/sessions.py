@@ -30,11 +30,12 @@ class GadgetSession:
 
 @dataclass(frozen=True, slots=True)
 class OpenedGadget:
-    """A fresh bearer token for the gadget's own calls, and who its viewer is."""
+    """A fresh bearer token for the gadget's own calls, who its viewer is, and on whose page the gadget stands."""
 
     token: str = field(repr=False)
     expires_ms: int
     viewer: PlayerCard | None
+    owner: PlayerCard | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,11 @@ class Role(StrEnum):
     VIEW = "view"
     MODERATE = "moderate"
     CONFIGURE = "configure"
+
+    def allows(self, wanted: Role) -> bool:
+        """Whether who has this role may do what takes that one."""
+        order = list(Role)
+        return order.index(self) >= order.index(wanted)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from fractions import Fraction
@@ -114,6 +115,8 @@ class PlaceChange:
     place: Place
     rank_before: int | None
     is_best: bool
+    overtaken: tuple[PlayerCard, ...] = ()
+    """Some of those who were at least as good as this player and are now strictly worse, the best of them first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,3 +208,44 @@ class History:
     board: Board
     player: PlayerCard
     scores: tuple[PastScore, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a page says beside the entries of a list."""
+
+    ranks_before: Mapping[str, int] | None
+    """Where these players stood at the end of the period before this one, by public id; None: there was none, or nobody
+    is left in it."""
+    friends: int | None
+    """How many friends of the reader have the application; None without a reader."""
+    read_ms: int | None
+    """When the reader's scores were last asked for; None: never, or without a reader."""
+    silent_since_ms: int | None
+    """Since when the container has refused everybody; None: it answers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """A score that somebody has reached lately, and that stands: where they are on the board by it."""
+
+    board: Board
+    player: PlayerCard
+    display: str
+    at_ms: int
+    rank: int
+    tied: bool
+    me: bool
+    friend: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """Somebody who stands near a player on a board. `is_they` says that it is that player."""
+
+    player: PlayerCard
+    rank: int
+    tied: bool
+    display: str
+    me: bool
+    is_they: bool

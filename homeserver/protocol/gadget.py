@@ -52,6 +52,7 @@ def dump_opened(opened: OpenedGadget) -> bytes:
             "token": opened.token,
             "expires": iso(opened.expires_ms),
             "viewer": None if opened.viewer is None else _player(opened.viewer),
+            "owner": None if opened.owner is None else _player(opened.owner),
         }
     )
 
@@ -81,6 +82,11 @@ def dump_me(me: PlayerCard | None, places: Iterable[DetailedPlace]) -> bytes:
     """Who asks, and where they stand on every board in every current period. Without a viewer: null and no places."""
     shown = [_detailed_place(place) for place in places] if me else []
     return orjson.dumps({"me": None if me is None else _player(me), "places": shown})
+
+
+def dump_player(card: PlayerCard, places: Iterable[DetailedPlace]) -> bytes:
+    """A player, and where they stand on every board in every current period."""
+    return orjson.dumps({"player": _player(card), "places": [_detailed_place(place) for place in places]})
 
 
 def dump_distribution(spread: Distribution) -> bytes:
@@ -277,4 +283,9 @@ def _share(share: Fraction | None) -> float | None:
 def _change(change: PlaceChange) -> dict[str, Any]:
     rank, before = change.place.rank, change.rank_before
     passed = before - rank if rank is not None and before is not None and before > rank else 0
-    return _place(change.place) | {"rank_before": before, "passed": passed, "is_best": change.is_best}
+    return _place(change.place) | {
+        "rank_before": before,
+        "passed": passed,
+        "is_best": change.is_best,
+        "overtaken": [_player(card) for card in change.overtaken],
+    }

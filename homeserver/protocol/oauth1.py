@@ -58,6 +58,7 @@ _UNRESERVED: Final = re.compile(r"[A-Za-z0-9._~-]*")
 _BAD_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _TIMESTAMP: Final = re.compile(r"[0-9]{1,12}")
 _NONCE: Final = re.compile(r"[!-~]{1,255}")  # it is stored
+_ESCAPES: Final = {code: quote(chr(code), safe="~") for code in range(128)}
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 
@@ -70,7 +71,9 @@ class MalformedParameters(ValueError):
 
 def escape(text: str) -> str:
     """Percent-encode as RFC 5849, 3.6, wants it: everything but letters, digits, `-`, `.`, `_` and `~`."""
-    return text if _UNRESERVED.fullmatch(text) else quote(text, safe="~")  # most need nothing, and are known faster
+    if _UNRESERVED.fullmatch(text):  # most need nothing, and are known faster
+        return text
+    return text.translate(_ESCAPES) if text.isascii() else quote(text, safe="~")
 
 
 def parse_parameters(text: str) -> list[tuple[str, str]]:
@@ -138,9 +141,18 @@ def _origin(scheme: str, authority: str) -> str:
     return f"{parts.scheme}://{host}" if default else f"{parts.scheme}://{host}:{port}"
 
 
-def _hmac_sha1(base: str, consumer_secret: str) -> bytes:
+@lru_cache(maxsize=8)
+def _keyed(consumer_secret: str) -> hmac.HMAC:
     # Without a token its secret is empty, and the ampersand stays (RFC 5849, 3.4.2).
-    return hmac.digest(f"{escape(consumer_secret)}&".encode(), base.encode(), "sha1")
+    return hmac.new(f"{escape(consumer_secret)}&".encode(), digestmod="sha1")
+
+
+def _hmac_sha1(base: str, consumer_secret: str) -> bytes:
+    # A copy of what knows the key already. Unlike `hmac.digest` it keeps the interpreter to itself, which other threads
+    # would take for as long as they like.
+    keyed = _keyed(consumer_secret).copy()
+    keyed.update(base.encode())
+    return keyed.digest()
 
 
 def body_hash(body: bytes) -> str:

@@ -144,9 +144,7 @@ def load(reply: HttpReply) -> object:
         RemoteGarbage: It is none.
     """
     try:
-        content: object = json.loads(
-            reply.body.decode("utf-8-sig"), parse_int=_Number, parse_float=_Number, parse_constant=_refuse_constant
-        )
+        content: object = _DECODER.decode(reply.body.decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
         raise garbage("the answer is not JSON", reply) from error
     return content
@@ -182,15 +180,19 @@ def appdata_in(entry: object, dialect: Dialect, reply: HttpReply) -> dict[str, A
         RemoteGarbage: It is no AppData.
     """
     items: dict[str, AppData] = {}
+    is_id = PERSON_ID.fullmatch
+    surrogates = b"\\ud" in reply.body.lower()  # a decoded text holds none unless it was written as an escape
     try:
         for user_id, item in _map(entry, reply).items():
-            if not PERSON_ID.fullmatch(user_id):
+            if not is_id(user_id):
                 raise garbage("the answer holds an id that is none", reply)
-            items[user_id] = {
-                SURROGATE.sub("\ufffd", key): _value(value, dialect)
-                for key, value in _map(item, reply).items()
+            # Most values are plain, and there are many.
+            values = {
+                key: value if value.__class__ is str and "&" not in value else _value(value, dialect)
+                for key, value in (item if item.__class__ is dict else _map(item, reply)).items()
                 if value is not None
             }
+            items[user_id] = _without_surrogates(values) if surrogates else values
     except RecursionError as error:
         raise garbage("a value is nested too deeply", reply) from error
     return items
@@ -230,6 +232,9 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
 
+_DECODER: Final = json.JSONDecoder(parse_int=_Number, parse_float=_Number, parse_constant=_refuse_constant)
+
+
 def _map(value: object, reply: HttpReply) -> dict[str, Any]:
     """An object. PHP writes an empty one as an empty list, and some leave an empty one out: both are `{}`."""
     if isinstance(value, dict):
@@ -240,8 +245,12 @@ def _map(value: object, reply: HttpReply) -> dict[str, Any]:
 
 
 def _value(value: object, dialect: Dialect) -> str:
-    text = SURROGATE.sub("\ufffd", value if isinstance(value, str) else _as_json(value))
+    text = value if isinstance(value, str) else _as_json(value)
     return unescape(str(text)) if dialect.escaped_values else str(text)
+
+
+def _without_surrogates(values: AppData) -> AppData:
+    return {SURROGATE.sub("\ufffd", key): SURROGATE.sub("\ufffd", value) for key, value in values.items()}
 
 
 def _as_json(value: object) -> str:

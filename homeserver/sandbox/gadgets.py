@@ -150,7 +150,10 @@ class GadgetHost:
         if content.href is not None:
             raise web.HTTPSeeOther(content.href)
         messages = spec.messages_for(language, country)
-        html = substitute(content.html, preferences=spec.preferences, messages=messages, module_id=0)
+        html, title = (
+            substitute(text, preferences=spec.preferences, messages=messages, module_id=0)
+            for text in (content.html, spec.title)
+        )
         told_to_script = {
             "token": request.query["st"],
             "view": view,
@@ -160,7 +163,7 @@ class GadgetHost:
             "preferences": spec.preferences,
             "messages": messages,
         }
-        return self._renderer.gadget(title=spec.title, language=language, content=html, settings=told_to_script)
+        return self._renderer.gadget(title=title, language=language, content=html, settings=told_to_script)
 
     async def _read_spec(self, *, fresh: bool) -> Spec:
         """The specification, at most `SPEC_LIFETIME_MS` old.

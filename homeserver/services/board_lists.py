@@ -39,6 +39,9 @@ from homeserver.storage.standings import Run, Standing
 FriendPlace = tuple[int, bool]
 """The number that is shown among friends, and whether it is tied."""
 
+OVERTAKEN: Final = 4
+"""So many of those whom a score has overtaken are named, at most."""
+
 _NO_LIST: Final = 0
 """Stands for a list that nobody has entered, which has no row yet: real numbers begin at 1."""
 
@@ -271,10 +274,15 @@ async def pending(db: Reader, in_force: BoardInForce, player: int) -> Pending | 
 
 
 async def place_change(db: Reader, list_: List, player: int, was: Standing | None) -> PlaceChange:
-    """The player's place as it is, and what is new about it. A first entry is a best one."""
+    """The player's place as it is, and what is new about it. A first entry is a best one, and overtakes nobody."""
     now = await standing_in(db, list_, player)
     is_best = now is not None and (was is None or now.position.key < was.position.key)
-    return PlaceChange(await place(db, list_, now), None if was is None else was.rank, is_best)
+    overtaken: tuple[PlayerCard, ...] = ()
+    if now is not None and was is not None and is_best:
+        behind = await standings.players_behind(db, list_.number, now.position.key, was.position.key, OVERTAKEN)
+        cards = await people.cards(db, behind) if behind else {}
+        overtaken = tuple(cards[other] for other in behind)
+    return PlaceChange(await place(db, list_, now), None if was is None else was.rank, is_best, overtaken)
 
 
 def _written(of: Board, standing: Standing) -> tuple[str, str]:

@@ -33,6 +33,7 @@ OnOpen = Callable[[int], Awaitable[object]]
 @dataclass(frozen=True, slots=True)
 class _Opened:
     viewer: PlayerCard | None = None
+    owner: PlayerCard | None = None
     viewer_player: int | None = None
     wait_ms: int = 0
 
@@ -105,13 +106,14 @@ class GadgetSessions:
             for player in sorted(players.values()):
                 await people.set_has_app(tx, player, True, now_ms)
             await sessions.add_gadget_session(tx, secret_hash(token), GadgetSession(owner, viewer, expires_ms))
-            return _Opened(None if viewer is None else await people.card(tx, viewer), viewer)
+            cards = await people.cards(tx, players.values())
+            return _Opened(None if viewer is None else cards[viewer], None if owner is None else cards[owner], viewer)
 
         opened = await self._once(verified, work)
         refuse(opened.wait_ms)
         if opened.viewer_player is not None:
             await self._tell(opened.viewer_player, self._on_open)
-        return OpenedGadget(token, expires_ms, opened.viewer)
+        return OpenedGadget(token, expires_ms, opened.viewer, opened.owner)
 
     async def check(self, token: str) -> GadgetSession:
         """Who holds this token.

@@ -20,7 +20,7 @@ from homeserver.domain import claimed_dates, ranking, scores
 from homeserver.domain.boards import BoardInForce
 from homeserver.domain.cursors import Cursor, Cursors, Direction, Scope
 from homeserver.domain.scores import INT64_MIN
-from homeserver.errors import BadInput
+from homeserver.errors import BadInput, Conflict
 from homeserver.model import AppData, Board, DetailedPlace, EntryPage, NowMs, Origin, Placed, Position
 from homeserver.services import board_lists, own_places
 from homeserver.services.board_lists import List, Shown
@@ -327,10 +327,14 @@ class Leaderboards:
             NotFound: No such board, or no such player; or they were erased meanwhile, and nothing counts.
             BadInput: `value` is no score of this board (field "value"), or `date` is none that could be claimed, or the
                 board takes none (field "date"). Nothing was written anywhere.
+            Conflict: The board is closed. Nothing was written anywhere.
             TooMany: This player's AppData is written too often.
             RemoteError: The container did not take it, or did not say so. Nothing counts; a sync finds what it took.
         """
-        board = await self.board(board_id)
+        in_force = await self._database.look(lambda db: board_lists.board(db, board_id))
+        board = in_force.board
+        if in_force.closed_ms is not None:
+            raise Conflict("The board is closed: it takes no scores now.")
         text = scores.exact(scores.read(board, value), board.decimals)
         changes = {board.field: text}
         if date is not None:

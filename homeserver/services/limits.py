@@ -21,6 +21,8 @@ SYNC: Final = Limit("sync", 10, 5 * _MINUTE_MS)
 SCORES: Final = Limit("scores", 60, _MINUTE_MS)
 PAGE_LINKS: Final = Limit("page-links", 20, 5 * _MINUTE_MS)
 UPLOADS: Final = Limit("uploads", 300, 10 * _MINUTE_MS)
+EXPORTS: Final = Limit("exports", 10, 60 * _MINUTE_MS)
+"""Of everything that is kept of somebody, by themselves."""
 GADGET_SESSIONS: Final = Limit("gadget-sessions", 60, 5 * _MINUTE_MS)
 
 

@@ -14,20 +14,33 @@ from homeserver.domain import scores
 from homeserver.domain.boards import BoardInForce
 from homeserver.domain.rules import Flag
 from homeserver.errors import BadInput, Conflict, NotFound
-from homeserver.model import Act, Action, Board, Claim, Decision, Moderated, NowMs, PlayerCard
-from homeserver.services import board_lists
+from homeserver.model import (
+    Act,
+    Action,
+    Adjustment,
+    Board,
+    Claim,
+    Decision,
+    Moderated,
+    NowMs,
+    PlayerCard,
+    Position,
+    Span,
+)
+from homeserver.services import board_lists, reasons
 from homeserver.services.eraser import Eraser
-from homeserver.storage import accounts, appdata, erasing, moderation, people, rebuild, replays
+from homeserver.storage import accounts, adjustments, appdata, erasing, moderation, people, rebuild, replays
 from homeserver.storage import leaderboards as store
 from homeserver.storage.blocks import SIZES, Move, Sizes
 from homeserver.storage.database import Database, Reader, Transaction
 from homeserver.storage.moderation import VISIBLE, Verdict
-from homeserver.storage.texts import storable
 
-MAX_REASON: Final = 500
-MAX_ACTOR: Final = 100
+MAX_REASON: Final = reasons.MAX_REASON
+MAX_ACTOR: Final = reasons.MAX_ACTOR
 MAX_DETAIL: Final = 200
 MAX_LIMIT: Final = 200
+MAX_ADJUSTMENTS: Final = 20
+"""Of one player on one board, that were not undone: each replay obeys all of them."""
 
 _NOTHING: Final = {
     Action.HIDE: "This player is hidden already.",
@@ -104,7 +117,7 @@ class Moderation:
             for in_force in boards:
                 board = in_force.board
                 was = await moderation.verdict(tx, in_force, player)
-                now = decide(was, await self._last_that_counts(tx, board, player, was))
+                now = decide(was, await self._last_that_counts(tx, in_force, player, was))
                 if now == was:
                     continue
                 one = replace(act, board=board.id, player=player, detail=_detail(board, held))
@@ -130,12 +143,73 @@ class Moderation:
         await rebuild.alone(tx, *(each.board for each in await found()))
         return await found()
 
-    async def _last_that_counts(self, reader: Reader, board: Board, player: int, was: Verdict) -> int | None:
+    async def _last_that_counts(self, reader: Reader, in_force: BoardInForce, player: int, was: Verdict) -> int | None:
         """The player's last event, if there is anything on this board that it could be removed with."""
-        counts = await replays.entries(
-            reader, board, player, was._replace(hidden=False, delisted=False), self._now_ms()
-        )
-        return await replays.newest_event(reader, player, board.field) if counts else None
+        counts = await replays.entries(reader, in_force, player, _shown(was), self._now_ms())
+        return await replays.newest_event(reader, player, in_force.board.field) if counts else None
+
+    # --- another score ------------------------------------------------------------------------------------------------
+
+    async def adjust(self, player: int, board_id: str, score: str, *, actor: str, reason: str) -> None:
+        """Put a score in the place of what the player has: in every list of the board that they are in.
+
+        They go on to have it since when they had what it replaces. It stays as long as AppData says the same, and meets
+        what it says next as any score does: under `latest` that takes its place, under `best` what is better. Where
+        gains are counted, a period has what the player would have gained with it.
+
+        Args:
+            score: As the board writes scores.
+
+        Raises:
+            BadInput: It is no score of the board (field "score").
+            Conflict: The player has no score there, or this one already.
+        """
+        act = self._reasoned(Action.ADJUST, actor, reason)
+
+        async def work(tx: Transaction) -> None:
+            (in_force,) = await self._hold(tx, board_id)
+            board = in_force.board
+            try:
+                text = scores.exact(scores.read(board, score), board.decimals)
+            except BadInput as error:
+                raise BadInput(str(error), field="score") from error
+            await people.user_of(tx, player)
+            was = _shown(await moderation.verdict(tx, in_force, player))
+            before = await replays.entries(tx, in_force, player, was, act.at_ms)
+            newest = await replays.newest_event(tx, player, board.field)
+            if not before or newest is None:
+                raise Conflict("This player has no score here that could be adjusted.")
+            given = replace(act, board=board.id, player=player, detail=_adjustment(before, board, text))
+            if len((await adjustments.on(tx, board.id, [player])).get(player, ())) >= MAX_ADJUSTMENTS:
+                raise Conflict("This player's score here was adjusted too often. Undo some first.")
+            await adjustments.add(tx, player, newest, text, given)
+            if await replays.entries(tx, in_force, player, was, act.at_ms) == before:
+                raise Conflict("This player has that score here already.")
+            await self._replay(tx, in_force, player, given)
+
+        await self._database.write(work)
+
+    async def unadjust(self, player: int, board_id: str, *, actor: str, reason: str) -> None:
+        """Undo the last `adjust` of the player on the board.
+
+        Raises:
+            Conflict: There is none.
+        """
+        act = self._reasoned(Action.UNADJUST, actor, reason)
+
+        async def work(tx: Transaction) -> None:
+            (in_force,) = await self._hold(tx, board_id)
+            await people.user_of(tx, player)
+            undone = await adjustments.undo(tx, player, board_id)
+            if undone is None:
+                raise Conflict("This player's score here was not adjusted.")
+            await self._replay(tx, in_force, player, replace(act, board=board_id, player=player, detail=undone))
+
+        await self._database.write(work)
+
+    async def _replay(self, tx: Transaction, in_force: BoardInForce, player: int, act: Act) -> None:
+        await moderation.log(tx, act)
+        await store.write(tx, await replays.moves(tx, in_force, [player], act.at_ms), self._sizes)
 
     # --- claims that wait ---------------------------------------------------------------------------------------------
 
@@ -152,7 +226,7 @@ class Moderation:
             in_force = await board_lists.board(reader, board_id)
             found = await accounts.waiting_of_all(reader, in_force, after, limit)
             cards = await people.cards(reader, {player for _, player, _ in found})
-            return tuple(_claim(in_force.board, *each, cards[each[1]]) for each in found if each[1] in cards)
+            return tuple(claim(in_force.board, *each, cards[each[1]]) for each in found if each[1] in cards)
 
         return await self._database.read(work)
 
@@ -233,6 +307,10 @@ class Moderation:
         """What was decided about a player and stands, by board."""
         return tuple(await self._database.look(lambda reader: moderation.of_player(reader, player)))
 
+    async def adjusted(self, player: int) -> tuple[Adjustment, ...]:
+        """The scores that were adjusted and stand, by board and in their order."""
+        return tuple(await self._database.look(lambda reader: adjustments.of_player(reader, player)))
+
     async def log(
         self, *, board_id: str | None = None, player: int | None = None, before: int | None = None, limit: int = 50
     ) -> tuple[Act, ...]:
@@ -249,11 +327,18 @@ class Moderation:
         return tuple(await self._database.look(work))
 
     def _reasoned(self, action: Action, actor: str, reason: str) -> Act:
-        said = {"actor": (actor, MAX_ACTOR), "reason": (reason, MAX_REASON)}
-        for name, (text, most) in said.items():
-            if not 0 < len(text.strip()) <= most:
-                raise BadInput(f"1 to {most} characters", field=name)
-        return Act(action, self._now_ms(), storable(actor.strip()), storable(reason.strip()), None, None)
+        return reasons.act(action, self._now_ms(), actor, reason)
+
+
+def _shown(verdict: Verdict) -> Verdict:
+    """The same for one whom everybody sees."""
+    return verdict._replace(hidden=False, delisted=False)
+
+
+def _adjustment(before: Mapping[str, Position], of: Board, text: str) -> str:
+    """What was adjusted, in the words of the log."""
+    position = before.get(Span.ALL.value) or next(iter(before.values()))
+    return f"{scores.exact(scores.score_of(position.key, of.order), of.decimals)} to {text}"
 
 
 def _check_limit(limit: int) -> None:
@@ -261,7 +346,8 @@ def _check_limit(limit: int) -> None:
         raise BadInput(f"1 to {MAX_LIMIT} at a time", field="limit")
 
 
-def _claim(of: Board, event: int, player: int, flag: Flag, card: PlayerCard) -> Claim:
+def claim(of: Board, event: int, player: int, flag: Flag, card: PlayerCard) -> Claim:
+    """A claim that waits, as operators see it."""
     score, display = scores.exact(flag.score, of.decimals), scores.display(flag.score, of)
     return Claim(of.id, event, player, card, score, display, flag.at_ms, flag.reason)
 

@@ -10,9 +10,9 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from homeserver.errors import BadInput, Conflict, NotFound, NotSignedIn
-from homeserver.model import NowMs, Operator, Role
+from homeserver.model import Act, Action, NowMs, Operator, OperatorAccount, OperatorSession, Role
 from homeserver.services.limits import SIGN_IN_ADDRESS, SIGN_IN_NAME, SIGN_IN_PAIR, Limits, address_group
-from homeserver.storage import operators
+from homeserver.storage import moderation, operators
 from homeserver.storage.database import Database, Reader, Transaction
 from homeserver.storage.sessions import new_secret, secret_hash
 
@@ -43,8 +43,9 @@ class Operators:
 
     # --- accounts -----------------------------------------------------------------------------------------------------
 
-    async def add(self, name: str, password: str, role: Role) -> None:
-        """Make an account.
+    async def add(self, name: str, password: str, role: Role, *, actor: str | None = None) -> None:
+        """Make an account. As with every change of one, `actor` says who does it, for the log; None: nobody in
+        particular, such as whoever set the machine up.
 
         Raises:
             BadInput: The name or the password cannot be used.
@@ -55,12 +56,15 @@ class Operators:
         password_hash = await self._hash(password)
 
         async def work(tx: Transaction) -> bool:
-            return await operators.add(tx, name, password_hash, role)
+            added = await operators.add(tx, name, password_hash, role)
+            if added:
+                await self._log(tx, Action.ADD_OPERATOR, actor, f"{name}: {role.value}")
+            return added
 
         if not await self._database.write(work):
             raise Conflict(f"There is an operator {name} already.")
 
-    async def set_role(self, name: str, role: Role) -> None:
+    async def set_role(self, name: str, role: Role, *, actor: str | None = None) -> None:
         """Change what an operator may do; all their sessions end.
 
         Raises:
@@ -69,10 +73,11 @@ class Operators:
 
         async def work(tx: Transaction) -> None:
             await operators.set_role(tx, await _id_of(tx, name), role)
+            await self._log(tx, Action.SET_ROLE, actor, f"{name}: {role.value}")
 
         await self._database.write(work)
 
-    async def set_password(self, name: str, password: str) -> None:
+    async def set_password(self, name: str, password: str, *, actor: str | None = None) -> None:
         """Change an operator's password; all their sessions end.
 
         Raises:
@@ -83,11 +88,12 @@ class Operators:
 
         async def work(tx: Transaction) -> None:
             await operators.set_password(tx, await _id_of(tx, name), password_hash)
+            await self._log(tx, Action.SET_PASSWORD, actor, name)
 
         await self._database.write(work)
 
-    async def remove(self, name: str) -> None:
-        """Remove an account; all its sessions end.
+    async def remove(self, name: str, *, actor: str | None = None) -> None:
+        """Remove an account; all its sessions and tokens end.
 
         Raises:
             NotFound: There is no such operator.
@@ -95,12 +101,21 @@ class Operators:
 
         async def work(tx: Transaction) -> None:
             await operators.remove(tx, await _id_of(tx, name))
+            await self._log(tx, Action.REMOVE_OPERATOR, actor, name)
 
         await self._database.write(work)
 
     async def names(self) -> tuple[str, ...]:
         """The names of all operators, in order."""
         return tuple(await self._database.look(operators.names))
+
+    async def accounts(self) -> tuple[OperatorAccount, ...]:
+        """All accounts, by name."""
+        now_ms = self._now_ms()
+        return tuple(await self._database.look(lambda reader: operators.accounts(reader, now_ms)))
+
+    async def _log(self, tx: Transaction, action: Action, actor: str | None, detail: str) -> None:
+        await moderation.log(tx, Act(action, self._now_ms(), actor or "-", "", None, None, detail))
 
     # --- sessions -----------------------------------------------------------------------------------------------------
 
@@ -158,6 +173,17 @@ class Operators:
             await operators.remove_session(tx, token_hash)
 
         await self._database.write(work)
+
+    async def sessions(self, who: Operator, cookie: str | None) -> tuple[OperatorSession, ...]:
+        """Where an operator is signed in, the latest first. `cookie` is of the session that asks."""
+        this, now_ms = secret_hash(cookie or ""), self._now_ms()
+        found = await self._database.look(lambda reader: operators.sessions_of(reader, who.id, now_ms))
+        return tuple(OperatorSession(expires_ms, token_hash == this) for token_hash, expires_ms in found)
+
+    async def end_other_sessions(self, who: Operator, cookie: str | None) -> None:
+        """End all sessions of an operator but the one that asks."""
+        this = secret_hash(cookie or "")
+        await self._database.write(lambda tx: operators.remove_other_sessions(tx, who.id, this))
 
     # --- passwords ----------------------------------------------------------------------------------------------------
 

@@ -105,7 +105,7 @@ class Mirror:
         if id_ not in self._unlisted:
             found: dict[str, Position] = {}
             for lifted in [VISIBLE, *([verdict._replace(hidden=False)] if verdict.until_event else [])]:
-                found |= await replays.entries(self._db, list_.board, self._player, lifted, list_.now_ms)
+                found |= await replays.entries(self._db, list_.in_force, self._player, lifted, list_.now_ms)
             self._unlisted[id_] = found
         return self._unlisted[id_]
 

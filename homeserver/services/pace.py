@@ -98,6 +98,7 @@ class Pace:
         self._each_us = 0 if per_s is None else max(1, round(1_000_000 / per_s))
         self._burst = 1 if per_s is None else max(1, round(per_s))
         self._block = 1 if per_s is None else max(1, round(per_s * BLOCK_S))
+        self._line = asyncio.Semaphore(self._block)
         self._tries = tries
         self._break_after = break_after
         self._sleep = sleep
@@ -117,19 +118,36 @@ class Pace:
         finally:
             _clock.reset(before)
 
-    async def through(self, send: Send, *, probing: bool = False) -> HttpReply:
+    async def once(self, send: Send) -> HttpReply:
+        """Send one request before those that may wait, and never again: it changes something, for somebody present.
+
+        Raises:
+            RemoteResting, RemoteError: As `through`.
+        """
+        return await self.through(send, tries=1, first=True)
+
+    async def through(
+        self, send: Send, *, probing: bool = False, tries: int | None = None, first: bool = False
+    ) -> HttpReply:
         """Send one request that may be repeated: when it is its turn, and again where that may help.
+
+        Args:
+            probing: Whether the container answers again is what it shall show.
+            tries: How often at most, if not as often as ever.
+            first: Its turn comes before that of others who wait in this process.
 
         Raises:
             RemoteResting: The container is not asked just now.
             RemoteError: As `send`.
         """
-        for attempt in range(1, self._tries + 1):
-            with _standing_still():
-                if not probing:
-                    await self._while_closed()
-                await self._turn()
-            last = probing or attempt == self._tries
+        tries = self._tries if tries is None else tries
+        for attempt in range(1, tries + 1):
+            if self._each_us or (self._is_closed and not probing):
+                with _standing_still():
+                    if not probing:
+                        await self._while_closed()
+                    await self._turn(first=first)
+            last = probing or attempt == tries
             try:
                 reply = await self._send(send)
             except RemoteUnavailable:
@@ -154,7 +172,10 @@ class Pace:
 
     async def _send(self, send: Send) -> HttpReply:
         loop = asyncio.get_running_loop()
-        with _standing_still():
+        if self._room.locked():
+            with _standing_still():
+                await self._room.acquire()
+        else:
             await self._room.acquire()
         began_s = loop.time()
         outcome = "cancelled"
@@ -171,10 +192,17 @@ class Pace:
             self._meter.add("container_requests", outcome)
             self._meter.took("container_request_seconds", loop.time() - began_s)
 
-    async def _turn(self) -> None:
+    async def _turn(self, *, first: bool) -> None:
         """Wait until the container's rate has room for one more."""
         if not self._each_us:
             return
+        if first:
+            await self._take_turn()
+        else:  # few may have turns that are still to come: whoever is first gets the next one after those
+            async with self._line:
+                await self._take_turn()
+
+    async def _take_turn(self) -> None:
         async with self._reserving:
             if not self._turns:
                 now_us = self._now_ms() * 1000
@@ -202,6 +230,10 @@ class Pace:
     def closed_s(self) -> float:
         """For how long nobody asks, as this process knows it; 0 where one may."""
         return max(0, self._known.closed_until_ms - self._now_ms()) / 1000
+
+    @property
+    def _is_closed(self) -> bool:
+        return self.must_probe or self.closed_s() > 0
 
     @property
     def must_probe(self) -> bool:

@@ -6,6 +6,7 @@ one planted in a browser beforehand is worth nothing.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Mapping
 from dataclasses import replace
@@ -218,6 +219,15 @@ class PageSessions:
         if ends_ms is None or ends_ms - self._now_ms() > ENDS_SOON_MS:
             return None
         return max(0, ends_ms - self._now_ms()) // 60_000
+
+    async def token_of(self, storage_user: str) -> str | None:
+        """The storage's token of a user, from whichever of their sessions has not ended and holds one that opens."""
+        rows = await self._database.read(lambda reader: sessions.of_storage_user(reader, storage_user))
+        for row in rows:
+            with contextlib.suppress(SealBroken):
+                if row.expires_ms > self._now_ms():
+                    return self._box.open(row.sealed_token or "", bound_to=row.token_hash)
+        return None
 
     async def forget_token(self, storage_user: str, token: str) -> None:
         """Forget a token that the storage has refused, wherever a session of its user holds it; others they keep."""

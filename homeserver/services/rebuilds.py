@@ -22,8 +22,8 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import groupby, islice
 from operator import itemgetter
@@ -31,12 +31,12 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from homeserver.domain.boards import BoardInForce
-from homeserver.domain.replay import Event, Made, Replay, Tally
+from homeserver.domain.replay import Conditions, Event, Made, Replay, Tally
 from homeserver.errors import Conflict
 from homeserver.model import Board, NowMs, Ties
 from homeserver.services.sweeping import sweep
 from homeserver.services.turns import to_the_end
-from homeserver.storage import accounts, blocks, erasing, leases, moderation, rebuild, replays
+from homeserver.storage import adjustments, blocks, erasing, leases, moderation, rebuild, replays
 from homeserver.storage import leaderboards as store
 from homeserver.storage.blocks import SIZES, Move, Sizes
 from homeserver.storage.database import Database, Reader, Transaction
@@ -84,6 +84,16 @@ class Rebuilt:
     entries_before: int
 
 
+@dataclass(frozen=True, slots=True)
+class Anew:
+    """What else a rebuild does that lets a board begin anew, or takes that back."""
+
+    since: Callable[[int], int]
+    """From the newest event, the one up to which none makes entries."""
+    switch: Callable[[Transaction, BoardInForce], Awaitable[None]]
+    """Run in the transaction that puts the new lists in force, with the board as it was until then."""
+
+
 @dataclass(slots=True)
 class _Build:
     """A rebuild under way."""
@@ -91,17 +101,20 @@ class _Build:
     building: BoardInForce
     was: BoardInForce | None
     holder: str
-    floors: Mapping[int, int]
-    """Up to which event players' changes made no entries when it began."""
+    conditions: Conditions
+    """What operators had decided when it began."""
     acts: int
     """What operators did up to here is obeyed in the new lists."""
     erasures: Erasures
     """As it was when the rebuild began."""
+    anew: Anew | None
     until: int = 0
     """Events up to here are in the new lists."""
     events: int = 0
     lists: frozenset[int] = frozenset()
     """Those that were filled."""
+    late: set[int] = field(default_factory=set)
+    """Whose score was adjusted that later events had made: they are replayed at the end."""
 
 
 class _Behind:
@@ -148,7 +161,9 @@ class Rebuilds:
         self._pace = pace or Pace()
         self._sizes = sizes
 
-    async def rebuild(self, board: Board, *, revision: int | None, progress: Progress) -> Rebuilt:
+    async def rebuild(
+        self, board: Board, *, revision: int | None, progress: Progress, anew: Anew | None = None
+    ) -> Rebuilt:
         """Build the board's lists anew by this definition, and put both in force.
 
         Args:
@@ -158,7 +173,7 @@ class Rebuilds:
             Conflict: It is being rebuilt already, or its definition has been changed meanwhile. Nothing has changed.
         """
         holder = secrets.token_hex(8)
-        build = await self._database.write(lambda tx: self._begin(tx, board, revision, holder))
+        build = await self._database.write(lambda tx: self._begin(tx, board, revision, holder, anew))
         try:
             await self._load(build, progress)
             rebuilt = await self._switch(build)
@@ -174,7 +189,9 @@ class Rebuilds:
 
     # --- steps --------------------------------------------------------------------------------------------------------
 
-    async def _begin(self, tx: Transaction, board: Board, revision: int | None, holder: str) -> _Build:
+    async def _begin(
+        self, tx: Transaction, board: Board, revision: int | None, holder: str, anew: Anew | None
+    ) -> _Build:
         await rebuild.alone(tx, board)
         await self._hold(tx, board.id, holder)
         was = await store.board_in_force(tx, board.id)
@@ -182,11 +199,14 @@ class Rebuilds:
         generation = await rebuild.new_generation(tx, board.id)
         revision = store.FIRST_REVISION if was is None else was.revision + (was.board != board)
         building = BoardInForce(board, revision, generation)
-        floors = await moderation.floors_on(tx, board.id)
+        until = await rebuild.newest_event(tx, board)
+        if was is not None:
+            building = replace(building, since_event=was.since_event, closures=was.closures)
+        if anew is not None:
+            building = replace(building, since_event=anew.since(until))
+        obeyed = await replays.conditions(tx, building, await moderation.floors_on(tx, board.id))
         acts = await moderation.newest_act(tx)
-        build = _Build(building, was, holder, floors, acts, await erasing.erasures(tx))
-        build.until = await rebuild.newest_event(tx, board)
-        return build
+        return _Build(building, was, holder, obeyed, acts, await erasing.erasures(tx), anew, until)
 
     async def _hold(self, tx: Transaction, board_id: str, holder: str) -> None:
         now_ms = self._now_ms()
@@ -204,10 +224,9 @@ class Rebuilds:
     async def _fold(self, build: _Build, sorting: Sorting, progress: Progress) -> dict[str, Tally]:
         """Fold all events. What is folded is written while the next are."""
         board = build.building.board
-        decisions = await self._database.read(lambda reader: accounts.decisions_on(reader, board))
         # An event counts at the time that it has, by whose clock it was accepted. Ours may be behind, or was set back
         # since: what was reached "later than now" has been reached then all the same, and is ranked so already.
-        replay = Replay(board, self._now_ms(), decisions, any_time=True, floors=build.floors)
+        replay = Replay(board, self._now_ms(), build.conditions, any_time=True)
         players = await self._database.read(rebuild.last_player)
         last: Event | None = None
         async with _Behind() as behind:
@@ -310,6 +329,8 @@ class Rebuilds:
         acted = await moderation.acted_on(tx, board.id, build.acts, self._pace.replayed)
         moves = await replays.moves(tx, build.building, acted.players, self._now_ms(), until=build.until)
         await store.write(tx, moves, self._sizes)
+        adjusted = await adjustments.on(tx, board.id, acted.players)
+        build.late |= {player for player, its in adjusted.items() if its[-1].event > build.until}
         build.acts = acted.until
         return acted.more
 
@@ -325,14 +346,19 @@ class Rebuilds:
             return newest, None
         was = await store.board_in_force(tx, board.id)
         _check_revision(board, was, None if build.was is None else build.was.revision)
+        if was is not None and build.was is not None and _state(was) != _state(build.was):
+            raise Conflict(f"The board {board.id} was reset, opened or closed meanwhile. Run the rebuild again.")
         before = 0 if was is None else await self._entries(tx, was)
         lists = await rebuild.lists_of(tx, build.building)
         erased = await erasing.unfinished_since(tx, build.erasures)
         if erased is None or not build.lists <= set(lists.values()):
             raise Conflict(f"The rebuild of {board.id} stood still for too long. Run it again.")
-        await rebuild.put_in_force(tx, build.building)
-        moves = await replays.moves(tx, build.building, acted.players | erased, self._now_ms(), nobody=erased)
-        found = [event for event in found if event[1] not in acted.players | erased]
+        if build.anew is not None and was is not None:
+            await build.anew.switch(tx, was)
+        await rebuild.put_in_force(tx, build.building, self._now_ms())
+        replayed = acted.players | build.late | erased
+        moves = await replays.moves(tx, build.building, replayed, self._now_ms(), nobody=erased)
+        found = [event for event in found if event[1] not in replayed]
         await self._record(tx, build, found, besides=moves)
         entries = await self._entries(tx, build.building)
         return newest, Rebuilt(build.events + len(found), len(lists), entries, before)
@@ -353,6 +379,11 @@ class Rebuilds:
             if len(set(levels)) != 1:
                 raise RuntimeError(f"list {list_}: the levels of its blocks hold {levels} entries")
         return sum(levels[0] for levels in counted.values())
+
+
+def _state(in_force: BoardInForce) -> tuple[object, ...]:
+    """What a rebuild takes over from the board as it found it."""
+    return in_force.generation, in_force.since_event, in_force.closures
 
 
 def _check_revision(board: Board, found: BoardInForce | None, expected: int | None) -> None:

@@ -58,7 +58,7 @@ LOOK_S: Final = 1.0
 TRIES: Final = 5
 FIRST_RETRY_S: Final = 10.0
 LONGEST_RETRY_S: Final = 600.0
-TOGETHER: Final = 32
+TOGETHER: Final = 64
 """How many players' answers share a transaction, at most."""
 
 _log = structlog.get_logger(__name__)
@@ -166,7 +166,9 @@ class Sync:
         await self.pace.look()
         if self.pace.must_probe and await self.refusals.probe() is None:  # somebody wants it now, so now is the time
             await self.pace.opened()
-        answers = await self._ask(Task(player, Kind.WHOLE, 0), None)
+        container, user_id = await self._database.look(lambda reader: people.user_of(reader, player))
+        task = Task(player, Kind.WHOLE, 0, user_id if container == self._container else None)
+        answers = await self._ask(task, None)
         async with self._applying_runs():
             changed = await self._keep(answers)
         if changed is None:
@@ -175,14 +177,13 @@ class Sync:
 
     async def _ask(self, task: Task, ticket: Task | None) -> Answers:
         """Ask a question; what refusals and failures mean is seen to on the way."""
-        container, user_id = await self._database.look(lambda reader: people.user_of(reader, task.player))
-        if container != self._container:
-            raise NotFound("The player's container is not connected.")
+        if task.user_id is None:
+            raise NotFound("The player's container is not connected, or they were erased.")
         number = self.refusals.begin()
         try:
             async with asyncio.timeout(PLAYER_S) as clock:
                 with self.pace.limit(clock):
-                    answers = await self._asker.ask(task.player, user_id, task.kind, ticket)
+                    answers = await self._asker.ask(task.player, task.user_id, task.kind, ticket)
         except TimeoutError:
             await self.pace.failed()
             raise RemoteUnavailable("the player's data did not come in time", service="container") from None

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from itertools import chain
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 import structlog
@@ -21,6 +22,7 @@ from homeserver.clients.container import ContainerClient, Overview
 from homeserver.domain import claimed_dates
 from homeserver.errors import RemoteError, RemoteUnauthorized
 from homeserver.model import AppData, NowMs, Origin, Person, SyncResult
+from homeserver.services.known_friends import Friends, KnownFriends
 from homeserver.storage import appdata, freshness, leaderboards, people, sync_tasks
 from homeserver.storage.appdata import Observation
 from homeserver.storage.database import Database, Reader, Transaction
@@ -28,13 +30,10 @@ from homeserver.storage.sync_tasks import Kind, Priority, Task
 
 ASKED_AT_MOST: Final = 20
 """Friends asked for by themselves in one sync, lest one strange answer lead to a request for each of a thousand."""
-FEW: Final = 200
-"""Friends whom one may look up on the event loop."""
+
+_NOTHING: Final[appdata.Values] = MappingProxyType({})
 
 _log = structlog.get_logger(__name__)
-
-Known = Mapping[str, tuple[int, Set[str]]]
-"""By user id: the player number, and the keys of which we know a value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +81,7 @@ class Asker:
         self._container = container
         self._board_fields = board_fields
         self._now_ms = now_ms
+        self._known = KnownFriends(database)
 
     async def ask(self, player: int, user_id: str, kind: Kind, task: Task | None = None) -> Answers:
         """Ask one question, with all the requests that it takes.
@@ -104,22 +104,16 @@ class Asker:
             own = by_itself(await client.appdata(user_id, "@self", fields), user_id, fields)
             return _with(brought, client, task, values={user_id: own})
         theirs = await client.appdata(user_id, "@friends", fields)
-        values: dict[str, appdata.Values] = {
-            friend_id: {key: item[key] for key in fields if key in item}
-            for friend_id, item in theirs.items()
-            if people.usable_user_id(friend_id) and friend_id != user_id
-        }
-        read = self._database.look if len(theirs) <= FEW else self._database.read
-        known = await read(lambda reader: appdata.of_friends(reader, player))
-        keys = {friend_id: (friend.player, friend.values.keys()) for friend_id, friend in known.items()}
-        refused, unasked = await self._ask_suspected(client, keys, values, fields)
-        count = sum(value is not None for item in values.values() for value in item.values())
-        for friend_id, friend in known.items():  # most are as we have them: no transaction has to look at these again
-            if friend_id in values:
-                values[friend_id] = {
-                    key: value for key, value in values[friend_id].items() if friend.values.get(key) != value
-                }
-        return _with(brought, client, task, values=values, refused=refused, unasked=unasked, count=count)
+        known = await self._known.of(player, len(theirs))
+        values = _of_friends(theirs, known, user_id, fields)
+        came = sum(map(len, values.values()))
+        lacking = [id_ for id_, have in known.items() if _lacks(values.get(id_, _NOTHING), have.keys(), fields)]
+        suspected: Mapping[str, int] = {}
+        if lacking:
+            suspected = await self._database.look(lambda reader: people.known_players(reader, self._container, lacking))
+        refused, unasked = await self._ask_suspected(client, suspected, values, fields)
+        news = _news(values, known)
+        return _with(brought, client, task, values=news, refused=refused, unasked=unasked, count=came)
 
     async def _whole(
         self, client: ContainerClient, brought: Answers, fields: Sequence[str], task: Task | None
@@ -144,8 +138,8 @@ class Asker:
             for friend_id, item in found.friends_appdata.items():
                 if friend_id in friends:
                     values[friend_id] = {key: item[key] for key in fields if key in item}
-            keys = await self._database.read(lambda reader: self._keys(reader, friends))
-            refused, unasked = await self._ask_suspected(client, keys, values, fields)
+            suspected = await self._database.read(lambda reader: self._suspected(reader, friends, values, fields))
+            refused, unasked = await self._ask_suspected(client, suspected, values, fields)
         return _with(
             brought,
             client,
@@ -158,39 +152,50 @@ class Asker:
             unasked=unasked,
         )
 
-    async def _keys(self, reader: Reader, friends: Mapping[str, Person]) -> Known:
+    async def _suspected(
+        self,
+        reader: Reader,
+        friends: Collection[str],
+        values: Mapping[str, appdata.Values],
+        fields: Sequence[str],
+    ) -> dict[str, int]:
         known = await people.known_players(reader, self._container, friends)
         keys = await appdata.keys_of(reader, known.values())
-        return {friend_id: (player, keys.get(player, set())) for friend_id, player in known.items()}
+        return {
+            id_: player
+            for id_, player in known.items()
+            if _lacks(values.get(id_, _NOTHING), keys.get(player, set()), fields)
+        }
 
     async def _ask_suspected(
         self,
         client: ContainerClient,
-        known: Known,
+        suspected: Mapping[str, int],
         values: dict[str, appdata.Values],
         fields: Sequence[str],
     ) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Ask alone for those for whom the answer lacks a value that we know: gone, or just not in the answer.
 
+        Args:
+            suspected: Their player numbers by user id.
+            values: What is found is put here.
+
         Returns:
             Those for whom the container answered 401, and those who were too many to be asked for.
         """
-        suspected = [
-            friend_id for friend_id, (_, keys) in known.items() if keys & set(fields) - values.get(friend_id, {}).keys()
-        ]
         if len(suspected) > ASKED_AT_MOST:
             _log.warning("many_values_missing", players=len(suspected), asked=ASKED_AT_MOST)
         refused: list[int] = []
-        for friend_id in suspected[:ASKED_AT_MOST]:
+        for friend_id in list(suspected)[:ASKED_AT_MOST]:
             try:
                 alone = by_itself(await client.appdata(friend_id, "@self", fields), friend_id, fields)
             except RemoteError as error:
                 _log.info("friend_not_answered", reason=error.code)
                 if isinstance(error, RemoteUnauthorized):
-                    refused.append(known[friend_id][0])
+                    refused.append(suspected[friend_id])
                 continue
             values[friend_id] = alone or values.get(friend_id, {})
-        return tuple(refused), tuple(known[friend_id][0] for friend_id in suspected[ASKED_AT_MOST:])
+        return tuple(refused), tuple(suspected.values())[ASKED_AT_MOST:]
 
 
 def _with(
@@ -227,6 +232,35 @@ def _with(
 
 def _friends_in(found: Iterable[Person], user_id: str) -> dict[str, Person]:
     return {friend.id: friend for friend in found if people.usable_user_id(friend.id) and friend.id != user_id}
+
+
+def _of_friends(
+    answer: Mapping[str, AppData], known: Friends, user_id: str, fields: Sequence[str]
+) -> dict[str, appdata.Values]:
+    """What an `@friends` answer says of friends; keys that were not asked for, and ids that are none, are left out."""
+    wanted = frozenset(fields)
+    return {
+        friend_id: item if wanted.issuperset(item) else {key: item[key] for key in fields if key in item}
+        for friend_id, item in answer.items()
+        if friend_id in known or (friend_id != user_id and people.usable_user_id(friend_id))
+    }
+
+
+def _lacks(came: appdata.Values, known: Set[str], fields: Sequence[str]) -> bool:
+    """Whether a key of the fields is known, and has not come."""
+    return not known <= came.keys() and any(key in known and key not in came for key in fields)
+
+
+def _news(values: Mapping[str, appdata.Values], known: Friends) -> dict[str, appdata.Values]:
+    """What is not as we have it: most is, and no transaction has to look at that again."""
+    news: dict[str, appdata.Values] = {}
+    for friend_id, item in values.items():
+        have = known.get(friend_id)
+        if have is None:
+            news[friend_id] = item
+        elif item != have and not item.items() <= have.items():
+            news[friend_id] = {key: value for key, value in item.items() if have.get(key) != value}
+    return news
 
 
 def by_itself(answer: Mapping[str, AppData], user_id: str, fields: Sequence[str]) -> appdata.Values:

@@ -11,9 +11,9 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from homeserver.model import NowMs
+from homeserver.model import NowMs, StorageLeg
 from homeserver.services.meter import Meter
-from homeserver.storage import appdata_writes, containers, freshness, health, step_one, sync_tasks
+from homeserver.storage import appdata_writes, containers, freshness, leases, step_one, sync_tasks, uploads_kept
 from homeserver.storage.containers import State
 from homeserver.storage.database import Database, Reader
 from homeserver.storage.freshness import Overview
@@ -22,6 +22,9 @@ from homeserver.storage.sync_tasks import Kind, Queue
 from homeserver.storage.uploads import REPEATABLE, UNDER_WAY
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+
+MAX_LEASES: Final = 50
+"""So many are shown."""
 
 _COUNTED: Final = {
     "container_requests": ("Requests to the container, by what came of them.", "outcome"),
@@ -65,6 +68,9 @@ class SyncTable:
     """Attempts that failed since the database was made, by reason, the most frequent first."""
     skew_s: float
     timed_writes: dict[str, int]
+    leases: tuple[tuple[str, int], ...]
+    """What processes hold for themselves at the moment, with when each ends unless it is prolonged."""
+    now_ms: int
 
 
 class SyncReport:
@@ -102,6 +108,8 @@ class SyncReport:
             tuple(sorted(failed, key=lambda one: -one[1])),
             self._skew_s(),
             found.writes,
+            tuple(found.leases),
+            self._now_ms(),
         )
 
     async def metrics(self) -> bytes:
@@ -122,8 +130,9 @@ class SyncReport:
                 await containers.state(reader, self._container),
                 await freshness.overview(reader, self._container),
                 {state.value: count for state, count in writes.items()},
-                await health.files_by_leg(reader),
+                await uploads_kept.open_by_leg(reader),
                 await step_one.find(reader),
+                await leases.held(reader, now_ms, MAX_LEASES),
             )
 
         return await self._database.read(work)
@@ -161,7 +170,7 @@ class SyncReport:
             "homeserver_uploads", "Files that are not stored, by what comes next.", labels=["state"]
         )
         for leg in sorted(REPEATABLE | UNDER_WAY):
-            files.add_metric([leg.value], found.files.get(leg.value, 0))
+            files.add_metric([leg.value], found.files.get(leg, 0))
         yield files
         yield GaugeMetricFamily(
             "homeserver_storage_paused",
@@ -185,8 +194,9 @@ class _Found:
     state: State
     overview: Overview
     writes: dict[str, int]
-    files: dict[str, int]
+    files: dict[StorageLeg, int]
     refusals: Refusals | None
+    leases: list[tuple[str, int]]
 
 
 class _Figures(Collector):

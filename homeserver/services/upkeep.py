@@ -18,11 +18,14 @@ from homeserver.services.sweeping import sweep
 from homeserver.services.turns import Sleep
 from homeserver.storage import (
     appdata_writes,
+    board_tasks,
+    field_writes,
     leaderboards,
     leases,
     limits,
     moderation,
     nonces,
+    operator_tokens,
     operators,
     rebuild,
     sessions,
@@ -66,7 +69,18 @@ class Upkeep:
 
         async def work(tx: Transaction) -> int:
             now_ms = self._now_ms()
-            stores = (sessions, sign_ins, operators, nonces, leases, limits, appdata_writes)
+            stores = (
+                sessions,
+                sign_ins,
+                operators,
+                operator_tokens,
+                nonces,
+                leases,
+                limits,
+                appdata_writes,
+                board_tasks,
+                field_writes,
+            )
             return sum([await store.prune(tx, now_ms) for store in stores])
 
         return await self._database.write(work)

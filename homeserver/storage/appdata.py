@@ -178,25 +178,22 @@ async def held(reader: Reader, players: Collection[int], keys: Collection[str]) 
     return found
 
 
-class Friend(NamedTuple):
-    """A player's friend, and the values that we know of them."""
-
-    player: int
-    values: dict[str, str]
-
-
-async def of_friends(reader: Reader, player: int) -> dict[str, Friend]:
-    """What we know of the player's friends, by the container's user id; friends without any value are there too."""
+async def of_friends(reader: Reader, players: Collection[int]) -> dict[int, dict[str, dict[str, str]]]:
+    """The values that we know of these players' friends, by user id. Friends without any value are there too."""
     rows = await reader.fetch(
-        "SELECT p.user_id, p.player, a.key, a.value FROM friendships AS f JOIN players AS p ON p.player = f.friend "
-        "LEFT JOIN appdata AS a ON a.player = f.friend AND a.value IS NOT NULL WHERE f.player = $1",
-        player,
+        "SELECT f.player, p.user_id, a.key, a.value FROM friendships AS f "
+        "JOIN players AS p ON p.player = f.friend "
+        "LEFT JOIN appdata AS a ON a.player = f.friend AND a.value IS NOT NULL "
+        "WHERE f.player IN (SELECT w.value FROM each_bigint($1) AS w)",
+        list(players),
     )
-    found: dict[str, Friend] = {}
-    for user_id, friend, key, value in rows:
-        known = found.setdefault(user_id, Friend(friend, {}))
-        if key is not None:
-            known.values[key] = value
+    found: dict[int, dict[str, dict[str, str]]] = {player: {} for player in players}
+    for player, user_id, key, value in rows:
+        theirs = found[player]
+        if user_id in theirs:
+            theirs[user_id][key] = value
+        else:
+            theirs[user_id] = {} if key is None else {key: value}
     return found
 
 

@@ -21,7 +21,8 @@ Locks, in this order everywhere, so that nobody waits in a circle (SQLite, with 
 1. The boards that the transaction may change, shared (`leaderboards.begin`), before any row.
 2. AppData rows, by player and key; events.
 3. New lists; entries, each under its player's AppData row; rows of `scores`, sorted.
-4. Rows of `blocks`, all of the transaction at once: by level, then list, then position. Then it commits.
+4. Rows of `blocks`, all of the transaction at once: by level, then list, then position.
+5. Rows of `list_versions`, by list. Then it commits.
 
 Whoever cuts or joins holds the list's board alone, and nothing else: no writer may use boundaries that change. They are
 read after the lock is held, in a statement of their own, as its snapshot must be younger than the wait.

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple, cast
+from typing import Final, NamedTuple, cast
 
 from homeserver.domain.boards import BoardInForce
 from homeserver.domain.replay import Event
 from homeserver.model import Origin, Span
 from homeserver.storage.database import Reader
+
+_SEEN_AS_THEY_CAME: Final = [Origin.READ.value, Origin.SUBMITTED.value]
 
 
 async def ends(reader: Reader, list_: int) -> tuple[int, int] | None:
@@ -83,3 +85,38 @@ async def every_value(reader: Reader, player: int, key: str) -> Sequence[Event]:
         key,
     )
     return cast("Sequence[Event]", rows)
+
+
+class Latest(NamedTuple):
+    """A value that somebody's AppData has become."""
+
+    player: int
+    key: str
+    value: str
+    at_ms: int
+
+
+async def latest_values(reader: Reader, count: int) -> list[Latest]:
+    """The last values that we saw appear, of anybody, newest first, out of the last `count` changes of any kind. What
+    was there when it was first read is none, nor what was imported: both may be old."""
+    rows = await reader.fetch(
+        "SELECT player, key, new, at_ms FROM (SELECT * FROM events ORDER BY event DESC LIMIT $1) AS e "
+        "WHERE e.new IS NOT NULL AND e.origin IN (SELECT o.value FROM each_text($2) AS o) ORDER BY e.event DESC",
+        count,
+        _SEEN_AS_THEY_CAME,
+    )
+    return [Latest(*row) for row in rows]
+
+
+async def latest_values_of(reader: Reader, players: Sequence[int], key: str) -> list[Latest]:
+    """The same of these players, and of one key: the last value of each."""
+    rows = await reader.fetch(
+        "SELECT e.player, e.key, e.new, e.at_ms FROM each_bigint($1) AS w CROSS JOIN events AS e "
+        "WHERE e.player = w.value AND e.key = $2 AND e.new IS NOT NULL "
+        "AND e.origin IN (SELECT o.value FROM each_text($3) AS o) "
+        "AND e.event = (SELECT MAX(l.event) FROM events AS l WHERE l.player = w.value AND l.key = $2)",
+        list(players),
+        key,
+        _SEEN_AS_THEY_CAME,
+    )
+    return [Latest(*row) for row in rows]

@@ -97,6 +97,13 @@ class Transaction(Reader, Protocol):
         logged. On SQLite it runs here and now, in this transaction, where nobody else can be.
         """
 
+    def announce(self) -> None:
+        """Have those who listen (`WatchedDatabase.listen`), in any process, told that a list has changed, once that is
+        committed: a hint, at least `HINT_S` apart from each process, and never in this transaction.
+
+        On SQLite whoever listens sees every commit anyway, so there it does nothing.
+        """
+
 
 ReadWork = Callable[[Reader], Awaitable[T]]
 WriteWork = Callable[[Transaction], Awaitable[T]]
@@ -131,13 +138,30 @@ class Database(Protocol):
         """
 
 
+class WatchedDatabase(Database, Protocol):
+    """A database that says when something has changed, whoever did it."""
+
+    def stamp(self) -> int | None:
+        """A number that stays the same as long as nobody commits anything, in any process. None where the database
+        cannot say so without being asked: what was read before has to be read again."""
+
+    async def listen(self, told: Callable[[], None]) -> None:
+        """Call `told` soon after something was announced, without end. A hint may be lost, and may come for nothing."""
+
+
+HINT_S: Final = 1.0
+"""So long a process waits between two announcements: whatever changes meanwhile is in the next one."""
+
+POLL_S: Final = 0.25
+"""How often SQLite is asked whether anybody has committed anything."""
+
 CONNECTIONS: Final = 10
 """To a PostgreSQL, where nothing else is asked for."""
 
 
 def open_database(
     url: str, schema: str = "public", *, connections: int = CONNECTIONS
-) -> AbstractAsyncContextManager[Database]:
+) -> AbstractAsyncContextManager[WatchedDatabase]:
     """Open `sqlite:///path` or `postgresql://...` (whose tables lie in `schema`) and check its schema.
 
     Args:
@@ -151,9 +175,9 @@ def open_database(
 
 
 @asynccontextmanager
-async def _open(url: str, schema: str, connections: int) -> AsyncIterator[Database]:
+async def _open(url: str, schema: str, connections: int) -> AsyncIterator[WatchedDatabase]:
     # Imported here: each engine imports this module, and asyncpg is not needed where SQLite is used.
-    opened: AbstractAsyncContextManager[Database]
+    opened: AbstractAsyncContextManager[WatchedDatabase]
     if is_sqlite(url):
         from homeserver.storage.sqlite import open_sqlite  # noqa: PLC0415
 

@@ -91,12 +91,13 @@ async def unfinished_since(reader: Reader, earlier: Erasures) -> frozenset[int] 
 async def delete_some(tx: Transaction, player: int, limit: int) -> int:
     """Delete about so many rows of what is left of a player who was stripped: how many that were; 0 says that was all.
 
-    Lists that are not in force are not touched here.
+    Lists that are neither in force nor archived are not touched here.
     """
     await store.begin(tx)
     entries = await tx.fetch(
         "SELECT e.list, e.key, e.reached_ms FROM entries_by_player AS e CROSS JOIN lists AS l CROSS JOIN boards AS b "
-        "WHERE e.player = $1 AND l.list = e.list AND b.board = l.board AND b.generation = l.generation LIMIT $2",
+        "WHERE e.player = $1 AND l.list = e.list AND b.board = l.board AND (b.generation = l.generation OR EXISTS "
+        "(SELECT 1 FROM archives AS a WHERE a.board = l.board AND a.generation = l.generation)) LIMIT $2",
         player,
         limit,
     )

@@ -63,6 +63,17 @@ async def seen_around(reader: Reader, container: str) -> dict[int, int]:
     return {row[0]: row[1] for row in rows}
 
 
+async def read_ms(reader: Reader, player: int) -> int | None:
+    """When the player's AppData was last asked for, by themselves or by way of a friend; None: never."""
+    rows = await reader.fetch(
+        "SELECT alone_ms FROM players WHERE player = $1 UNION ALL "
+        "SELECT MAX(p.around_ms) FROM friendships AS f JOIN players AS p ON p.player = f.player "
+        "WHERE f.friend = $1 AND f.missed = 0",
+        player,
+    )
+    return max((row[0] for row in rows if row[0] is not None), default=None)
+
+
 async def active_since(reader: Reader, since_ms: int) -> set[int]:
     """Players with a gadget's token that ends after this: they opened it lately."""
     rows = await reader.fetch(

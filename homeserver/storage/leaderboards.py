@@ -14,17 +14,18 @@ from typing import NamedTuple
 
 from homeserver.domain import boards as definitions
 from homeserver.domain import periods, ranking, rules
-from homeserver.domain.boards import BoardInForce
+from homeserver.domain.boards import BoardInForce, Closure
 from homeserver.domain.ranking import NoScore
 from homeserver.domain.rules import Account, Claimed, Effect
 from homeserver.model import Board, Change, Decision, Period, Position, Ties
-from homeserver.storage import accounts, blocks, boundaries, moderation
+from homeserver.storage import accounts, blocks, boundaries, moderation, versions
 from homeserver.storage.accounts import Accounts, Holder, Kept
 from homeserver.storage.blocks import SIZES, Move, Sizes
 from homeserver.storage.database import LostRaceError, Reader, Row, Transaction
 
 FIRST_REVISION = 1
 FIRST_GENERATION = 1
+_IN_FORCE = "definition, revision, generation, moderated, since_event, closures, rebuilt_ms"
 
 
 # --- boards ---------------------------------------------------------------------------------------------------------
@@ -32,7 +33,7 @@ FIRST_GENERATION = 1
 
 async def boards_in_force(reader: Reader) -> tuple[BoardInForce, ...]:
     """All boards, in their order."""
-    rows = await reader.fetch("SELECT definition, revision, generation, moderated FROM boards ORDER BY position, board")
+    rows = await reader.fetch(f"SELECT {_IN_FORCE} FROM boards ORDER BY position, board")  # noqa: S608 - columns of ours
     return tuple(_in_force(row) for row in rows)
 
 
@@ -40,15 +41,20 @@ async def board_in_force(reader: Reader, board_id: str) -> BoardInForce | None:
     """One board, or None if there is none of this id, which may be any text from outside."""
     if "\0" in board_id:  # PostgreSQL does not even compare it
         return None
-    row = await reader.fetch_one(
-        "SELECT definition, revision, generation, moderated FROM boards WHERE board = $1", board_id
-    )
+    row = await reader.fetch_one(f"SELECT {_IN_FORCE} FROM boards WHERE board = $1", board_id)  # noqa: S608
     return None if row is None else _in_force(row)
 
 
 def _in_force(row: Row) -> BoardInForce:
-    definition, revision, generation, moderated = row
-    return BoardInForce(_read(definition), revision, generation, moderated)
+    definition, revision, generation, moderated, since_event, closures, rebuilt_ms = row
+    return BoardInForce(
+        _read(definition), revision, generation, moderated, since_event, _closures(closures), rebuilt_ms
+    )
+
+
+@lru_cache(maxsize=256)
+def _closures(text: str) -> tuple[Closure, ...]:
+    return tuple(Closure(*each) for each in json.loads(text))
 
 
 @lru_cache(maxsize=256)
@@ -98,13 +104,7 @@ def _differences(wanted: Iterable[Board], served: Iterable[BoardInForce]) -> tup
 
 # --- lists ----------------------------------------------------------------------------------------------------------
 
-
-class ListName(NamedTuple):
-    """What a list is of."""
-
-    board: str
-    period: str
-    generation: int
+ListName = versions.ListName
 
 
 async def find_lists(reader: Reader, names: Iterable[ListName]) -> dict[ListName, int]:
@@ -203,7 +203,8 @@ async def record(
         sizes: Of blocks. Any are right, at any time.
         besides: What else moves in this transaction (`replays.moves`): entries of players who have no change here.
 
-    Whoever is hidden from a board enters none of its lists; what is remembered of them goes on. See `moderation.py`.
+    Whoever is hidden from a board enters none of its lists, and nobody enters those of a closed one; what is remembered
+    of them goes on. See `moderation.py`.
 
     A baseline concerns `all` alone, any other change all periods of `at_ms`; what it claims there says `rules.apply`,
     and what that does to the entry `ranking.settle`. A value that is gone, or that `latest` cannot rank, therefore
@@ -235,6 +236,8 @@ async def record(
     for each in work:
         board, player = each.in_force.board, each.change.player
         effects = remembered.effects(each)
+        if each.in_force.closed_ms is not None:
+            continue
         if floors and not moderation.counts(floors.get((board.id, player)), each.change.event):
             continue
         for period_id, claim in effects:
@@ -341,6 +344,7 @@ async def write(tx: Transaction, moves: Sequence[Move], sizes: Sizes = SIZES) ->
     if moves:
         await _write(tx, moves)
         await blocks.count(tx, moves, sizes)
+        await versions.grow(tx, {move.list for move in moves})
 
 
 async def _positions(

@@ -32,6 +32,14 @@ async def is_held(reader: Reader, name: str, now_ms: int) -> bool:
     return cast("int", found) > 0
 
 
+async def held(reader: Reader, now_ms: int, limit: int) -> list[tuple[str, int]]:
+    """Which leases are held, by name, each with when it ends unless it is prolonged."""
+    rows = await reader.fetch(
+        "SELECT name, until_ms FROM leases WHERE until_ms > $1 ORDER BY name LIMIT $2", now_ms, limit
+    )
+    return [(name, until_ms) for name, until_ms in rows]
+
+
 async def prune(tx: Transaction, now_ms: int) -> int:
     """Remove what ended; how many."""
     return await tx.execute("DELETE FROM leases WHERE until_ms <= $1", now_ms)

@@ -20,6 +20,7 @@ from typing import Final, NamedTuple, cast
 from homeserver.domain.boards import BoardInForce
 from homeserver.domain.scores import INT64_MAX
 from homeserver.model import Act, Action, Moderated, State
+from homeserver.storage import adjustments
 from homeserver.storage.database import Reader, Transaction
 
 
@@ -141,6 +142,8 @@ async def decide(tx: Transaction, board_id: str, player: int, decided: Verdict, 
 
 async def forget(tx: Transaction, player: int) -> None:
     """Take away whatever was decided about a player. All boards are held alone."""
+    await adjustments.forget(tx, player)
+    await tx.execute("DELETE FROM bulk_changes WHERE player = $1", player)
     rows = await tx.fetch("SELECT board FROM moderation WHERE player = $1", player)
     await tx.execute("DELETE FROM moderation WHERE player = $1", player)
     was_delisted = await tx.execute("DELETE FROM delisted WHERE player = $1", player)

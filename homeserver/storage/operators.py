@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from homeserver.model import Operator, Role
+from homeserver.model import Operator, OperatorAccount, Role
+from homeserver.storage import operator_tokens
 from homeserver.storage.database import Reader, Transaction
 from homeserver.storage.texts import storable
 
@@ -40,6 +41,16 @@ async def names(reader: Reader) -> list[str]:
     return [row[0] for row in await reader.fetch("SELECT name FROM operators ORDER BY name")]
 
 
+async def accounts(reader: Reader, now_ms: int) -> list[OperatorAccount]:
+    """All accounts, by name."""
+    rows = await reader.fetch(
+        "SELECT o.name, o.role, (SELECT count(*) FROM operator_tokens AS t WHERE t.operator = o.operator "
+        "AND t.expires_ms > $1) FROM operators AS o ORDER BY o.name",
+        now_ms,
+    )
+    return [OperatorAccount(name, Role(role), tokens) for name, role, tokens in rows]
+
+
 async def set_role(tx: Transaction, operator: int, role: Role) -> None:
     """Change what the operator may do, and end all their sessions."""
     await tx.execute("UPDATE operators SET role = $2 WHERE operator = $1", operator, role.value)
@@ -63,9 +74,10 @@ async def replace_hash(tx: Transaction, operator: int, old_hash: str, new_hash: 
 
 
 async def remove(tx: Transaction, operator: int) -> None:
-    """Remove the account and end all its sessions."""
+    """Remove the account and end all its sessions and tokens."""
     await tx.execute("DELETE FROM operators WHERE operator = $1", operator)
     await remove_sessions_of(tx, operator)
+    await operator_tokens.remove_all_of(tx, operator)
 
 
 async def add_session(tx: Transaction, token_hash: str, account: Account, expires_ms: int) -> bool:
@@ -95,6 +107,24 @@ async def find_session(reader: Reader, token_hash: str, now_ms: int) -> Operator
 async def remove_session(tx: Transaction, token_hash: str) -> None:
     """End one session."""
     await tx.execute("DELETE FROM operator_sessions WHERE token_hash = $1", token_hash)
+
+
+async def sessions_of(reader: Reader, operator: int, now_ms: int) -> list[tuple[str, int]]:
+    """The operator's sessions that have not ended: by the hash of what they are known by, and when they end."""
+    rows = await reader.fetch(
+        "SELECT token_hash, expires_ms FROM operator_sessions WHERE operator = $1 AND expires_ms > $2 "
+        "ORDER BY expires_ms DESC, token_hash",
+        operator,
+        now_ms,
+    )
+    return [(token_hash, expires_ms) for token_hash, expires_ms in rows]
+
+
+async def remove_other_sessions(tx: Transaction, operator: int, token_hash: str) -> int:
+    """End all sessions of an operator but one; how many."""
+    return await tx.execute(
+        "DELETE FROM operator_sessions WHERE operator = $1 AND token_hash <> $2", operator, token_hash
+    )
 
 
 async def remove_sessions_of(tx: Transaction, operator: int) -> None:

@@ -126,6 +126,15 @@ async def by_public_id(reader: Reader, public_id: str) -> int | None:
     )
 
 
+async def by_public_ids(reader: Reader, public_ids: Iterable[str]) -> dict[int, str]:
+    """The players behind these public ids, which are ours: the id of each by their number."""
+    rows = await reader.fetch(
+        "SELECT player, public_id FROM players WHERE public_id IN (SELECT w.value FROM each_text($1) AS w)",
+        list(public_ids),
+    )
+    return {row[0]: row[1] for row in rows}
+
+
 async def card(reader: Reader, player: int) -> PlayerCard:
     """What others may see of one player.
 

@@ -7,7 +7,7 @@ import functools
 import hashlib
 import random
 import re
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final, TypeVar, cast
 
@@ -16,6 +16,7 @@ import structlog
 
 from homeserver.errors import BadSettings, DatabaseUnavailable
 from homeserver.storage.database import LostRaceError, ReadWork, Row, WriteWork, check_revision
+from homeserver.storage.postgres_hints import LOST_CONNECTIONS, Hints
 
 T = TypeVar("T")
 
@@ -34,16 +35,6 @@ LOST_RACES: Final = (
     asyncpg.SerializationError,
     asyncpg.UniqueViolationError,
     LostRaceError,
-)
-# How a connection is lost, or not to be had: by the network, by a server that ends or begins, or that has no more.
-LOST_CONNECTIONS: Final = (
-    OSError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.AdminShutdownError,
-    asyncpg.CrashShutdownError,
-    asyncpg.CannotConnectNowError,
-    asyncpg.TooManyConnectionsError,
-    asyncpg.InterfaceError,
 )
 ASKED_AT_MOST: Final = 15
 """How often a database that was lost at COMMIT is asked what became of it, in about ten seconds."""
@@ -93,6 +84,7 @@ class PostgresTransaction:
         self._connection = connection
         self._schema = schema
         self.follow_ups: list[WriteWork[object]] = []
+        self.announces = False
 
     async def fetch(self, sql: str, *values: object) -> list[Row]:
         return cast("list[Row]", await self._connection.fetch(translated(sql), *values))
@@ -135,6 +127,9 @@ class PostgresTransaction:
     async def afterwards(self, work: WriteWork[object]) -> None:
         self.follow_ups.append(work)
 
+    def announce(self) -> None:
+        self.announces = True
+
 
 class _LostAtCommitError(Exception):
     """The connection was lost between COMMIT and its answer. `number`: the transaction's; None if it wrote nothing."""
@@ -150,20 +145,23 @@ class PostgresDatabase:
 
     most_together = 64
 
-    def __init__(self, pool: Any, schema: str) -> None:
+    def __init__(self, pool: Any, schema: str, hints: Hints) -> None:
         self._pool = pool
         self._schema = schema
+        self._hints = hints
 
     async def write(self, work: WriteWork[T]) -> T:
-        result, follow_ups = await self._write(work)
-        for follow_up in follow_ups:
+        result, tx = await self._write(work)
+        if tx.announces:
+            self._hints.announce()
+        for follow_up in tx.follow_ups:
             try:
                 await self.write(follow_up)
             except Exception:  # what was asked for is done, and stays done
                 _log.exception("follow_up_failed")
         return result
 
-    async def _write(self, work: WriteWork[T]) -> tuple[T, list[WriteWork[object]]]:
+    async def _write(self, work: WriteWork[T]) -> tuple[T, PostgresTransaction]:
         for attempt in range(RETRIES):
             try:
                 return await self._write_once(work)
@@ -172,13 +170,13 @@ class PostgresDatabase:
                     raise
             except _LostAtCommitError as lost:
                 if lost.number is None or await self._is_committed(lost.number):
-                    return cast("tuple[T, list[WriteWork[object]]]", lost.result)
+                    return cast("tuple[T, PostgresTransaction]", lost.result)
                 if attempt == RETRIES - 1:
                     raise DatabaseUnavailable(_LOST) from lost
             await asyncio.sleep(random.uniform(0, 0.01 * 2**attempt))  # noqa: S311 - jitter, not a secret
         raise AssertionError("unreachable")
 
-    async def _write_once(self, work: WriteWork[T]) -> tuple[T, list[WriteWork[object]]]:
+    async def _write_once(self, work: WriteWork[T]) -> tuple[T, PostgresTransaction]:
         async with self._connected() as connection:
             transaction = connection.transaction()
             await transaction.start()
@@ -194,8 +192,8 @@ class PostgresDatabase:
             try:
                 await transaction.commit()
             except LOST_CONNECTIONS as error:
-                raise _LostAtCommitError(number, (result, tx.follow_ups)) from error
-            return result, tx.follow_ups
+                raise _LostAtCommitError(number, (result, tx)) from error
+            return result, tx
 
     async def _is_committed(self, number: str) -> bool:
         """Whether the transaction with this number has been committed.
@@ -243,6 +241,12 @@ class PostgresDatabase:
 
     async def look(self, work: ReadWork[T]) -> T:
         return await self.read(work)
+
+    def stamp(self) -> None:
+        """It would have to be asked."""
+
+    async def listen(self, told: Callable[[], None]) -> None:
+        await self._hints.listen(told)
 
 
 CONNECT_FAILURES: Final = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError)
@@ -306,4 +310,8 @@ async def open_postgres(url: str, schema: str, connections: int) -> AsyncIterato
     async with pool:
         async with pool.acquire() as connection:
             check_revision(await stored_revision(connection))
-        yield PostgresDatabase(pool, schema)
+        hints = Hints(pool, functools.partial(asyncpg.connect, url), lock_key(schema, "hints"))
+        try:
+            yield PostgresDatabase(pool, schema, hints)
+        finally:
+            await hints.close()

@@ -22,7 +22,7 @@ from homeserver.domain import periods
 from homeserver.domain.boards import BoardInForce
 from homeserver.domain.replay import PLAYER_SHIFT, PRIME, TIME_FACTOR, Event, Made, Tally
 from homeserver.model import Board, Change, Origin, Span, Ties
-from homeserver.storage import accounts, blocks, boundaries, counts, moderation, standings
+from homeserver.storage import accounts, adjustments, blocks, boundaries, counts, moderation, standings, versions
 from homeserver.storage import leaderboards as store
 from homeserver.storage.blocks import Sizes
 from homeserver.storage.boundaries import BLOCKS, FIRST, LEVELS, SUPERBLOCKS, Place, start_of
@@ -306,22 +306,26 @@ async def counted(reader: Reader, lists: Iterable[int]) -> dict[int, tuple[int, 
 # --- in force ---------------------------------------------------------------------------------------------------------
 
 
-async def put_in_force(tx: Transaction, building: BoardInForce) -> None:
-    """Let this definition and generation be the board's; its other lists are to be deleted. A new board comes last."""
+async def put_in_force(tx: Transaction, building: BoardInForce, now_ms: int) -> None:
+    """Let this definition and generation be the board's; its other lists are to be deleted, but for those that are
+    archived. A new board comes last."""
     board = building.board
     await tx.execute(
-        "INSERT INTO boards (board, position, definition, revision, generation) "
+        "INSERT INTO boards (board, position, definition, revision, generation, since_event, rebuilt_ms) "
         "SELECT CAST($1 AS TEXT), coalesce(max(position) + 1, 0), CAST($2 AS TEXT), CAST($3 AS BIGINT), "
-        "CAST($4 AS BIGINT) FROM boards WHERE TRUE "
+        "CAST($4 AS BIGINT), CAST($5 AS BIGINT), CAST($6 AS BIGINT) FROM boards WHERE TRUE "
         "ON CONFLICT (board) DO UPDATE SET definition = excluded.definition, revision = excluded.revision, "
-        "generation = excluded.generation",
+        "generation = excluded.generation, since_event = excluded.since_event, rebuilt_ms = excluded.rebuilt_ms",
         board.id,
         _definition(board),
         building.revision,
         building.generation,
+        building.since_event,
+        now_ms,
     )
     await tx.execute(
-        "UPDATE lists SET generation = -list WHERE board = $1 AND generation <> $2 AND generation > 0",
+        "UPDATE lists SET generation = -list WHERE board = $1 AND generation <> $2 AND generation > 0 "
+        "AND generation NOT IN (SELECT a.generation FROM archives AS a WHERE a.board = $1)",
         board.id,
         building.generation,
     )
@@ -340,6 +344,8 @@ async def drop(tx: Transaction, board: Board) -> None:
     """Take the board away; its lists are to be deleted. It is held `alone`."""
     await tx.execute("DELETE FROM boards WHERE board = $1", board.id)
     await tx.execute("DELETE FROM decisions WHERE board = $1", board.id)
+    await tx.execute("DELETE FROM archives WHERE board = $1", board.id)
+    await adjustments.drop(tx, board.id)
     await tx.execute("UPDATE lists SET generation = -list WHERE board = $1 AND generation > 0", board.id)
     await tx.execute("DELETE FROM meta WHERE name = $1", _DUE + board.id)
 
@@ -442,5 +448,6 @@ async def delete_some(tx: Transaction, list_: int, after: int, limit: int) -> in
             return after
         await tx.execute(f"DELETE {some}", list_)
     await tx.execute("DELETE FROM blocks WHERE list = $1", list_)
+    await versions.forget(tx, list_)
     await tx.execute("DELETE FROM lists WHERE list = $1", list_)
     return None

@@ -6,14 +6,14 @@ home, and what is restored has its old score, time and rank: they are in the eve
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final, cast
 
 from homeserver.domain import rules
 from homeserver.domain.boards import BoardInForce
-from homeserver.domain.replay import Event, Made, Replay
-from homeserver.model import Board, Position, Ties
-from homeserver.storage import accounts, moderation
+from homeserver.domain.replay import Conditions, Event, Made, Replay
+from homeserver.model import Position, Ties
+from homeserver.storage import accounts, adjustments, moderation
 from homeserver.storage import leaderboards as store
 from homeserver.storage.blocks import Move
 from homeserver.storage.database import Reader, Transaction
@@ -24,23 +24,39 @@ _ALL: Final = 2**63 - 1
 
 
 async def entries(
-    reader: Reader, board: Board, player: int, verdict: Verdict, now_ms: int, *, until: int | None = None
+    reader: Reader, in_force: BoardInForce, player: int, verdict: Verdict, now_ms: int
 ) -> dict[str, Position]:
     """The entries that the player's events make, as far as they count, by period id; see `_made`."""
-    made = await _made(reader, board, player, verdict, now_ms, until=until)
+    made = await _made(reader, in_force, player, verdict, now_ms, until=None)
     return {each.period.id: Position(*each.places[0]) for each in made if each.places}
 
 
+async def conditions(
+    reader: Reader, in_force: BoardInForce, floors: Mapping[int, int], players: Collection[int] | None = None
+) -> Conditions:
+    """What operators decided about the board and these players (None: all), who have these floors."""
+    board = in_force.board
+    return Conditions(
+        await accounts.decisions_on(reader, board, players),
+        floors,
+        await adjustments.on(reader, board.id, players),
+        in_force.since_event,
+        in_force.closures,
+    )
+
+
 async def _made(
-    reader: Reader, board: Board, player: int, verdict: Verdict, now_ms: int, *, until: int | None
+    reader: Reader, in_force: BoardInForce, player: int, verdict: Verdict, now_ms: int, *, until: int | None
 ) -> list[Made]:
     """What the player's events up to `until` (None: all) make, as far as they count.
 
     Cost: reads all of them.
     """
-    decisions = await accounts.decisions_on(reader, board, [player])
-    replay = Replay(board, now_ms, decisions, any_time=True, floors={player: verdict.floor})
-    replay.add(await _events(reader, player, board.field, _ALL if until is None else until))
+    last = _ALL if until is None else until
+    obeyed = await conditions(reader, in_force, {player: verdict.floor}, [player])
+    adjusted = {player: [each for each in obeyed.adjusted.get(player, ()) if each.event <= last]}
+    replay = Replay(in_force.board, now_ms, obeyed._replace(adjusted=adjusted), any_time=True)
+    replay.add(await _events(reader, player, in_force.board.field, last))
     replay.finish()
     return replay.take()
 
@@ -60,7 +76,7 @@ async def moves(
     them: the board is held alone, or only we know of these lists.
 
     Args:
-        until: Events beyond this one are left out.
+        until: Events beyond this one are left out, and adjustments of scores that those made.
         nobody: Those among them of whom nothing counts: they were erased.
     """
     if not players:
@@ -69,7 +85,7 @@ async def moves(
     verdicts = await moderation.verdicts(tx, board.id, players)
     made: list[tuple[int, ListName, Made]] = []
     for player in sorted(set(players) - set(nobody)):
-        found = await _made(tx, board, player, verdicts.get(player, VISIBLE), now_ms, until=until)
+        found = await _made(tx, in_force, player, verdicts.get(player, VISIBLE), now_ms, until=until)
         made += ((player, ListName(board.id, each.period.id, in_force.generation), each) for each in found)
     lists = {name: NewList(each.period, board.ties is Ties.DENSE) for _, name, each in made}
     numbers = await store.make_lists(tx, lists) if lists else {}

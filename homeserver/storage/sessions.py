@@ -111,6 +111,18 @@ async def of_storage_user(reader: Reader, storage_user: str) -> list[PageRow]:
     return [PageRow(*row) for row in rows]
 
 
+async def of_person(reader: Reader, player: int | None, storage_user: str | None, now_ms: int) -> list[PageRow]:
+    """The sessions that hold this player or this user and have not ended."""
+    rows = await reader.fetch(
+        f"SELECT {_PAGE_COLUMNS} FROM page_sessions WHERE player = $1 AND expires_ms > $3 "  # noqa: S608
+        f"UNION SELECT {_PAGE_COLUMNS} FROM page_sessions WHERE storage_user = $2 AND expires_ms > $3",
+        player,
+        storage_user,
+        now_ms,
+    )
+    return [PageRow(*row) for row in rows]
+
+
 async def drop_token(tx: Transaction, token_hash: str) -> None:
     """Forget the storage's token of a session; who is signed in stays."""
     await tx.execute("UPDATE page_sessions SET sealed_token = NULL WHERE token_hash = $1", token_hash)

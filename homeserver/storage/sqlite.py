@@ -14,7 +14,7 @@ import queue
 import re
 import sqlite3
 import threading
-from collections.abc import AsyncIterator, Awaitable, Coroutine, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from itertools import chain
@@ -25,7 +25,7 @@ from typing import Any, Final, TypeVar, cast
 import aiosqlite
 
 from homeserver.errors import BadSettings, DatabaseUnavailable
-from homeserver.storage.database import ReadWork, Row, WriteWork, check_revision
+from homeserver.storage.database import POLL_S, ReadWork, Row, WriteWork, check_revision
 
 T = TypeVar("T")
 
@@ -154,6 +154,9 @@ class SqliteTransaction:
 
     async def afterwards(self, work: WriteWork[object]) -> None:
         await work(self)
+
+    def announce(self) -> None:
+        """Nothing to do: a commit is to be seen, see `SqliteDatabase.listen`."""
 
 
 class PooledReader:
@@ -331,6 +334,19 @@ class SqliteDatabase:
             return _driven(work(SqliteTransaction(self._near)))
         finally:
             self._near.execute("ROLLBACK")
+
+    def stamp(self) -> int:
+        # It tells commits of other connections from each other; this one only reads.
+        return cast("int", self._near.execute("PRAGMA data_version").fetchone()[0])
+
+    async def listen(self, told: Callable[[], None]) -> None:
+        seen = self.stamp()
+        while True:
+            await asyncio.sleep(POLL_S)
+            now = self.stamp()
+            if now != seen:
+                seen = now
+                told()
 
 
 def is_open_elsewhere(path: str) -> bool:

@@ -254,6 +254,19 @@ async def among(reader: Reader, list_: int, players: Iterable[int]) -> list[Posi
     return sorted(Position(*row) for row in rows)
 
 
+async def players_behind(reader: Reader, list_: int, key: int, last: int, limit: int) -> list[int]:
+    """The players of the first `limit` entries that are worse than `key` and no worse than `last`, best first."""
+    rows = await reader.fetch(
+        "SELECT player FROM entries WHERE list = $1 AND key > $2 AND key <= $3 "
+        "ORDER BY key, reached_ms, player LIMIT $4",
+        list_,
+        key,
+        last,
+        limit,
+    )
+    return [player for (player,) in rows]
+
+
 async def search(reader: Reader, list_: int, text: str, limit: int) -> list[Position]:
     """The best `limit` entries of players whose name holds this text, whatever its case and accents, best first.
 

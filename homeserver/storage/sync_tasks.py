@@ -42,6 +42,8 @@ class Task(NamedTuple):
     player: int
     kind: Kind
     attempts: int
+    user_id: str | None
+    """The player's at the container; None of somebody who is not there, or was erased meanwhile."""
 
 
 class Waiting(NamedTuple):
@@ -93,9 +95,11 @@ async def claim(
     """Take up to `limit` questions that are due and that nobody else holds, the most urgent first."""
     await tx.lock(f"sync-claim:{container}")  # or two would choose the same rows, and one of them come away with none
     rows = await tx.fetch(
-        "SELECT player, kind, attempts FROM sync_tasks WHERE container = $1 AND due_ms <= $2 AND until_ms <= $2 "
-        "AND kind IN (SELECT k.value FROM each_text($3) AS k) "
-        "ORDER BY priority, due_ms, player, kind LIMIT $4",
+        "SELECT t.player, t.kind, t.attempts, p.user_id FROM sync_tasks AS t "
+        "LEFT JOIN players AS p ON p.player = t.player AND p.container = t.container "
+        "WHERE t.container = $1 AND t.due_ms <= $2 AND t.until_ms <= $2 "
+        "AND t.kind IN (SELECT k.value FROM each_text($3) AS k) "
+        "ORDER BY t.priority, t.due_ms, t.player, t.kind LIMIT $4",
         container,
         now_ms,
         [kind.value for kind in kinds],
@@ -103,9 +107,9 @@ async def claim(
     )
     await tx.execute_many(
         "UPDATE sync_tasks SET holder = $3, until_ms = $4 WHERE player = $1 AND kind = $2",
-        sorted((player, kind, holder, until_ms) for player, kind, _ in rows),
+        sorted((player, kind, holder, until_ms) for player, kind, *_ in rows),
     )
-    return [Task(player, Kind(kind), attempts) for player, kind, attempts in rows]
+    return [Task(player, Kind(kind), attempts, user_id) for player, kind, attempts, user_id in rows]
 
 
 async def prolong(tx: Transaction, holder: str, until_ms: int) -> None:

@@ -201,6 +201,27 @@ async def recent(reader: Reader, limit: int) -> list[Upload]:
     return [_upload(row) for row in rows]
 
 
+async def listed(
+    reader: Reader, *, legs: Collection[StorageLeg] | None, user: str | None, before: tuple[int, str], limit: int
+) -> list[Upload]:
+    """Uploads in one of these legs, which are all of open files, or in any; of one user or everybody's. The newest
+    first, beyond one with this time of creation and id."""
+    values: list[object] = [*before, limit]
+    where = ["(created_ms, upload) < ($1, $2)"]
+    if user is not None:
+        values.append(storable(user))
+        where.append(f"storage_user = ${len(values)}")
+    if legs is not None:
+        values.append(_values(legs))
+        where += [OPEN, f"storage IN (SELECT w.value FROM each_text(${len(values)}) AS w)"]  # noqa: S608 - words of ours
+    rows = await reader.fetch(
+        f"SELECT {_COLUMNS} FROM uploads WHERE {' AND '.join(where)} "  # noqa: S608 - words of ours
+        "ORDER BY created_ms DESC, upload DESC LIMIT $3",
+        *values,
+    )
+    return [_upload(row) for row in rows]
+
+
 async def under_way(reader: Reader, node: str) -> list[str]:
     """The ids, of this node's, that a sender should be at work on: come whole, or last seen with a sender."""
     prefix = node_prefix(node)
@@ -404,6 +425,14 @@ async def drop_tokens(tx: Transaction, storage_user: str, now_ms: int) -> int:
 async def prune(tx: Transaction, before_ms: int) -> int:
     """Forget what ended before then; how many."""
     return await tx.execute(f"DELETE FROM uploads WHERE updated_ms < $1 AND NOT ({OPEN})", before_ms)  # noqa: S608
+
+
+async def forget_ended(tx: Transaction, storage_user: str) -> int:
+    """Forget a user's uploads that have ended; how many."""
+    return await tx.execute(
+        f"DELETE FROM uploads WHERE storage_user = $1 AND NOT ({OPEN})",  # noqa: S608
+        storable(storage_user),
+    )
 
 
 # --- by the owner's word --------------------------------------------------------------------------------------------

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import cast
 
-from homeserver.storage.database import Reader
+from homeserver.model import StorageLeg
+from homeserver.storage.database import Reader, Transaction
 from homeserver.storage.texts import storable
 from homeserver.storage.uploads import OPEN, RANDOM_CHARS, node_prefix
 
@@ -59,3 +60,20 @@ async def outdated(reader: Reader, node: str, before_ms: int, limit: int) -> lis
         limit,
     )
     return [row[0] for row in rows]
+
+
+async def open_by_leg(reader: Reader) -> dict[StorageLeg, int]:
+    """How many files are needed still, by how far they have come into the storage."""
+    rows = await reader.fetch(f"SELECT storage, COUNT(*) FROM uploads WHERE {OPEN} GROUP BY storage")  # noqa: S608
+    return {StorageLeg(word): count for word, count in rows}
+
+
+async def let_wait_for_sign_in(tx: Transaction, id_: str, now_ms: int) -> bool:
+    """Let a file that has failed go on when its owner signs in again."""
+    changed = await tx.execute(
+        "UPDATE uploads SET storage = 'needs_sign_in', failures = 0, token_refusals = 0, updated_ms = $1 "
+        "WHERE upload = $2 AND storage = 'failed'",
+        now_ms,
+        id_,
+    )
+    return changed == 1

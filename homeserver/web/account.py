@@ -1,4 +1,4 @@
-"""Who holds this browser's session: the link from the gadget, the storage's sign-in, what is held, the way out."""
+"""Who holds this browser's session: the link from the gadget, the storage's sign-in, the way out."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ from typing import Final
 
 from aiohttp import hdrs, web
 
-from homeserver.errors import NotSignedIn
-from homeserver.model import PageSession, StorageLeg
+from homeserver.model import StorageLeg
 from homeserver.protocol.saml import MAX_ANSWER_CHARS
 from homeserver.web.bodies import read_form
 from homeserver.web.keys import PAGE_SESSIONS, SIGN_IN, SITE, UPLOADS
@@ -36,7 +35,7 @@ async def show_link(request: web.Request) -> web.Response:
 async def redeem_link(request: web.Request) -> web.Response:
     """`POST /page-link/{token}`: the player is signed in, by a new session id, and the link is used up."""
     value = await request.app[PAGE_SESSIONS].redeem_link(request.match_info["token"], cookie(request, PAGE_COOKIE))
-    return _see_other(request, "/", value)
+    return see_other(request, "/", value)
 
 
 # --- the storage's sign-in ------------------------------------------------------------------------------------------
@@ -52,13 +51,13 @@ async def start_sign_in(request: web.Request) -> web.Response:
     """`POST /sign-in`: off to the storage's sign-in, with a state that only this browser's session knows."""
     back = local_path((await read_form(request)).get("back"), "/files")
     value, url = await request.app[PAGE_SESSIONS].start_sign_in(cookie(request, PAGE_COOKIE), back)
-    return _see_other(request, url, value)
+    return see_other(request, url, value)
 
 
 async def take_answer(request: web.Request) -> web.Response:
     """`POST /sign-in/answer`: the storage's sign-in has browsers bring its answer here, without any cookie of ours."""
     ticket = await request.app[SIGN_IN].receive(await read_form(request, MAX_ANSWER_BYTES))
-    return _see_other(request, f"{RETURN_PATH}?ticket={ticket}")
+    return see_other(request, f"{RETURN_PATH}?ticket={ticket}")
 
 
 async def sign_in_metadata(request: web.Request) -> web.Response:
@@ -78,7 +77,7 @@ async def finish_sign_in(request: web.Request) -> web.Response:
     if session is not None and session.storage_user is not None:
         token = await sessions.storage_token(session)
         await request.app[UPLOADS].send_waiting(session.storage_user, token, StorageLeg.NEEDS_SIGN_IN)
-    return _see_other(request, local_path(back, "/files"), value)
+    return see_other(request, local_path(back, "/files"), value)
 
 
 async def sign_out(request: web.Request) -> web.Response:
@@ -87,44 +86,14 @@ async def sign_out(request: web.Request) -> web.Response:
     await request.app[PAGE_SESSIONS].sign_out(cookie(request, PAGE_COOKIE))
     if session is not None and session.storage_user is not None:
         await request.app[UPLOADS].sign_out(session.storage_user)
-    response = _see_other(request, "/")
+    response = see_other(request, "/")
     response.headers["Clear-Site-Data"] = '"storage"'  # what the files page kept of files that had not come whole
     drop_cookie(response, request.app[SITE], PAGE_COOKIE)
     return response
 
 
-# --- what is held ---------------------------------------------------------------------------------------------------
-
-
-async def privacy(request: web.Request) -> web.Response:
-    """`GET /privacy`: what this session holds, and whether its two halves are linked."""
-    session = (await visitor(request)).session
-    both = session is not None and session.player is not None and session.storage_user is not None
-    linked = session is not None and (session.player is not None or session.storage_user is not None)
-    linked = linked and session is not None and await request.app[PAGE_SESSIONS].linked(session)
-    return render(request, "privacy.html", can_link=both and not linked, linked=linked)
-
-
-async def link(request: web.Request) -> web.Response:
-    """`POST /privacy/link`: this player and this storage user are the same person, says who is signed in as both."""
-    await request.app[PAGE_SESSIONS].link(await _session(request))
-    return _see_other(request, "/privacy")
-
-
-async def unlink(request: web.Request) -> web.Response:
-    """`POST /privacy/unlink`: forget that."""
-    await request.app[PAGE_SESSIONS].unlink(await _session(request))
-    return _see_other(request, "/privacy")
-
-
-async def _session(request: web.Request) -> PageSession:
-    session = (await visitor(request)).session
-    if session is None:
-        raise NotSignedIn("Nobody is signed in here.")
-    return session
-
-
-def _see_other(request: web.Request, place: str, cookie_value: str | None = None) -> web.Response:
+def see_other(request: web.Request, place: str, cookie_value: str | None = None) -> web.Response:
+    """Send the browser on, perhaps with a new page cookie."""
     response = web.Response(status=303, headers={hdrs.LOCATION: place})
     if cookie_value is not None:
         set_cookie(response, request.app[SITE], PAGE_COOKIE, cookie_value)

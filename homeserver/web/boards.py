@@ -10,8 +10,10 @@ from aiohttp import web
 from homeserver.errors import Forbidden
 from homeserver.model import Board, EntryPage, ListedPeriod, ListedPeriods, Period, Place, PlayerCard, Span
 from homeserver.protocol.gadget_queries import ENTRIES_QUERY_NAMES, EntriesQuery, parse_entries_query
-from homeserver.web.keys import BOARD_VIEWS, LEADERBOARDS, PLAYERS, SITE
+from homeserver.web.board_cache import BOARD_PAGES, Version
+from homeserver.web.keys import BOARD_VIEWS, CHANGES, LEADERBOARDS, PLAYERS, SITE, SURROUNDINGS
 from homeserver.web.rendering import render
+from homeserver.web.security import PAGE_COOKIE, cookie
 from homeserver.web.visitors import board_reader, visitor
 
 if TYPE_CHECKING:
@@ -20,6 +22,11 @@ if TYPE_CHECKING:
 _TOP: Final = 5
 _PERIODS: Final = 8
 _PAST_SCORES: Final = 50
+_WINNERS: Final = 3
+_LAST_LIST: Final = 20
+"""Of the period before, where the new one has nobody yet."""
+_FEW: Final = 3
+_LENGTHS: Final = tuple(Span)
 
 
 async def home(request: web.Request) -> web.Response:
@@ -33,7 +40,8 @@ async def home(request: web.Request) -> web.Response:
     for board in await leaderboards.boards():
         page = await leaderboards.entries(board.id, period=default_period(board), reader=who.player, limit=_TOP)
         shown.append((page, [place for place in places if place.board.id == board.id]))
-    return render(request, "home.html", boards=shown)
+    lately = await request.app[SURROUNDINGS].lately(who.player)
+    return render(request, "home.html", boards=shown, lately=lately)
 
 
 def default_period(board: Board) -> str:
@@ -43,35 +51,70 @@ def default_period(board: Board) -> str:
 
 async def board_page(request: web.Request) -> web.Response:
     """`GET /boards/{board}`: a page of entries, chosen as in the gadget's call; empty fields count as absent."""
+    if request.app[SITE].boards_for_everyone and cookie(request, PAGE_COOKIE) is None:
+        return await request.app[BOARD_PAGES].answer(request, lambda: _board_page(request))
+    response, _ = await _board_page(request)
+    return response
+
+
+async def _board_page(request: web.Request) -> tuple[web.Response, Version]:
     who = await board_reader(request)
-    leaderboards = request.app[LEADERBOARDS]
+    leaderboards, views = request.app[LEADERBOARDS], request.app[BOARD_VIEWS]
     board = await leaderboards.board(request.match_info["board"])
-    given = [(name, value) for name, value in request.query.items() if value.strip() and name in ENTRIES_QUERY_NAMES]
-    if not any(name == "period" for name, _ in given):
-        given.append(("period", default_period(board)))
-    asked = parse_entries_query(given)
+    asked = _asked(request, board)
+    # Before what it is the version of: what comes between is shown, and asked for once more.
+    version = await request.app[CHANGES].version(board.id, asked.period)
     page = await entries(leaderboards, board.id, asked, who.player)
     me = None
     if who.player is not None:
         me = await leaderboards.place(board.id, period=asked.period, player=who.player, own=True)
-    views = request.app[BOARD_VIEWS]
     # The current periods are among those of a span, whatever the limit.
     listed = await views.periods(board.id, span=page.period.span, reader=who.player, limit=_PERIODS)
     current = {each.period.id for each in listed.periods if each.is_current}
-    return render(
+    is_over = page.period.ends_ms is not None and page.period.ends_ms <= page.as_of_ms
+    has_begun = page.total == 0 and not is_over and page.period.id in current
+    winners = await views.winners_before(
+        board.id, period=asked.period, reader=who.player, limit=_LAST_LIST if has_begun else _WINNERS
+    )
+    around = await request.app[SURROUNDINGS].around(
+        board.id,
+        period=asked.period,
+        players={entry.player.id for entry in page.entries} | ({who.card.id} if who.card else set()),
+        reader=who.player,
+    )
+    response = render(
         request,
         "board.html",
         board=board,
         page=page,
         asked=asked,
         period=_named(page.period, current),
+        version=version,
         me=me,
-        own_entry_shown=any(entry.me for entry in page.entries),
         spread=await views.distribution(board.id, period=asked.period, reader=who.player),
-        winners=await views.winners_before(board.id, period=asked.period, reader=who.player),
+        winners=winners,
+        around=around,
         others=_others(listed, page.period),
-        is_over=page.period.ends_ms is not None and page.period.ends_ms <= page.as_of_ms,
+        is_over=is_over,
+        has_begun=has_begun,
+        is_stale=around.read_ms is not None and page.as_of_ms - around.read_ms > request.app[SITE].stale_after_ms,
+        wider=_wider(board, page.period.span) if page.total < _FEW and not is_over else None,
     )
+    return response, Version(board.id, asked.period, version)
+
+
+def _asked(request: web.Request, board: Board) -> EntriesQuery:
+    """What the address asks for: names of others are passed over, as links from mails bring them."""
+    given = [(name, value) for name, value in request.query.items() if value.strip() and name in ENTRIES_QUERY_NAMES]
+    if not any(name == "period" for name, _ in given):
+        given.append(("period", default_period(board)))
+    return parse_entries_query(given)
+
+
+def _wider(board: Board, span: Span) -> Span | None:
+    """The next longer period that the board has, where more is to be seen; seasons are none."""
+    longer = [each for each in board.spans if each is not Span.SEASON and _LENGTHS.index(each) < _LENGTHS.index(span)]
+    return longer[-1] if span is not Span.SEASON and longer else None
 
 
 def _others(listed: ListedPeriods, shown: Period) -> list[ListedPeriod]:
@@ -129,5 +172,10 @@ async def player_page(request: web.Request) -> web.Response:
     for place in places:
         boards.setdefault(place.board.id, []).append(place)
     views = request.app[BOARD_VIEWS]
+    surroundings = request.app[SURROUNDINGS]
+    near = [
+        () if own is None else await surroundings.friends_near(board, player=player, reader=own) for board in boards
+    ]
     histories = [await views.history(player, board, own=own == player, limit=_PAST_SCORES) for board in boards]
-    return render(request, "player.html", card=card, boards=list(zip(boards.values(), histories, strict=True)))
+    shown = list(zip(boards.values(), histories, near, strict=True))
+    return render(request, "player.html", card=card, boards=shown)

@@ -15,7 +15,7 @@ MAX_FORM_BYTES: Final = 16 * 1024
 JSON: Final = "application/json"
 EVENT_STREAM: Final = "text/event-stream"
 
-_MACHINE_PATHS: Final = ("/gadget/", "/files/tus/", "/healthz", "/readyz", "/openapi.json")
+_MACHINE_PATHS: Final = ("/gadget/", "/admin/api/", "/files/tus/", "/healthz", "/readyz", "/openapi.json")
 
 
 async def read_body(request: web.Request, limit_bytes: int) -> bytes:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
-from homeserver.model import Distribution, PastScore
+from homeserver.model import Distribution, PastScore, Writes
 from homeserver.web import formats
 from homeserver.web.languages import gettext
 
@@ -16,6 +16,8 @@ HEIGHT: Final = 72
 _LEAST_BAR: Final = 2
 """One player among a million is to be seen too."""
 _GAP: Final = 2
+_FILLED: Final = 0.8
+"""How much of its room a column takes, however many there are."""
 _MARGIN: Final = 3
 """So that a line at the edge is not cut."""
 
@@ -80,3 +82,33 @@ def steps(past: Sequence[PastScore]) -> str:
 
 def _scaled(share: float, size: int) -> float:
     return _MARGIN + share * (size - 2 * _MARGIN)
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A bar of something counted over time."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    at_ms: int
+    count: int
+
+
+def columns(counted: Sequence[Writes]) -> tuple[Column, ...]:
+    """A bar for each time in which something was counted, in `WIDTH` x `HEIGHT`; the highest reaches the top."""
+    most = max((each.count for each in counted), default=0)
+    step = WIDTH / max(1, len(counted))
+    return tuple(
+        Column(
+            x=round(number * step, 2),
+            y=round(HEIGHT - _bar_height(each.count, most), 2),
+            width=round(step * _FILLED, 2),
+            height=round(_bar_height(each.count, most), 2),
+            at_ms=each.at_ms,
+            count=each.count,
+        )
+        for number, each in enumerate(counted)
+        if each.count
+    )

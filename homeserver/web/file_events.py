@@ -45,13 +45,17 @@ class Streams:
         self._open: Counter[str] = Counter()
 
     @contextmanager
-    def one(self, session: str) -> Iterator[None]:
+    def one(self, session: str, most: int | None = None) -> Iterator[None]:
         """Hold a place for one stream.
+
+        Args:
+            most: Of this session; `PER_SESSION`, where nothing else is said.
 
         Raises:
             TooMany: There are too many, of this session or in all.
         """
-        if self._open[session] >= PER_SESSION or self._open.total() >= IN_ALL:
+        most = PER_SESSION if most is None else most
+        if self._open[session] >= most or self._open.total() >= IN_ALL:
             raise TooMany("Too many pages are open: close one, or wait.", wait_s=_WAIT_S)
         self._open[session] += 1
         try:

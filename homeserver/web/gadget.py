@@ -9,6 +9,7 @@ from homeserver.protocol import gadget, gadget_queries
 from homeserver.protocol.gadget_spec import gadget_xml
 from homeserver.web.boards import entries
 from homeserver.web.bodies import as_it_travelled, json_answer, read_body
+from homeserver.web.gadget_script import GADGET_SCRIPT
 from homeserver.web.keys import BOARD_VIEWS, GADGET_SESSIONS, LEADERBOARDS, PAGE_SESSIONS, PLAYERS, SITE, SYNC
 from homeserver.web.statics import STATIC_FILES
 from homeserver.web.visitors import gadget_session
@@ -22,7 +23,7 @@ async def specification(request: web.Request) -> web.Response:
     body = gadget_xml(
         site.gadget,
         base_url=site.public_url,
-        script_url=site.public_url + static.path("gadget.js"),
+        script_url=site.public_url + request.app[GADGET_SCRIPT].path,
         style_url=site.public_url + static.path("gadget.css"),
     )
     headers = {hdrs.CACHE_CONTROL: "public, max-age=300"}
@@ -75,6 +76,15 @@ async def board_periods(request: web.Request) -> web.Response:
     board = request.match_info["board"]
     listed = await views.periods(board, span=asked.span, reader=session.viewer, limit=asked.limit)
     return json_answer(gadget.dump_periods(listed))
+
+
+async def player_places(request: web.Request) -> web.Response:
+    """`GET /gadget/v1/players/{player}`: somebody's places, such as those of whose page the gadget stands on."""
+    session = await gadget_session(request)
+    player = await request.app[PLAYERS].find(request.match_info["player"])
+    card = await request.app[PLAYERS].card(player)
+    places = await request.app[LEADERBOARDS].places(player, own=player == session.viewer)
+    return json_answer(gadget.dump_player(card, places))
 
 
 async def player_history(request: web.Request) -> web.Response:

@@ -10,7 +10,7 @@ from aiohttp.typedefs import Handler
 from homeserver.errors import BadInput
 from homeserver.web.bodies import read_form
 from homeserver.web.keys import SITE
-from homeserver.web.languages import SOURCE, Language, languages, negotiated, speaking
+from homeserver.web.languages import SOURCE, Language, all_languages, negotiated, speaking
 from homeserver.web.security import cookie, cookie_name, local_path
 
 LANGUAGE_PATH: Final = "/language"
@@ -30,15 +30,15 @@ async def choose_language(request: web.Request, handler: Handler) -> web.StreamR
 def language_of(request: web.Request) -> Language:
     """The language in which this request is answered."""
     if request.path.startswith(_FOR_MACHINES):
-        return languages()[SOURCE]
-    chosen = languages().get(cookie(request, LANGUAGE_COOKIE) or "")
+        return all_languages()[SOURCE]
+    chosen = all_languages().get(cookie(request, LANGUAGE_COOKIE) or "")
     return chosen or negotiated(",".join(request.headers.getall(hdrs.ACCEPT_LANGUAGE, ())))
 
 
 async def choose(request: web.Request) -> web.Response:
     """`POST /language`: remember the form's `language` in this browser, and go back to where the form was."""
     form = await read_form(request)
-    language = languages().get(form.get("language", ""))
+    language = all_languages().get(form.get("language", ""))
     if language is None:
         raise BadInput("Choose one of the languages of this site.", field="language")
     site = request.app[SITE]

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -70,7 +70,7 @@ class Language:
 
 
 @cache
-def languages() -> Mapping[str, Language]:
+def all_languages() -> Mapping[str, Language]:
     """All languages by their tag, English first; what is read once is kept.
 
     Raises:
@@ -114,7 +114,7 @@ _CURRENT: Final[ContextVar[Language]] = ContextVar("language")
 
 def current() -> Language:
     """The language of the request that is being answered; English where there is none."""
-    return _CURRENT.get(None) or languages()[SOURCE]
+    return _CURRENT.get(None) or all_languages()[SOURCE]
 
 
 @contextmanager
@@ -155,6 +155,7 @@ def N_(text: str) -> str:  # noqa: N802 - gettext's own name for it
 # --- the language that somebody wants -------------------------------------------------------------------------------
 
 
+@lru_cache(maxsize=256)
 def negotiated(accepted: str) -> Language:
     """The first of a browser's languages that is spoken here, by `Accept-Language` (RFC 9110, 12.5.4); else English.
 
@@ -167,10 +168,10 @@ def negotiated(accepted: str) -> Language:
         if quality > 0:
             wanted.append((quality, name.strip().lower()))
     for _, name in sorted(wanted, key=lambda each: -each[0]):  # stable: of equals, what was named first
-        for tag, language in languages().items():
+        for tag, language in all_languages().items():
             if name == "*" or name.partition("-")[0] == tag.partition("-")[0]:
                 return language
-    return languages()[SOURCE]
+    return all_languages()[SOURCE]
 
 
 def _quality(parameter: str) -> float:

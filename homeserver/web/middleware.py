@@ -21,6 +21,7 @@ from homeserver.web.words import heading
 
 GADGET_PREFIX: Final = "/gadget/"
 CORS_PREFIX: Final = "/gadget/v1/"
+API_PREFIX: Final = "/admin/api/"
 
 _log = structlog.get_logger(__name__)
 _MAX_AGE_S: Final = 600
@@ -79,7 +80,7 @@ def _sign_in_place(request: web.Request) -> str | None:
 
 def _answer(request: web.Request, problem: Problem) -> web.Response:
     headers = dict(problem.headers)
-    if problem.status == 401 and request.path.startswith(CORS_PREFIX):
+    if problem.status == 401 and request.path.startswith((CORS_PREFIX, API_PREFIX)):
         headers[hdrs.WWW_AUTHENTICATE] = "Bearer"
     if wants_json(request):
         return web.Response(
@@ -97,8 +98,8 @@ def _answer(request: web.Request, problem: Problem) -> web.Response:
 async def check_requests(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Answer OPTIONS for every address, and refuse unsafe requests that another site made a browser send.
 
-    Calls under /gadget/ and the sign-in's answer are let through: they carry a signature or a bearer token, never a
-    cookie.
+    Calls under /gadget/, the sign-in's answer and calls of operators' programs are let through: they carry a signature
+    or a bearer token, never a cookie.
     """
     if request.method == hdrs.METH_OPTIONS:
         refusal = request.match_info.http_exception
@@ -106,7 +107,11 @@ async def check_requests(request: web.Request, handler: Handler) -> web.StreamRe
             return web.Response(
                 status=204, headers={hdrs.ALLOW: ", ".join(sorted({*refusal.allowed_methods, "OPTIONS"}))}
             )
-    signed = request.path.startswith(GADGET_PREFIX) or request.path == security.ANSWER_PATH
+    signed = (
+        request.path.startswith(GADGET_PREFIX)
+        or request.path == security.ANSWER_PATH
+        or (request.path.startswith(API_PREFIX) and hdrs.AUTHORIZATION in request.headers)
+    )
     if request.method not in security.SAFE_METHODS and not signed:
         security.check_same_site(request, request.app[SITE])
     return await handler(request)
@@ -117,10 +122,9 @@ async def check_requests(request: web.Request, handler: Handler) -> web.StreamRe
 
 async def set_headers(request: web.Request, response: web.StreamResponse) -> None:
     """Give every answer its security headers, and the gadget's answers their CORS headers (a signal of aiohttp)."""
-    site = request.app[SITE]
     if request.path.startswith(f"{STATIC_PREFIX}/") and response.status < 400:
         response.headers[hdrs.CACHE_CONTROL] = request.app[STATIC_FILES].cache_control(request)
-    for name, value in security.fixed_headers(site).items():
+    for name, value in request.app[security.FIXED_HEADERS].items():
         response.headers.setdefault(name, value)
     response.headers[hdrs.SERVER] = "homeserver"
     if request.path.startswith(CORS_PREFIX):

@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document of what the gadget may call, written by hand as data."""
+"""The OpenAPI 3.1 document: what the gadget may call is written by hand as data; the rest: `admin_openapi.py`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any, Final
 from homeserver import __version__
 from homeserver.model import Doubt, Origin, Span, State
 from homeserver.protocol.gadget_queries import DEFAULT_LIMIT, MAX_LIMIT
+from homeserver.web import admin_openapi
 
 Schema = dict[str, Any]
 
@@ -15,10 +16,11 @@ _PROBLEM: Final = "application/problem+json"
 
 def document(public_url: str) -> dict[str, Any]:
     """The whole document for a server at this address."""
+    paths, schemas = admin_openapi.described()
     return {
         "openapi": "3.1.0",
         "info": {
-            "title": "Home server: the gadget's interface",
+            "title": "Home server: the interfaces of the gadget and of operators",
             "version": __version__,
             "description": (
                 "Scores are decimal strings, times ISO 8601 in UTC. A member that has nothing to say is null. Errors "
@@ -26,11 +28,16 @@ def document(public_url: str) -> dict[str, Any]:
             ),
         },
         "servers": [{"url": public_url}],
-        "paths": _PATHS,
+        "paths": {**_PATHS, **paths},
         "components": {
-            "schemas": _SCHEMAS,
+            "schemas": {**_SCHEMAS, **schemas},
             "securitySchemes": {
                 "token": {"type": "http", "scheme": "bearer", "description": "From POST /gadget/session."},
+                "operator": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "An operator's token, from `homeserver admin token` or POST /admin/api/tokens.",
+                },
                 "signature": {
                     "type": "apiKey",
                     "in": "query",
@@ -114,7 +121,14 @@ _SCHEMAS: Final[dict[str, Schema]] = {
         optional=("field", "error_id"),
     ),
     "Player": _object({"id": _TEXT, "name": _TEXT, "thumbnail_url": _TEXT}),
-    "Session": _object({"token": _TEXT, "expires": _TIME, "viewer": _nullable(_ref("Player"))}),
+    "Session": _object(
+        {
+            "token": _TEXT,
+            "expires": _TIME,
+            "viewer": _nullable(_ref("Player")),
+            "owner": {**_nullable(_ref("Player")), "description": "On whose page the gadget stands"},
+        }
+    ),
     "Board": _object(
         {
             "id": _TEXT,
@@ -248,6 +262,7 @@ _SCHEMAS: Final[dict[str, Schema]] = {
         }
     ),
     "History": _object({"board": _TEXT, "player": _ref("Player"), "scores": _list(_ref("PastScore"))}),
+    "PlayerPlaces": _object({"player": _ref("Player"), "places": _list(_ref("Place"))}),
     "Me": _object({"me": _nullable(_ref("Player")), "places": _list(_ref("Place"))}),
     "Submission": {
         **_object(
@@ -273,6 +288,10 @@ _SCHEMAS: Final[dict[str, Schema]] = {
                 "description": "How many places were gained; 0 for a first entry.",
             },
             "is_best": _FLAG,
+            "overtaken": {
+                **_list(_ref("Player")),
+                "description": "At most four of those who were at least as good and are worse now, the best first",
+            },
         }
     ),
     "Placed": _object(
@@ -297,6 +316,7 @@ def _answers(status: str, says: str, schema: str, *problems: str) -> dict[str, A
         "401": "No token, or one that is not good any more; without detail where a signature was refused",
         "403": "The gadget has no viewer, so it can only read",
         "404": "There is no such board, or no such player",
+        "409": "The board is closed, or the state of things does not allow it",
         "413": "The body is larger than 64 KiB",
         "429": "Asked too often; Retry-After says when to come back",
         "502": "The container gave a wrong answer",
@@ -306,6 +326,11 @@ def _answers(status: str, says: str, schema: str, *problems: str) -> dict[str, A
     for problem in problems:
         answers[problem] = {"description": words[problem], "content": {_PROBLEM: {"schema": _ref("Problem")}}}
     return answers
+
+
+def _stream(says: str, *problems: str) -> dict[str, Any]:
+    refusals = _answers("200", says, "Problem", "401", *problems)
+    return refusals | {"200": {"description": says, "content": {"text/event-stream": {"schema": _TEXT}}}}
 
 
 def _operation(
@@ -345,7 +370,7 @@ _PATHS: Final[dict[str, Any]] = {
     "/gadget/session": {
         "post": _operation(
             "Turn a call signed by the container into a token for the calls below, good for an hour.",
-            _answers("200", "The token, and who the viewer is", "Session", "401", "413", "429"),
+            _answers("200", "The token, and who the viewer and the owner are", "Session", "401", "413", "429"),
             security="signature",
         )
     },
@@ -391,6 +416,13 @@ _PATHS: Final[dict[str, Any]] = {
             ),
         )
     },
+    "/gadget/v1/players/{player}": {
+        "get": _operation(
+            "Where a player stands, on every board and in every current period.",
+            _answers("200", "The places; what others do not see, its player sees", "PlayerPlaces", "401", "404"),
+            parameters=({"name": "player", "in": "path", "required": True, "schema": _TEXT},),
+        )
+    },
     "/gadget/v1/players/{player}/history": {
         "get": _operation(
             "The scores that a player had on a board, newest first, whether they were better or not.",
@@ -399,6 +431,17 @@ _PATHS: Final[dict[str, Any]] = {
                 {"name": "player", "in": "path", "required": True, "schema": _TEXT},
                 {"name": "board", "in": "query", "required": True, "schema": _TEXT, "description": "Of which board"},
                 _limit("How many scores"),
+            ),
+        )
+    },
+    "/gadget/v1/events": {
+        "get": _operation(
+            "Server-sent events: `changed`, with the list's new version as id and data, whenever the list has changed.",
+            _stream("A stream without end: whoever hears `changed` asks for what they show again", "400", "404", "429"),
+            parameters=(
+                _query("board", _TEXT, "Of which board"),
+                _PERIOD,
+                _query("version", _TEXT, "What the caller shows; Last-Event-ID comes before it"),
             ),
         )
     },
@@ -411,7 +454,7 @@ _PATHS: Final[dict[str, Any]] = {
     "/gadget/v1/scores": {
         "post": _operation(
             "Write a score into the viewer's AppData, then onto the board.",
-            _answers("201", "What it did", "Placed", "400", "401", "403", "404", "413", "429", "502", "503"),
+            _answers("201", "What it did", "Placed", "400", "401", "403", "404", "409", "413", "429", "502", "503"),
             body="Submission",
         )
     },

@@ -16,7 +16,7 @@ from homeserver.paths import TEMPLATES
 from homeserver.protocol.gadget import iso
 from homeserver.web import charts, formats
 from homeserver.web.keys import SITE
-from homeserver.web.languages import NAMES, current, languages, ntranslated, translated
+from homeserver.web.languages import NAMES, all_languages, current, ntranslated, translated
 from homeserver.web.statics import STATIC_FILES
 from homeserver.web.visitors import VISITOR
 from homeserver.web.words import WAITING_WORDS, origin_words, upload_words, waiting_words
@@ -55,6 +55,7 @@ def setup_templates(app: web.Application) -> None:
         "upload_words": upload_words,
         "waits": WAITING_WORDS.__contains__,
         "bars": charts.bars,
+        "columns": charts.columns,
         "steps": charts.steps,
         "origin": origin_words,
     }
@@ -87,7 +88,7 @@ def script_words(stem: str) -> Markup:
 
 @cache
 def _script_words(stem: str, tag: str) -> Markup:
-    content = orjson.dumps(languages()[tag].words_of(stem)).decode().replace("<", "\\u003c")
+    content = orjson.dumps(all_languages()[tag].words_of(stem)).decode().replace("<", "\\u003c")
     return Markup(f'<script type="application/json" id="words">{content}</script>')  # noqa: S704 - no texts of others
 
 

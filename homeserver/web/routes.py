@@ -4,7 +4,22 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from homeserver.web import account, admin, boards, file_events, files, gadget, health, language_choice, metrics, tus
+from homeserver.web import (
+    account,
+    admin_api_calls,
+    admin_routes,
+    board_events,
+    boards,
+    file_events,
+    files,
+    gadget,
+    gadget_script,
+    health,
+    language_choice,
+    metrics,
+    privacy,
+    tus,
+)
 from homeserver.web.security import ANSWER_PATH
 
 
@@ -13,6 +28,7 @@ def routes() -> list[web.AbstractRouteDef]:
     return [
         web.get("/", boards.home),
         web.get("/boards/{board}", boards.board_page),
+        web.get("/boards/{board}/events", board_events.page_events, allow_head=False),
         web.get("/players/{player}", boards.player_page),
         web.get("/files", files.files_page),
         web.post("/files", files.receive_file),
@@ -36,16 +52,20 @@ def routes() -> list[web.AbstractRouteDef]:
         web.get(account.METADATA_PATH, account.sign_in_metadata),
         web.post("/sign-out", account.sign_out),
         web.post(language_choice.LANGUAGE_PATH, language_choice.choose),
-        web.get("/privacy", account.privacy),
-        web.post("/privacy/link", account.link),
-        web.post("/privacy/unlink", account.unlink),
+        web.get(privacy.PATH, privacy.show),
+        web.get("/privacy/export", privacy.export, allow_head=False),
+        web.post("/privacy/erase", privacy.erase),
+        web.post("/privacy/link", privacy.link),
+        web.post("/privacy/unlink", privacy.unlink),
+        web.post("/privacy/sessions/end", privacy.end_session),
+        web.post("/privacy/gadget/end", privacy.end_gadget),
+        web.post("/privacy/uploads/forget", privacy.forget_uploads),
         web.get("/page-link/{token}", account.show_link),
         web.post("/page-link/{token}", account.redeem_link),
-        web.get("/admin", admin.overview),
-        web.get("/admin/sign-in", admin.show_sign_in),
-        web.post("/admin/sign-in", admin.sign_in),
-        web.post("/admin/sign-out", admin.sign_out),
+        *admin_routes.routes(),
+        *admin_api_calls.routes(),
         web.get("/gadget.xml", gadget.specification),
+        web.get(gadget_script.PATH, gadget_script.script),
         web.post("/gadget/session", gadget.open_session),
         web.get("/gadget/lifecycle", gadget.lifecycle),
         web.post("/gadget/lifecycle", gadget.lifecycle),
@@ -53,7 +73,9 @@ def routes() -> list[web.AbstractRouteDef]:
         web.get("/gadget/v1/boards/{board}/entries", gadget.board_entries),
         web.get("/gadget/v1/boards/{board}/distribution", gadget.board_distribution),
         web.get("/gadget/v1/boards/{board}/periods", gadget.board_periods),
+        web.get("/gadget/v1/players/{player}", gadget.player_places),
         web.get("/gadget/v1/players/{player}/history", gadget.player_history),
+        web.get("/gadget/v1/events", board_events.gadget_events, allow_head=False),
         web.get("/gadget/v1/me", gadget.me),
         web.post("/gadget/v1/scores", gadget.submit_score),
         web.post("/gadget/v1/sync", gadget.request_sync),

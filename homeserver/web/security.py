@@ -59,6 +59,10 @@ def fixed_headers(site: Site) -> Mapping[str, str]:
     return headers
 
 
+FIXED_HEADERS: Final[web.AppKey[Mapping[str, str]]] = web.AppKey("FIXED_HEADERS")
+"""Of this site: they are the same for a set of settings."""
+
+
 # --- requests -------------------------------------------------------------------------------------------------------
 
 

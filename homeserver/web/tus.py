@@ -160,8 +160,10 @@ async def _checked(request: web.Request, checksum: tus.Checksum) -> AsyncIterato
     try:
         content = await read_body(request, tus.MAX_CHECKED_BYTES)
     except TooLarge:
-        words = f"A part with a checksum may have {tus.MAX_CHECKED_BYTES:,} bytes. Send smaller ones."
-        raise TooLarge(words, limit_bytes=tus.MAX_CHECKED_BYTES) from None
+        raise TooLarge(
+            f"A part with a checksum may have {tus.MAX_CHECKED_BYTES:,} bytes. Send smaller ones.",
+            limit_bytes=tus.MAX_CHECKED_BYTES,
+        ) from None
     checksum.check(content)
     yield content
 

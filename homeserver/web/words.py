@@ -273,6 +273,7 @@ HEADINGS: Final[Mapping[int, str]] = MappingProxyType(
         507: N_("No room left here"),
     }
 )
+_ANY_HEADING: Final = N_("Something went wrong")
 
 
 ORIGIN_WORDS: Final[Mapping[Origin, str]] = MappingProxyType(
@@ -288,7 +289,7 @@ ORIGIN_WORDS: Final[Mapping[Origin, str]] = MappingProxyType(
 
 def heading(status: int) -> str:
     """The headline of an error page."""
-    return gettext(HEADINGS.get(status, N_("Something went wrong")))
+    return gettext(HEADINGS.get(status, _ANY_HEADING))
 
 
 def origin_words(origin: Origin) -> str:

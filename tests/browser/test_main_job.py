@@ -115,6 +115,6 @@ async def test_an_operator_signs_in_and_sees_the_boards(page: Page, demo: Demo, 
     await page.get_by_label("Name").fill(OPERATOR)
     await page.get_by_label("Password").fill(demo.operator_password)
     await page.get_by_role("button", name="Sign in").click()
-    await expect(page.get_by_role("heading", name="Overview")).to_be_visible()
+    await expect(page.get_by_role("heading", name="Boards")).to_be_visible()
     await expect(page.get_by_text("Letters written")).to_be_visible()
     await keep_picture(page, "admin")

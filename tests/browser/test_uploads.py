@@ -83,7 +83,7 @@ async def lose_the_line(page: Page, wire: Wire) -> None:
 async def expect_under_way(page: Page, name: str, least_percent: int = 10) -> None:
     """So much of a file has come from here."""
     await expect(row(page, name).locator(".leg.from .amount")).to_have_text(
-        re.compile(rf"^({'|'.join(str(each) for each in range(least_percent, 96))}) %$")
+        re.compile(rf"^({'|'.join(str(each) for each in range(least_percent, 96))})%$")
     )
 
 
@@ -102,7 +102,7 @@ async def test_several_files_at_once(
     await expect_under_way(page, "Walk to Netherfield.mov")
     await keep_picture(page, "files-sending")
     # The storage has begun to get it before it has come whole.
-    await expect(row(page, "Walk to Netherfield.mov").locator(".leg.to .amount")).not_to_have_text("0 %")
+    await expect(row(page, "Walk to Netherfield.mov").locator(".leg.to .amount")).not_to_have_text("0%")
     wire.bytes_per_s = None
     await expect_stored(page, [path.name for path in files])
     assert_arrived(demo, *files)

@@ -208,9 +208,24 @@ async def test_the_specification_renders(world: World, view: str) -> None:
     assert "/gadget/session" in served
 
 
+@pytest.mark.parametrize(("language", "title"), [("fr", "Lettres"), ("pt", "Letters"), ("en", "Letters")])
+async def test_the_title_is_in_the_readers_language(world: World, language: str, title: str) -> None:
+    """As the container's directory shows it."""
+    asked = {
+        "context": {"country": "ALL", "language": language, "view": "canvas", "container": "default"},
+        "gadgets": [{"url": world.gadget_url, "moduleId": 1}],
+    }
+    async with world.session.post(f"{world.shindig.origin}/gadgets/metadata", json=asked) as response:
+        [found] = (await response.json(content_type=None))["gadgets"]
+    assert found["title"] == title
+
+
 @pytest.mark.chromium
 async def test_the_gadget_in_a_browser(world: World, browser: Browser) -> None:
-    """In a frame of the container's page: names and places are there, a score is written, the container has it."""
+    """In a frame of the container's page: names and places are there, a score is written, the container has it.
+
+    A score that comes from elsewhere is seen in the gadget, and on the board's page by whoever comes by its link.
+    """
     player = next(world.writers)
     client = world.client()
     await client.update_appdata(player, {"letters": "41", "note": "<kept>"})
@@ -229,6 +244,18 @@ async def test_the_gadget_in_a_browser(world: World, browser: Browser) -> None:
     await expect(gadget.get_by_role("status")).to_contain_text("Saved: 42.")
     await expect(mine.locator("td.num")).to_have_text("42")
     assert await client.appdata(player, "@self") == {player: {"letters": "42", "note": "<kept>"}}
+    await expect(gadget.locator(".pulse.on")).to_have_text("Live")
+    status, _ = await call(world, await token_of(world, player), "POST", "scores", {"board": "letters", "value": "43"})
+    assert status == 201
+    await expect(mine.locator("td.num")).to_have_text("43")
+    async with context.expect_page() as opened:
+        await gadget.get_by_role("button", name="Open my page").click()
+    own = await opened.value
+    await own.get_by_role("button", name=f"Yes, continue as Number {player[-3:]}").click()
+    await expect(own).to_have_url(f"{world.home_url}/")
+    await own.goto(f"{world.home_url}/boards/letters")
+    await expect(own.locator("tr.mine td.num").first).to_have_text("43")
+    await own.goto("about:blank")
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
     await page.screenshot(path=SCREENSHOTS / f"gadget-in-shindig-{world.shindig.version}.png")
     await context.close()

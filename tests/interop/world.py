@@ -236,7 +236,11 @@ def settings(folder: Path, home_url: str, shindig: Shindig, keys: Keys) -> confi
             "consumer_secret": keys.consumer_secret,
             "dialect": "shindig",
         },
-        gadget={"allowed_origins": [shindig.origin], "trusted_signers": [signer, by_secret]},
+        gadget={
+            "allowed_origins": [shindig.origin],
+            "trusted_signers": [signer, by_secret],
+            "translations": {"fr": {"title": "Lettres"}},
+        },
         # Nothing here sends a file: nobody listens at these.
         mesdonnees={
             "base_url": "http://127.0.0.1:9",

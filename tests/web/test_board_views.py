@@ -449,6 +449,10 @@ async def test_whom_operators_take_off_a_board_sees_it_and_is_seen_by_nobody(
     assert (await own_of(jane))["rank"] == others["rank"] - 1
     assert sum(each["count"] for each in (await read(jane, "boards/letters/distribution"))["classes"]) == seen["total"]
     assert (await read(jane, path))["scores"] == []
+    card = path.partition("/history")[0]
+    theirs, own = [(await read(reader, card))["places"][0] for reader in (jane, elizabeth)]
+    assert (theirs["rank"], theirs["score"], theirs["total"]) == (None, None, seen["total"])
+    assert (own["rank"], own["state"]) == (1, state)
     assert [past["score"] for past in (await read(elizabeth, path))["scores"]] == [past["score"] for past in history]
     mine = texts(page(await (await stack.player()).get("/boards/letters")), "//aside")[0]
     assert mine.startswith("Your place, All time 1 ")

@@ -264,12 +264,12 @@ async def test_options_names_the_methods(client: Client) -> None:
 
 async def test_only_the_address_with_the_right_hash_is_kept_for_long(client: Client) -> None:
     assert client.app is not None
-    address = client.app[STATIC_FILES].path("gadget.js")
+    address = client.app[STATIC_FILES].path("gadget.css")
     right = await client.get(address)
     assert right.status == 200
     assert right.headers["Cache-Control"] == "public, max-age=31536000, immutable"
-    assert "javascript" in right.headers["Content-Type"]
-    for other in ("/static/gadget.js", "/static/gadget.js?v=0000000000000000"):
+    assert "css" in right.headers["Content-Type"]
+    for other in ("/static/gadget.css", "/static/gadget.css?v=0000000000000000"):
         assert (await client.get(other)).headers["Cache-Control"] == "no-cache"
 
 

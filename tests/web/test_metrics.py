@@ -100,8 +100,8 @@ async def test_operators_see_the_queue_and_what_failed(stack: Stack) -> None:
         await other.flush()
     operator = stack.browser()
     await operator.sign_in_as_operator("view")
-    page = (await operator.get("/admin")).text
-    assert "<h2>Sync</h2>" in page
+    page = (await operator.get("/admin/sync")).text
+    assert "<h1>Sync</h1>" in page
     assert "circles of friends" in page
     assert "failed: remote_garbage" in page
     assert "requests so far" in page
@@ -126,6 +126,7 @@ async def test_a_container_that_refuses_everybody_turns_health_red(stack: Stack)
     assert (await browser.get("/readyz")).status == 200
     operator = stack.browser()
     await operator.sign_in_as_operator("view")
-    assert "The container refuses everybody" in (await operator.get("/admin")).text
+    for page in ("/admin", "/admin/sync"):
+        assert "The container refuses everybody" in (await operator.get(page)).text
     found = samples((await browser.get("/metrics")).text)
     assert found["homeserver_container_refuses_everybody", frozenset()] == 1

@@ -1,0 +1,1 @@
+"""The parties of the HTTP benchmark, and the client that asks them."""

@@ -1,0 +1,246 @@
+"""What version a list of a board has, and the news that it has another one, for whoever looks on.
+
+A version is a text that is the same as long as nothing has changed that everybody sees of the list: its entries, the
+board's definition, and which period it is of. Names and pictures of players are not in it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncGenerator, Collection
+from typing import Final, NamedTuple
+
+import structlog
+
+from homeserver.domain import periods
+from homeserver.errors import BadInput, HomeServerError, NotFound
+from homeserver.model import NowMs
+from homeserver.storage import leaderboards as store
+from homeserver.storage import versions
+from homeserver.storage.database import Reader, WatchedDatabase
+from homeserver.storage.leaderboards import ListName
+
+OFTEN_S: Final = 1.0
+"""News of a list are at least so far apart: changes that come between are told together."""
+
+SELDOM_S: Final = 5.0
+"""How often is looked where nothing was heard: a hint may be lost, and a period ends by itself."""
+
+TICK_S: Final = 1.0
+"""How often a reader gets a word when nothing changed, so that it can see whether its own reader is still there."""
+
+GONE: Final = "gone"
+"""The version of a list whose board, or season, is no longer there."""
+
+_MAX_KEPT: Final = 1_000
+
+_log = structlog.get_logger(__name__)
+
+
+class Key(NamedTuple):
+    """A board, and a period by its id or by a span's word."""
+
+    board: str
+    period: str
+
+
+class _Kept(NamedTuple):
+    """A version that is right as long as the database has this stamp, and within this second: periods end."""
+
+    stamp: int
+    second: int
+    version: str
+
+
+class Changes:
+    """Reads versions, and tells those who watch of new ones. Common errors: NotFound (no such board), BadInput (field
+    "period")."""
+
+    def __init__(self, database: WatchedDatabase, now_ms: NowMs, often_s: float = OFTEN_S) -> None:
+        self._database = database
+        self._now_ms = now_ms
+        self._often_s = often_s
+        self._kept: dict[Key, _Kept] = {}
+        self._asked: dict[Key, asyncio.Future[str]] = {}
+        self._asking: asyncio.Task[None] | None = None
+        self._readers: dict[Key, set[_Reader]] = defaultdict(set)
+        self._wanted = asyncio.Event()
+        self._heard = asyncio.Event()
+        self._is_over = False
+
+    # --- now ----------------------------------------------------------------------------------------------------------
+
+    async def version(self, board: str, period: str) -> str:
+        """The version that the list has during this call.
+
+        Cost: on SQLite a few microseconds, where nobody has written anything since the last time. On PostgreSQL all
+        who ask at the same time share one transaction, which begins after each of them has asked.
+        """
+        key = Key(board, period)
+        stamp = self._database.stamp()
+        if stamp is None:
+            return await self._shared(key)
+        second = self._now_ms() // 1000
+        kept = self._kept.get(key)
+        if kept is not None and (kept.stamp, kept.second) == (stamp, second):
+            return kept.version
+        found = (await self._read([key]))[key]  # later than the stamp, so it is never kept for longer than it is right
+        if isinstance(found, HomeServerError):
+            raise found
+        if len(self._kept) >= _MAX_KEPT:
+            self._kept.clear()
+        self._kept[key] = _Kept(stamp, second, found)
+        return found
+
+    async def _shared(self, key: Key) -> str:
+        answer = self._asked.get(key)
+        if answer is None:
+            answer = self._asked[key] = asyncio.get_running_loop().create_future()
+        if self._asking is None:
+            self._asking = asyncio.create_task(self._answer(), name="versions")
+        return await asyncio.shield(answer)
+
+    async def _answer(self) -> None:
+        try:
+            while self._asked:
+                asked, self._asked = self._asked, {}
+                try:
+                    found: dict[Key, str | HomeServerError] = await self._read(asked)
+                except HomeServerError as error:
+                    found = dict.fromkeys(asked, error)
+                except BaseException:
+                    for answer in asked.values():
+                        answer.cancel()
+                    raise
+                for key, answer in asked.items():
+                    _settle(answer, found[key])
+        finally:
+            self._asking = None
+
+    async def _read(self, keys: Collection[Key]) -> dict[Key, str | HomeServerError]:
+        """The versions of these lists in one snapshot, or why there is none."""
+        now_ms = self._now_ms()
+
+        async def work(db: Reader) -> dict[Key, str | HomeServerError]:
+            boards = {each.board.id: each for each in await store.boards_in_force(db)}
+            found: dict[Key, str | HomeServerError] = {}
+            names: dict[Key, ListName] = {}
+            for key in keys:
+                in_force = boards.get(key.board)
+                if in_force is None:
+                    found[key] = NotFound("no such board")
+                    continue
+                try:
+                    period = periods.parse(in_force.board, key.period, now_ms)
+                except BadInput as error:
+                    found[key] = error
+                else:
+                    names[key] = ListName(key.board, period.id, in_force.generation)
+            lists = await versions.of_lists(db, names.values()) if names else {}
+            for key, name in names.items():
+                list_, version = lists.get(name, (0, 0))
+                found[key] = f"{boards[key.board].revision}.{name.generation}.{name.period}.{list_}.{version}"
+            return found
+
+        return await self._database.look(work)
+
+    # --- later --------------------------------------------------------------------------------------------------------
+
+    async def watch(self, board: str, period: str, known: str | None = None) -> AsyncGenerator[str | None, None]:
+        """Each new version of the list, once; of several that come together the last. Ends when the server does.
+
+        Args:
+            known: The version that the reader has. One that is there already is told at once; None: only what comes.
+
+        Yields:
+            None now and then, where nothing changed.
+        """
+        key, reader = Key(board, period), _Reader(known)
+        self._readers[key].add(reader)
+        self._wanted.set()
+        try:
+            current = await self.version(board, period)
+            if known is None:
+                reader.known = current
+            reader.put(current)
+            while not self._is_over:
+                yield await reader.news()
+        finally:
+            self._readers[key].discard(reader)
+            if not self._readers[key]:
+                del self._readers[key]
+            if not self._readers:
+                self._wanted.clear()
+
+    def close(self) -> None:
+        """Let all readers go: the server ends."""
+        self._is_over = True
+        for readers in self._readers.values():
+            for reader in readers:
+                reader.wake()
+
+    async def run(self) -> None:
+        """Look for changes, without end, while anybody looks on."""
+        await self._wanted.wait()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._database.listen(self._heard.set))
+            while True:
+                await self._wanted.wait()
+                try:
+                    async with asyncio.timeout(SELDOM_S):
+                        await self._heard.wait()
+                except TimeoutError:
+                    pass
+                self._heard.clear()
+                try:
+                    await self.look()
+                except Exception:
+                    _log.exception("board_changes_not_seen")
+                await asyncio.sleep(self._often_s)
+
+    async def look(self) -> None:
+        """Tell what changed since the last time."""
+        for key, found in (await self._read(list(self._readers))).items():
+            for reader in self._readers.get(key, ()):
+                reader.put(GONE if isinstance(found, HomeServerError) else found)
+
+
+def _settle(answer: asyncio.Future[str], found: str | HomeServerError) -> None:
+    if answer.done():
+        return
+    if isinstance(found, str):
+        answer.set_result(found)
+        return
+    answer.set_exception(found)
+    answer.exception()  # whoever asked may have gone away: then nobody looks at it
+
+
+class _Reader:
+    """What one reader has heard, and the last version that there is."""
+
+    def __init__(self, known: str | None) -> None:
+        self.known = known
+        self._latest = known
+        self._has_news = asyncio.Event()
+
+    def put(self, version: str) -> None:
+        self._latest = version
+        if version != self.known:
+            self._has_news.set()
+
+    def wake(self) -> None:
+        self._has_news.set()
+
+    async def news(self) -> str | None:
+        """The next version, as soon as there is one; None when there was none for a while."""
+        try:
+            async with asyncio.timeout(TICK_S):
+                await self._has_news.wait()
+        except TimeoutError:
+            return None
+        self._has_news.clear()
+        if self._latest == self.known:
+            return None
+        self.known = self._latest
+        return self.known

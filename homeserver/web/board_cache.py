@@ -1,0 +1,125 @@
+"""Pages of boards as visitors without a session get them: made once for each version of the list, kept as bytes.
+
+Such a page is the same for everybody who asks for this address in this language. It is served from here only when the
+list has the very version that it was made of, read during the request; so whoever has just seen a score committed sees
+it on the page. What is no part of a version (names, pictures, how long a period lasts) is at most `KEEP_S` old.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from aiohttp import hdrs, web
+
+from homeserver.web.keys import CHANGES
+from homeserver.web.languages import current
+
+KEEP_S: Final = 60.0
+MAX_BYTES: Final = 16 << 20
+MAX_ADDRESS: Final = 500
+"""Longer addresses are answered, not kept."""
+_HEADERS: Final = (hdrs.CONTENT_TYPE, hdrs.CONTENT_LANGUAGE, hdrs.VARY)
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """What a page was made of."""
+
+    board: str
+    period: str
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    of: Version
+    body: bytes
+    etag: str
+    headers: Mapping[str, str]
+    made_s: float
+
+    def answer(self, request: web.Request) -> web.Response:
+        """The page, or that the browser has it already."""
+        known = request.headers.get(hdrs.IF_NONE_MATCH)
+        if known is not None and self.etag in (each.strip().removeprefix("W/") for each in known.split(",")):
+            return web.Response(status=304, headers=self.headers)
+        return web.Response(body=self.body, headers=self.headers)
+
+
+_Key = tuple[str, str]
+Make = Callable[[], Awaitable[tuple[web.Response, Version]]]
+
+
+class BoardPages:
+    """The pages that are kept, the last used last."""
+
+    def __init__(self, max_bytes: int = MAX_BYTES) -> None:
+        self._max_bytes = max_bytes
+        self._kept: OrderedDict[_Key, _Kept] = OrderedDict()
+        self._bytes = 0
+        self._making: dict[_Key, asyncio.Event] = {}
+
+    async def answer(self, request: web.Request, make: Make) -> web.Response:
+        """The page from here where it is good, else made anew. Who wants the same one waits for whoever makes it."""
+        key = (request.path_qs, current().tag)
+        while True:
+            kept = await self._good(request, key)
+            if kept is not None:
+                return kept.answer(request)
+            made = self._making.get(key)
+            if made is None:
+                break
+            await made.wait()
+        done = self._making[key] = asyncio.Event()
+        try:
+            response, version = await make()
+            kept = self._keep(key, response, version)
+        finally:
+            del self._making[key]
+            done.set()
+        return kept.answer(request)
+
+    async def _good(self, request: web.Request, key: _Key) -> _Kept | None:
+        kept = self._kept.get(key)
+        if kept is None or asyncio.get_running_loop().time() - kept.made_s > KEEP_S:
+            return None
+        of = kept.of
+        if await request.app[CHANGES].version(of.board, of.period) != of.version:
+            return None
+        if key in self._kept:
+            self._kept.move_to_end(key)
+        return kept
+
+    def _keep(self, key: _Key, response: web.Response, version: Version) -> _Kept:
+        body = response.body
+        if not isinstance(body, bytes):
+            raise TypeError("a page is bytes")
+        etag = f'"{hashlib.blake2b(body, digest_size=16).hexdigest()}"'
+        # Whether it is good is asked each time, by the browser and by whatever stands between.
+        headers: dict[str, str] = {name: ", ".join(response.headers.getall(name)) for name in _HEADERS}
+        headers |= {hdrs.ETAG: etag, hdrs.CACHE_CONTROL: "no-cache"}
+        kept = _Kept(version, body, etag, headers, asyncio.get_running_loop().time())
+        if len(key[0]) <= MAX_ADDRESS:
+            self._drop(key)
+            self._kept[key] = kept
+            self._bytes += len(body)
+            while self._bytes > self._max_bytes:
+                self._drop(next(iter(self._kept)))
+        return kept
+
+    @property
+    def size_bytes(self) -> int:
+        """Of all pages together."""
+        return self._bytes
+
+    def _drop(self, key: _Key) -> None:
+        kept = self._kept.pop(key, None)
+        self._bytes -= len(kept.body) if kept else 0
+
+
+BOARD_PAGES: Final = web.AppKey("BOARD_PAGES", BoardPages)
