@@ -6,6 +6,7 @@ SHELL := /bin/bash
 
 BIN := .venv/bin
 PYTEST := $(BIN)/pytest
+PROFILE := long
 SLOWEST := --durations=15 --durations-min=1
 export COVERAGE_FILE := build/coverage
 
@@ -21,9 +22,9 @@ test: environment ## run the tests (ARGS="-k word" for some; then nothing is ask
 	@mkdir -p build
 	$(PYTEST) $(if $(ARGS),$(ARGS),--cov=homeserver --cov-branch --cov-report=term:skip-covered $(SLOWEST))
 
-test-long: environment ## run what takes long: random search, other Pythons, the set-up on a bare Debian
+test-long: environment ## run what takes long: random search (PROFILE=repeatable: always the same), other Pythons, a bare Debian
 	@scripts/debian-packages.sh --tests || true
-	$(PYTEST) -m "long or hypothesis" --hypothesis-profile=long $(SLOWEST) $(ARGS)
+	$(PYTEST) -m "long or hypothesis" --hypothesis-profile=$(PROFILE) $(SLOWEST) $(ARGS)
 
 interop: environment ## try client, verifier and gadget against Apache Shindig, where a JDK and Maven are
 	@scripts/debian-packages.sh --tests || true
@@ -53,7 +54,7 @@ wheel: environment ## build the wheel into dist
 constraints: environment ## pin anew what homeserver is installed with, for every Python that is here
 	$(BIN)/python -m scripts.constraints
 
-vendor: ## bundle Uppy anew into static/vendor, from the packages pinned in scripts/vendor (needs Node.js and npm)
+vendor: ## bundle Uppy and uPlot anew into static/vendor, from the packages pinned in scripts/vendor (needs Node.js and npm)
 	@scripts/vendor.sh
 	@ls -l static/vendor
 

@@ -59,11 +59,14 @@ async def show(database: Database, settings: config.Settings, say: Say) -> None:
             say(f"{step.board.id:<20} {'-':>12} {'-':>10}  {step.board.title}\n  in the settings only")
 
 
-async def apply(database: Database, settings: config.Settings, say: Say, *, agreed: Callable[[], bool]) -> bool:
+async def apply(
+    database: Database, settings: config.Settings, say: Say, *, agreed: Callable[[], bool], actor: str = "-"
+) -> bool:
     """`boards apply`: say what would be done, ask, do it.
 
     Args:
         agreed: Asks whether to go on.
+        actor: Who does it, for the log.
 
     Returns:
         Whether the boards in force are those of the settings now.
@@ -88,7 +91,7 @@ async def apply(database: Database, settings: config.Settings, say: Say, *, agre
         bars[-1].show(done, total)
 
     try:
-        built = await admin.apply(plan, started, progress)
+        built = await admin.apply(plan, started, progress, actor=actor)
     finally:
         bars[-1].end()
     for rebuilt in built:
@@ -107,11 +110,11 @@ def _say_plan(plan: Plan, say: Say) -> None:
         say(f"  change their order to {', '.join(plan.order)}")
 
 
-async def rebuild(database: Database, board: str, say: Say) -> None:
+async def rebuild(database: Database, board: str, say: Say, actor: str = "-") -> None:
     """`boards rebuild`: build one board's lists anew, and say what came of it."""
     bar = Bar("players")
     try:
-        rebuilt = await board_admin(database).rebuild(board, bar.show)
+        rebuilt = await board_admin(database).rebuild(board, bar.show, actor=actor)
     finally:
         bar.end()
     say(f"{board}: {_of(rebuilt)}")
@@ -131,6 +134,7 @@ async def load(
     board: str,
     form: FileFormat | None,
     verified: bool,
+    actor: str = "-",
 ) -> bool:
     """`boards import`: every line of the file that is right counts; those that are not are listed.
 
@@ -150,6 +154,7 @@ async def load(
                 expected=size // BYTES_A_LINE,
                 progress=lambda _: bar.show(opened.tell(), max(size, opened.tell())),
                 rebuilding=building.show,
+                actor=actor,
             )
         finally:
             bar.end()

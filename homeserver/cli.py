@@ -286,7 +286,10 @@ def _boards_apply(options: argparse.Namespace) -> int:
 
     settings = settings_of(options)
     done = with_database(
-        settings, lambda database: boards_command.apply(database, settings, say, agreed=lambda: agreed(options))
+        settings,
+        lambda database: boards_command.apply(
+            database, settings, say, agreed=lambda: agreed(options), actor=cli_admin.user()
+        ),
     )
     return 0 if done else 1
 
@@ -361,7 +364,9 @@ def _with_players(options: argparse.Namespace, work: Callable[[PlayersCommand], 
 def _boards_rebuild(options: argparse.Namespace) -> int:
     from homeserver import boards_command  # noqa: PLC0415
 
-    with_database(settings_of(options), lambda database: boards_command.rebuild(database, options.board, say))
+    with_database(
+        settings_of(options), lambda database: boards_command.rebuild(database, options.board, say, cli_admin.user())
+    )
     return 0
 
 
@@ -374,7 +379,14 @@ def _boards_import(options: argparse.Namespace) -> int:
     done = with_database(
         settings,
         lambda database: boards_command.load(
-            database, settings, options.file, say, board=options.board, form=form, verified=options.verified
+            database,
+            settings,
+            options.file,
+            say,
+            board=options.board,
+            form=form,
+            verified=options.verified,
+            actor=cli_admin.user(),
         ),
     )
     return 0 if done else 1

@@ -110,6 +110,14 @@ def actor_of(options: argparse.Namespace) -> str:
         raise BadSettings("--by: say who does it; this machine has no name for its user.") from error
 
 
+def user() -> str:
+    """The user of this machine who is signed in, or "-" where it has no name for them."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "-"
+
+
 def with_operators(settings: config.Settings, work: Callable[[Operators], Awaitable[T]]) -> T:
     """Open the database for one thing about the operators' accounts."""
     from homeserver.services.operators import Operators  # noqa: PLC0415

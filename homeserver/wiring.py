@@ -236,6 +236,7 @@ async def _open(
         on_open=arrived,
         on_removed=core.sync.left,
         allow_missing_body_hash=settings.gadget.allow_missing_body_hash,
+        stamp=core.database.stamp,
     )
     app[keys.HEALTH] = Health(core.database, running, step_one, refused_ms=lambda: core.sync.pace.halted_ms)
     app[keys.SYNC_REPORT] = SyncReport(

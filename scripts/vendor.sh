@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Bundles Uppy into static/vendor, from the packages that scripts/vendor/package-lock.json pins by version and hash.
+# Bundles Uppy and uPlot into static/vendor, from the packages that scripts/vendor/package-lock.json pins by version and hash.
 #
 #   scripts/vendor.sh [FOLDER]     FOLDER instead of static/vendor
 #

@@ -95,9 +95,10 @@ async def expected(
         )
         now_ms = max([NOON_MS, *(row[3] for row in rows)])
         for row in rows:
-            before = copy.deepcopy(naive.lists)
+            does_count = counts(row[0], row[1])
+            before = naive.lists if does_count else copy.deepcopy(naive.lists)
             naive.apply(tuple(row), now_ms)
-            if not counts(row[0], row[1]):
+            if not does_count:
                 naive.lists = before
             if row[0] <= since:
                 naive.lists = {}

@@ -94,4 +94,6 @@ def test_tokens_of_operators(run: Run, tmp_path: Path) -> None:
     assert run("admin", "tokens", "ada") == (0, "")
     log = run("players", "log")[1]
     assert "root: add operator" in log
+    assert "import on letters: - (new 2, known 0, bad 0)" in log
+    assert "change board on letters: - (add: )" in log
     assert "revoke token" in log

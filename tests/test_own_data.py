@@ -104,7 +104,9 @@ async def test_all_of_a_player_is_given_out_and_nothing_that_lets_anybody_in(
     player = whole["player"]
     counts = {name: rows if isinstance(rows, int) else len(rows) for name, rows in player.items()}
     assert counts == dict(kept.player)
-    assert counts == dict.fromkeys(("accepted", "doubted", "decided", "sync_tasks"), 0) | dict.fromkeys(
+    assert counts == dict.fromkeys(
+        ("accepted", "doubted", "decided", "sync_tasks", "adjusted", "found_right", "bulk_acts"), 0
+    ) | dict.fromkeys(
         ("profile", "appdata", "moderated", "delisted", "friend_of", "timed_writes", "page_links", "linked"), 1
     ) | {"changes": 3, "acts": 3, "friends": 2, "gadget_sessions": 1, "sessions": 2, "places": counts["places"]}
     assert [change["new"] for change in player["changes"]] == ["3", "13", "23"]

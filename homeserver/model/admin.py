@@ -281,6 +281,31 @@ class Dossier:
 
 
 @dataclass(frozen=True, slots=True)
+class SyncHealth:
+    """How the sync with the container does, of all processes together."""
+
+    players: int
+    synced: int
+    """Of them, those who were ever synced whole."""
+    oldest_ms: int | None
+    newest_ms: int | None
+    """Of the ages of what is known of players."""
+    waiting: Mapping[str, object]
+    """By what: how many questions wait."""
+    running: int
+    requests: int
+    failed: Mapping[str, object]
+    """Attempts since the database was made, by reason."""
+    failures: int
+    """In a row: what the breaker goes by."""
+    closed_ms: int | None
+    """Until then the container is left alone."""
+    refused_ms: int | None
+    """Since then it refuses everybody."""
+    skew_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class OperatorAccount:
     """An operator's account as other operators see it."""
 

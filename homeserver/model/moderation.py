@@ -44,6 +44,8 @@ class Action(StrEnum):
     BULK = "bulk"
     UNDO_BULK = "undo bulk"
     CHANGE_BOARD = "change board"
+    """Add, change or drop a board, as the settings say."""
+    IMPORT = "import"
     ADD_OPERATOR = "add operator"
     SET_ROLE = "set role"
     SET_PASSWORD = "set password"  # noqa: S105 - a word

@@ -12,14 +12,16 @@ from homeserver.domain import periods, score_files, scores
 from homeserver.domain.boards import BoardInForce
 from homeserver.domain.score_files import FileFormat, Row
 from homeserver.errors import Conflict
-from homeserver.model import Board, NowMs
+from homeserver.model import Act, Board, NowMs
+from homeserver.model import Action as Acted
 from homeserver.services import board_lists
 from homeserver.services.rebuilds import Progress, Rebuilds, Rebuilt
 from homeserver.storage import leaderboards as store
-from homeserver.storage import people, rebuild, standings
+from homeserver.storage import moderation, people, rebuild, standings
 from homeserver.storage.database import Database, Reader, Transaction
 
 EXPORT_PAGE: Final = 1_000
+MAX_DETAIL: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,12 +116,15 @@ class BoardAdmin:
         stay = [id_ for id_ in served if id_ in order]
         return Plan(tuple(steps), order, moved=stay != [id_ for id_ in order if id_ in served])
 
-    async def apply(self, plan: Plan, started: Callable[[Step], None], progress: Progress) -> tuple[Rebuilt, ...]:
+    async def apply(
+        self, plan: Plan, started: Callable[[Step], None], progress: Progress, *, actor: str = "-"
+    ) -> tuple[Rebuilt, ...]:
         """Do what was planned, a board at a time: each is served as it was until it is done.
 
         Args:
             started: Told which step begins.
             progress: Told how far a board is that is built from events.
+            actor: Who does it, for the log.
 
         Returns:
             What was built, in the order of the plan.
@@ -138,12 +143,13 @@ class BoardAdmin:
                     await self._database.write(lambda tx, step=step: _change(tx, step))  # type: ignore[misc]
                 case Action.DROP:
                     await self._database.write(lambda tx, step=step: _drop(tx, step, self._now_ms()))  # type: ignore[misc]
+            await self._log(Acted.CHANGE_BOARD, step.board.id, actor, f"{step.action}: {'; '.join(step.words)}")
         positions = {id_: position for position, id_ in enumerate(plan.order)}
         await self._database.write(lambda tx: rebuild.arrange(tx, positions))
         await self._rebuilds.sweep()
         return tuple(built)
 
-    async def rebuild(self, board_id: str, progress: Progress) -> Rebuilt:
+    async def rebuild(self, board_id: str, progress: Progress, *, actor: str = "-") -> Rebuilt:
         """Build a board's lists anew from its events, by the definition in force.
 
         Raises:
@@ -151,7 +157,13 @@ class BoardAdmin:
             Conflict: It is being rebuilt already.
         """
         in_force = await self._database.look(lambda reader: board_lists.board(reader, board_id))
-        return await self._rebuilds.rebuild(in_force.board, revision=in_force.revision, progress=progress)
+        rebuilt = await self._rebuilds.rebuild(in_force.board, revision=in_force.revision, progress=progress)
+        await self._log(Acted.REBUILD, board_id, actor, f"entries {rebuilt.entries}, before {rebuilt.entries_before}")
+        return rebuilt
+
+    async def _log(self, action: Acted, board_id: str, actor: str, detail: str) -> None:
+        act = Act(action, self._now_ms(), actor, "", board_id, None, detail[:MAX_DETAIL])
+        await self._database.write(lambda tx: moderation.log(tx, act))
 
     # --- a list as a file ---------------------------------------------------------------------------------------------
 

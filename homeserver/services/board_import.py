@@ -16,9 +16,9 @@ from homeserver.domain import score_files
 from homeserver.domain.boards import BoardInForce
 from homeserver.domain.score_files import BadLine, FileFormat, Score
 from homeserver.errors import BadInput, NotFound
-from homeserver.model import Board, NowMs, Person
+from homeserver.model import Act, Action, Board, NowMs, Person
 from homeserver.services.rebuilds import Progress, Rebuilds
-from homeserver.storage import imports, people, rebuild
+from homeserver.storage import imports, moderation, people, rebuild
 from homeserver.storage import leaderboards as store
 from homeserver.storage.database import Database, Reader, Transaction
 from homeserver.storage.imports import Imported
@@ -73,6 +73,7 @@ class BoardImport:
         expected: int,
         progress: Callable[[Import], None],
         rebuilding: Progress,
+        actor: str = "-",
     ) -> Import:
         """Let each line count that is right; a bad one stops nothing. Running it twice changes nothing more.
 
@@ -85,6 +86,7 @@ class BoardImport:
             expected: About how many lines there are: decides how they are counted, not what comes of it.
             progress: Told after each batch.
             rebuilding: Told how far the rebuild is, if there is one.
+            actor: Who does it, for the log.
 
         Raises:
             NotFound: No such board.
@@ -106,6 +108,9 @@ class BoardImport:
                 result.refuse(BadLine(score.line, "player: this person was erased, and has not come back"))
             progress(result)
         progress(result)
+        words = f"new {result.new}, known {result.known}, bad {result.bad}{', verified' if verified else ''}"
+        act = Act(Action.IMPORT, self._now_ms(), actor, "", board_id, None, words)
+        await self._database.write(lambda tx: moderation.log(tx, act))
         await self._rebuild_what_is_due(in_force.board, rebuilding)
         return result
 

@@ -237,13 +237,10 @@ class Bulk:
         one that was looked at, None where that was the last of all."""
         players = await bulk.decided(reader, list_.board.id, after, limit)
         verdicts = await moderation.verdicts(reader, list_.board.id, players)
-        found = []
-        for player in players:
-            then = _decided(Action.RESTORE, verdicts[player], None)._replace(delisted=False)
-            entries = await replays.entries(reader, list_.in_force, player, then, list_.now_ms)
-            position = entries.get(list_.period.id)
-            if position is not None and keys.holds(position.key):
-                found.append(position)
+        then = {player: _decided(Action.RESTORE, verdicts[player], None)._replace(delisted=False) for player in players}
+        would_have = await replays.entries_of_many(reader, list_.in_force, then, list_.now_ms)
+        positions = [would_have[player].get(list_.period.id) for player in players]
+        found = [position for position in positions if position is not None and keys.holds(position.key)]
         return found, players[-1] if len(players) == limit else None
 
 

@@ -82,9 +82,8 @@ class Changes:
         if stamp is None:
             return await self._shared(key)
         second = self._now_ms() // 1000
-        kept = self._kept.get(key)
-        if kept is not None and (kept.stamp, kept.second) == (stamp, second):
-            return kept.version
+        if (kept := self._good(key, stamp, second)) is not None:
+            return kept
         found = (await self._read([key]))[key]  # later than the stamp, so it is never kept for longer than it is right
         if isinstance(found, HomeServerError):
             raise found
@@ -92,6 +91,15 @@ class Changes:
             self._kept.clear()
         self._kept[key] = _Kept(stamp, second, found)
         return found
+
+    def known(self, board: str, period: str) -> str | None:
+        """The same, where nobody has to be asked for it; None: ask."""
+        stamp = self._database.stamp()
+        return None if stamp is None else self._good(Key(board, period), stamp, self._now_ms() // 1000)
+
+    def _good(self, key: Key, stamp: int, second: int) -> str | None:
+        kept = self._kept.get(key)
+        return kept.version if kept is not None and kept.stamp == stamp and kept.second == second else None
 
     async def _shared(self, key: Key) -> str:
         answer = self._asked.get(key)

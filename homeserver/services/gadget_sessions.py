@@ -24,6 +24,8 @@ ADDED: Final = "event.addapp"
 REMOVED: Final = "event.removeapp"
 
 _log = structlog.get_logger(__name__)
+_MAX_CHECKED: Final = 10_000
+
 _T = TypeVar("_T")
 
 OnOpen = Callable[[int], Awaitable[object]]
@@ -53,6 +55,7 @@ class GadgetSessions:
         on_open: OnOpen | None = None,
         on_removed: OnOpen | None = None,
         allow_missing_body_hash: bool = False,
+        stamp: Callable[[], int | None] = lambda: None,
     ) -> None:
         """
         Args:
@@ -63,6 +66,7 @@ class GadgetSessions:
             on_removed: Told of each player who removed the application.
             on_open: Told of each viewer who opens the gadget, and of each player who added the application.
             allow_missing_body_hash: Accept a body that the signature does not cover.
+            stamp: As `WatchedDatabase.stamp`: a token that was good is not looked up again while it stays the same.
         """
         self._database = database
         self._signers = tuple(signers)
@@ -73,6 +77,8 @@ class GadgetSessions:
         self._on_open = on_open
         self._on_removed = on_removed
         self._allow_missing_body_hash = allow_missing_body_hash
+        self._stamp = stamp
+        self._checked: dict[str, tuple[int, GadgetSession]] = {}
 
     async def open(self, request: HttpRequest) -> OpenedGadget:
         """Turn a signed call for our application into a token, good for an hour. Without a viewer the token only reads.
@@ -122,13 +128,22 @@ class GadgetSessions:
             NotSignedIn: It was never given out, has ended, or its player removed the application.
         """
         token_hash = secret_hash(token)
+        now_ms = self._now_ms()
+        stamp = self._stamp()
+        known = self._checked.get(token_hash)
+        if known is not None and known[0] == stamp and now_ms < known[1].expires_ms:
+            return known[1]
 
         async def work(reader: Reader) -> GadgetSession | None:
-            return await sessions.find_gadget_session(reader, token_hash, self._now_ms())
+            return await sessions.find_gadget_session(reader, token_hash, now_ms)
 
         session = await self._database.look(work)
         if session is None:
             raise NotSignedIn("This token is not good, or no longer. Open a session again.")
+        if stamp is not None:
+            if len(self._checked) >= _MAX_CHECKED:
+                self._checked.clear()
+            self._checked[token_hash] = (stamp, session)
         return session
 
     async def lifecycle(self, request: HttpRequest) -> None:

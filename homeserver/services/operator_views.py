@@ -159,12 +159,13 @@ class OperatorViews:
         after = self._after(list_, wanted)
         players = await admin_views.states(reader, list_.board.id, state, after, wanted.limit)
         verdicts = await moderation.verdicts(reader, list_.board.id, players)
-        found = []
-        for player in players:
-            then = verdicts[player]._replace(hidden=False, delisted=False) if state is State.HIDDEN else VISIBLE
-            entries = await replays.entries(reader, list_.in_force, player, then, list_.now_ms)
-            if (position := entries.get(list_.period.id)) is not None:
-                found.append(Standing(position, 0, tied=False))
+        then = {
+            player: verdicts[player]._replace(hidden=False, delisted=False) if state is State.HIDDEN else VISIBLE
+            for player in players
+        }
+        would_have = await replays.entries_of_many(reader, list_.in_force, then, list_.now_ms)
+        positions = [would_have[player].get(list_.period.id) for player in players]
+        found = [Standing(position, 0, tied=False) for position in positions if position is not None]
         entries_ = await _shown(reader, list_, found, state)
         behind = Position(0, 0, players[-1]) if len(players) == wanted.limit else None
         return self._page(list_, entries_, await standings.total(reader, list_.number), wanted, behind=behind)

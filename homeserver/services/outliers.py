@@ -31,8 +31,6 @@ LOOKED_AT: Final = 10_000
 SAMPLE: Final = 1_000
 LEAST_SAMPLE: Final = 20
 """Of fewer changes or scores nobody can say what is usual."""
-_NORMAL_90: Final = 1.6449
-"""Standard deviations within which 90 in 100 are, where values are spread as they usually are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,11 +205,10 @@ async def _spread(reader: Reader, list_: List) -> _Spread | None:
     middle = await counts.entry_at(reader, list_.number, total // 2)
     if middle is None:
         return None
-    deviation = await _deviation(reader, list_, middle[0], -(-total // 2))
-    if deviation:
-        return _Spread(middle[0], deviation * outliers.SIGMA)
-    deviation = await _deviation(reader, list_, middle[0], -(-total * 9 // 10))
-    return _Spread(middle[0], deviation / _NORMAL_90) if deviation else None
+    half = await _deviation(reader, list_, middle[0], -(-total // 2))
+    nine_in_ten = 0 if half else await _deviation(reader, list_, middle[0], -(-total * 9 // 10))
+    sigma = outliers.spread(half, nine_in_ten)
+    return None if sigma is None else _Spread(middle[0], sigma)
 
 
 async def _deviation(reader: Reader, list_: List, middle: int, wanted: int) -> int:

@@ -30,6 +30,7 @@ _REASON: Final = "by themselves, on the privacy page"
 _ROWS: Final = 500
 """Read at a time."""
 _ID_CHARS: Final = 16
+_OF_KEYS: Final = frozenset({"places", "found_right"})
 _OF_SCORES: Final = frozenset({"accepted", "doubted"})
 
 
@@ -213,7 +214,7 @@ def _said(kind: Kind, row: Iterable[Any], boards: Mapping[str, Board]) -> dict[s
     """A row as it goes out: times by ISO 8601, scores as their board writes them."""
     said = dict(zip(kind.members, row, strict=True))
     board = boards.get(said.get("board") or "")
-    if board is not None and kind.name == "places":
+    if board is not None and kind.name in _OF_KEYS:
         said["score"] = scores.exact(scores.score_of(said.pop("key"), board.order), board.decimals)
     elif board is not None and kind.name in _OF_SCORES:
         said["score"] = scores.exact(said["score"], board.decimals)

@@ -13,11 +13,12 @@ from typing import NamedTuple
 
 from homeserver.domain import ranking, rules
 from homeserver.domain.boards import BoardInForce
+from homeserver.domain.ranking import NoScore
 from homeserver.domain.rules import Account, Claimed
 from homeserver.model import DetailedPlace, Origin, Pending, Period, Position, Span, State
 from homeserver.services import board_lists
 from homeserver.services.board_lists import List
-from homeserver.storage import accounts, board_views, moderation, replays, standings
+from homeserver.storage import accounts, adjustments, board_views, moderation, replays, standings
 from homeserver.storage.database import Reader
 from homeserver.storage.moderation import VISIBLE, Verdict
 from homeserver.storage.standings import Standing
@@ -118,13 +119,18 @@ def _holds(period: Period, at_ms: int) -> bool:
 
 async def unseen(db: Reader, in_force: BoardInForce, player: int) -> dict[int, State]:
     """The player's scores that do not count, by the numbers of their events: those that were removed, those that wait
-    to be looked at, and those that were rejected or given up for another one.
+    to be looked at, those that were rejected or given up for another one, and those in whose place an operator put a
+    worse one.
 
     Cost: on boards that doubt claims, reads all of the player's events of the field.
     """
     of = in_force.board
     until_event = (await moderation.verdict(db, in_force, player)).until_event or 0
-    if not rules.judges(of) and not until_event:
+    adjusted = [
+        (each.event, ranking.claim(of, each.score))
+        for each in (await adjustments.on(db, of.id, [player])).get(player, ())
+    ]
+    if not rules.judges(of) and not until_event and not adjusted:
         return {}
     decisions = await accounts.decisions_on(db, of, [player])
     account = Account()
@@ -132,9 +138,14 @@ async def unseen(db: Reader, in_force: BoardInForce, player: int) -> dict[int, S
     for event, _, value, at_ms, origin in await board_views.every_value(db, player, of.field):
         claimed = Claimed(event, ranking.claim(of, value), at_ms, Origin(origin), decisions.get(event))
         counts = rules.apply(of, account, claimed, (Span.ALL.value,))  # what was removed is remembered all the same
-        if not counts or event <= until_event:
+        is_replaced = any(event <= last and _is_better(claimed.claim, given) for last, given in adjusted)
+        if not counts or event <= until_event or is_replaced:
             states[event] = State.REMOVED
     return states | dict.fromkeys(account.flags, State.PENDING)
+
+
+def _is_better(claim: int | NoScore, other: int | NoScore) -> bool:
+    return isinstance(claim, int) and isinstance(other, int) and claim < other
 
 
 async def _standing(db: Reader, list_: List, position: Position, *, unlisted: bool) -> Standing:

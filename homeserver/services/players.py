@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from homeserver.errors import NotFound
 from homeserver.model import PlayerCard
 from homeserver.storage import people
 from homeserver.storage.database import Database, Reader
+
+_MAX_KNOWN: Final = 10_000
 
 
 class Players:
@@ -13,6 +17,20 @@ class Players:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._public_ids: dict[int, str] = {}
+
+    async def public_id(self, player: int) -> str | None:
+        """The player's public id, which never changes; None where there is no such player."""
+        known = self._public_ids.get(player)
+        if known is not None:
+            return known
+        found = (await self._database.look(lambda reader: people.cards(reader, [player]))).get(player)
+        if found is None:
+            return None
+        if len(self._public_ids) >= _MAX_KNOWN:
+            self._public_ids.clear()
+        self._public_ids[player] = found.id
+        return found.id
 
     async def card(self, player: int) -> PlayerCard:
         """What others may see of a player.

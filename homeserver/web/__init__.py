@@ -5,7 +5,8 @@ from __future__ import annotations
 from aiohttp import web
 
 from homeserver.paths import STATIC
-from homeserver.web.board_cache import BOARD_PAGES, BoardPages
+from homeserver.web.board_cache import BOARD_PAGES, BoardPages, serve_kept
+from homeserver.web.entry_cache import ENTRY_ANSWERS, EntryAnswers
 from homeserver.web.file_events import STREAMS, Streams
 from homeserver.web.gadget_script import FOLDER, GADGET_SCRIPT, GadgetScript
 from homeserver.web.keys import SITE
@@ -29,12 +30,13 @@ def setup(app: web.Application) -> None:
     all_languages()  # whoever comes first need not wait for them
     app[STREAMS] = Streams()
     app[BOARD_PAGES] = BoardPages()
+    app[ENTRY_ANSWERS] = EntryAnswers()
     app[FIXED_HEADERS] = fixed_headers(app[SITE])
     app[STATIC_FILES] = StaticFiles(STATIC)
     words = {tag: language.words_of(f"{FOLDER}/") for tag, language in all_languages().items()}
     app[GADGET_SCRIPT] = GadgetScript(STATIC, words)
     setup_templates(app)
-    app.middlewares.extend([choose_language, answer_errors, check_requests])
+    app.middlewares.extend([serve_kept, choose_language, answer_errors, check_requests])
     app.on_response_prepare.extend([set_headers, say_version])
     app.add_routes(routes())
     app.router.add_static(PREFIX, STATIC, follow_symlinks=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from homeserver.errors import Forbidden
-from homeserver.model import Action, BulkAct, Operator, OperatorAccount, Role, Span, State
+from homeserver.model import Action, BulkAct, Operator, OperatorAccount, Role, Span, State, SyncHealth
 from homeserver.services.operator_views import Wanted
 from homeserver.web.admin_calls import Given, path_number, stream
 from homeserver.web.keys import (
@@ -16,11 +16,13 @@ from homeserver.web.keys import (
     BULK,
     DOSSIERS,
     EXPORTS,
+    HEALTH,
     MODERATION,
     OPERATOR_TOKENS,
     OPERATOR_VIEWS,
     OPERATORS,
     OUTLIERS,
+    SYNC_REPORT,
     VERIFIED_SCORES,
 )
 
@@ -76,6 +78,25 @@ async def export_entries(request: web.Request, _who: Operator, given: Given) -> 
     form = given.text("format", "csv")
     texts = request.app[EXPORTS].entries(_board(request), _wanted(given), form)
     return await stream(request, texts, form, "entries")
+
+
+async def sync(request: web.Request, _who: Operator, _given: Given) -> SyncHealth:
+    """`GET /sync`."""
+    overview, table = await request.app[HEALTH].sync(), await request.app[SYNC_REPORT].table()
+    return SyncHealth(
+        players=overview.players,
+        synced=overview.synced,
+        oldest_ms=overview.oldest_ms,
+        newest_ms=overview.newest_ms,
+        waiting={row.what: row.waiting for row in table.rows},
+        running=sum(row.running for row in table.rows),
+        requests=table.requests,
+        failed=dict(table.failed),
+        failures=table.failures,
+        closed_ms=table.closed_ms,
+        refused_ms=table.refused_ms,
+        skew_s=table.skew_s,
+    )
 
 
 async def distribution(request: web.Request, _who: Operator, given: Given) -> object:

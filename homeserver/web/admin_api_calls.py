@@ -26,6 +26,7 @@ from homeserver.model import (
     Span,
     State,
     Suspects,
+    SyncHealth,
     Task,
     Writes,
 )
@@ -295,6 +296,7 @@ CALLS: Final = (
         body=(_REASON,),
         status=204,
     ),
+    Call("GET", "/sync", VIEW, "How the sync with the container does.", api.sync, SyncHealth),
     Call("GET", "/operators", CONFIGURE, "All accounts.", api.operators, OperatorAccount, named="operators"),
     Call("GET", "/tokens", VIEW, "The caller's tokens.", api.tokens, AccessToken, named="tokens"),
     Call(
@@ -315,6 +317,7 @@ CALLS: Final = (
             Param("days", "How long it is good: 1 to 366 days (90)", Kind.NUMBER),
         ),
         status=201,
+        is_secret=True,
     ),
     Call("DELETE", "/tokens/{token}", VIEW, "End one of the caller's tokens.", api.revoke_token, status=204),
 )

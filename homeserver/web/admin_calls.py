@@ -120,6 +120,8 @@ class Call:
     query: tuple[Param, ...] = ()
     body: tuple[Param, ...] = ()
     status: int = 200
+    is_secret: bool = False
+    """Its answer is not kept anywhere, so it is made anew where the call is repeated."""
 
     @property
     def is_act(self) -> bool:
@@ -151,7 +153,7 @@ async def _serve(call: Call, request: web.Request) -> web.StreamResponse:
     async def do() -> Answer:
         return Answer(call.status, _content(call, await call.handler(request, who, given)))
 
-    named = request.headers.get(KEY_HEADER)
+    named = None if call.is_secret else request.headers.get(KEY_HEADER)
     said = f"{call.method} {request.raw_path}\n".encode() + body
     status, content = await request.app[REPEATS].once(who.id, named, said, do)
     return json_answer(content, status=status) if content else web.Response(status=204)

@@ -48,7 +48,7 @@ def _parameters(call: Call) -> list[dict[str, Any]]:
         }
         for param in call.query
     ]
-    if call.is_act:
+    if call.is_act and not call.is_secret:
         found.append(
             {
                 "name": KEY_HEADER,

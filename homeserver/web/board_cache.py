@@ -15,15 +15,22 @@ from dataclasses import dataclass
 from typing import Final
 
 from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler
 
 from homeserver.web.keys import CHANGES
-from homeserver.web.languages import current
+from homeserver.web.languages import current, negotiated
+from homeserver.web.security import FIXED_HEADERS, SERVER
 
 KEEP_S: Final = 60.0
 MAX_BYTES: Final = 16 << 20
 MAX_ADDRESS: Final = 500
 """Longer addresses are answered, not kept."""
+_PREFIX: Final = "/boards/"
 _HEADERS: Final = (hdrs.CONTENT_TYPE, hdrs.CONTENT_LANGUAGE, hdrs.VARY)
+
+
+class KeptResponse(web.Response):
+    """Has all headers that an answer of ours must have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +54,8 @@ class _Kept:
         """The page, or that the browser has it already."""
         known = request.headers.get(hdrs.IF_NONE_MATCH)
         if known is not None and self.etag in (each.strip().removeprefix("W/") for each in known.split(",")):
-            return web.Response(status=304, headers=self.headers)
-        return web.Response(body=self.body, headers=self.headers)
+            return KeptResponse(status=304, headers=self.headers)
+        return KeptResponse(body=self.body, headers=self.headers)
 
 
 _Key = tuple[str, str]
@@ -66,7 +73,7 @@ class BoardPages:
 
     async def answer(self, request: web.Request, make: Make) -> web.Response:
         """The page from here where it is good, else made anew. Who wants the same one waits for whoever makes it."""
-        key = (request.path_qs, current().tag)
+        key = (request.raw_path, current().tag)
         while True:
             kept = await self._good(request, key)
             if kept is not None:
@@ -78,7 +85,7 @@ class BoardPages:
         done = self._making[key] = asyncio.Event()
         try:
             response, version = await make()
-            kept = self._keep(key, response, version)
+            kept = self._keep(request, key, response, version)
         finally:
             del self._making[key]
             done.set()
@@ -95,14 +102,30 @@ class BoardPages:
             self._kept.move_to_end(key)
         return kept
 
-    def _keep(self, key: _Key, response: web.Response, version: Version) -> _Kept:
+    def at_once(self, request: web.Request) -> web.Response | None:
+        """The page, where it is good and that is known without waiting. For visitors without any cookie.
+
+        It goes past everything that surrounds handlers: that would take as long as all the rest.
+        """
+        headers = request.headers
+        if hdrs.COOKIE in headers:
+            return None
+        kept = self._kept.get((request.raw_path, negotiated(headers.get(hdrs.ACCEPT_LANGUAGE, "")).tag))
+        if kept is None or asyncio.get_running_loop().time() - kept.made_s > KEEP_S:
+            return None
+        of = kept.of
+        return kept.answer(request) if request.app[CHANGES].known(of.board, of.period) == of.version else None
+
+    def _keep(self, request: web.Request, key: _Key, response: web.Response, version: Version) -> _Kept:
         body = response.body
         if not isinstance(body, bytes):
             raise TypeError("a page is bytes")
         etag = f'"{hashlib.blake2b(body, digest_size=16).hexdigest()}"'
         # Whether it is good is asked each time, by the browser and by whatever stands between.
         headers: dict[str, str] = {name: ", ".join(response.headers.getall(name)) for name in _HEADERS}
-        headers |= {hdrs.ETAG: etag, hdrs.CACHE_CONTROL: "no-cache"}
+        fixed = request.app[FIXED_HEADERS]
+        headers |= fixed
+        headers |= {hdrs.ETAG: etag, hdrs.CACHE_CONTROL: "no-cache", hdrs.SERVER: SERVER}
         kept = _Kept(version, body, etag, headers, asyncio.get_running_loop().time())
         if len(key[0]) <= MAX_ADDRESS:
             self._drop(key)
@@ -123,3 +146,13 @@ class BoardPages:
 
 
 BOARD_PAGES: Final = web.AppKey("BOARD_PAGES", BoardPages)
+
+
+@web.middleware
+async def serve_kept(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Before everything else: pages that are kept and good."""
+    if request.method == hdrs.METH_GET and request.raw_path.startswith(_PREFIX):
+        answer = request.app[BOARD_PAGES].at_once(request)
+        if answer is not None:
+            return answer
+    return await handler(request)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -82,6 +83,14 @@ def steps(past: Sequence[PastScore]) -> str:
 
 def _scaled(share: float, size: int) -> float:
     return _MARGIN + share * (size - 2 * _MARGIN)
+
+
+def series(past: Sequence[PastScore]) -> str:
+    """The same scores for a script, as JSON: times in seconds, ascending; the score at each; and its display."""
+    ascending = list(past[::-1])
+    ascending.sort(key=lambda each: each.at_ms)  # of those at one time, the later one stays behind
+    times, values = [each.at_ms / 1000 for each in ascending], [float(each.score) for each in ascending]
+    return json.dumps([times, values, [each.display for each in ascending]])
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,12 @@ from aiohttp import hdrs, web
 from homeserver.errors import Forbidden
 from homeserver.protocol import gadget, gadget_queries
 from homeserver.protocol.gadget_spec import gadget_xml
+from homeserver.web.board_cache import Version
 from homeserver.web.boards import entries
 from homeserver.web.bodies import as_it_travelled, json_answer, read_body
+from homeserver.web.entry_cache import ENTRY_ANSWERS
 from homeserver.web.gadget_script import GADGET_SCRIPT
-from homeserver.web.keys import BOARD_VIEWS, GADGET_SESSIONS, LEADERBOARDS, PAGE_SESSIONS, PLAYERS, SITE, SYNC
+from homeserver.web.keys import BOARD_VIEWS, CHANGES, GADGET_SESSIONS, LEADERBOARDS, PAGE_SESSIONS, PLAYERS, SITE, SYNC
 from homeserver.web.statics import STATIC_FILES
 from homeserver.web.visitors import gadget_session
 
@@ -54,9 +56,23 @@ async def boards(request: web.Request) -> web.Response:
 async def board_entries(request: web.Request) -> web.Response:
     """`GET /gadget/v1/boards/{board}/entries`."""
     session = await gadget_session(request)
+    answers = request.app[ENTRY_ANSWERS]
+    kept = await answers.find(request)
+    if kept is not None and await _own_id(request, session.viewer) not in kept.players:
+        return json_answer(kept.body)
     asked = gadget_queries.parse_entries_query(request.query.items())
-    page = await entries(request.app[LEADERBOARDS], request.match_info["board"], asked, session.viewer)
-    return json_answer(gadget.dump_entries(page))
+    board = request.match_info["board"]
+    version = await request.app[CHANGES].version(board, asked.period)
+    page = await entries(request.app[LEADERBOARDS], board, asked, session.viewer)
+    body = gadget.dump_entries(page)
+    if not (asked.around or asked.friends or asked.search or any(entry.me for entry in page.entries)):
+        players = frozenset(entry.player.id for entry in page.entries)
+        answers.keep(request, Version(board, asked.period, version), body, players)
+    return json_answer(body)
+
+
+async def _own_id(request: web.Request, viewer: int | None) -> str | None:
+    return None if viewer is None else await request.app[PLAYERS].public_id(viewer)
 
 
 async def board_distribution(request: web.Request) -> web.Response:

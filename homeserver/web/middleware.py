@@ -11,6 +11,7 @@ from aiohttp.typedefs import Handler
 
 from homeserver import errors
 from homeserver.web import problems, security
+from homeserver.web.board_cache import KeptResponse
 from homeserver.web.bodies import wants_json
 from homeserver.web.keys import SITE
 from homeserver.web.problems import Problem
@@ -122,11 +123,13 @@ async def check_requests(request: web.Request, handler: Handler) -> web.StreamRe
 
 async def set_headers(request: web.Request, response: web.StreamResponse) -> None:
     """Give every answer its security headers, and the gadget's answers their CORS headers (a signal of aiohttp)."""
+    if isinstance(response, KeptResponse):
+        return
     if request.path.startswith(f"{STATIC_PREFIX}/") and response.status < 400:
         response.headers[hdrs.CACHE_CONTROL] = request.app[STATIC_FILES].cache_control(request)
     for name, value in request.app[security.FIXED_HEADERS].items():
         response.headers.setdefault(name, value)
-    response.headers[hdrs.SERVER] = "homeserver"
+    response.headers[hdrs.SERVER] = security.SERVER
     if request.path.startswith(CORS_PREFIX):
         _allow_origin(request, response)
 

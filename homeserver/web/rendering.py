@@ -29,6 +29,7 @@ def setup_templates(app: web.Application) -> None:
         loader=jinja2.FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
+        auto_reload=False,  # they change with the installation; looking each time costs more than it may
         trim_blocks=True,
         lstrip_blocks=True,
         extensions=["jinja2.ext.i18n"],
@@ -57,6 +58,7 @@ def setup_templates(app: web.Application) -> None:
         "bars": charts.bars,
         "columns": charts.columns,
         "steps": charts.steps,
+        "series": charts.series,
         "origin": origin_words,
     }
     environment.globals |= {

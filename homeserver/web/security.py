@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final
 
@@ -43,7 +42,7 @@ def policy(site: Site) -> str:
     return "; ".join(f"{name} {' '.join(sources)}" for name, sources in directives.items())
 
 
-def fixed_headers(site: Site) -> Mapping[str, str]:
+def fixed_headers(site: Site) -> dict[str, str]:
     """The headers that every answer gets unless its handler said otherwise."""
     headers = {
         "Content-Security-Policy": policy(site),
@@ -59,7 +58,8 @@ def fixed_headers(site: Site) -> Mapping[str, str]:
     return headers
 
 
-FIXED_HEADERS: Final[web.AppKey[Mapping[str, str]]] = web.AppKey("FIXED_HEADERS")
+SERVER: Final = "homeserver"
+FIXED_HEADERS: Final[web.AppKey[dict[str, str]]] = web.AppKey("FIXED_HEADERS")
 """Of this site: they are the same for a set of settings."""
 
 

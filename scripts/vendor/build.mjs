@@ -8,7 +8,28 @@ import { join } from "node:path";
 import { build } from "esbuild";
 
 const folder = process.argv[2];
-const STYLES = ["@uppy/core/dist/style.min.css", "@uppy/dashboard/dist/style.min.css"];
+const SHARED = { bundle: true, minify: true, target: ["es2022"], charset: "utf8", legalComments: "none", metafile: true, write: false };
+const BUNDLES = [
+  {
+    name: "uppy",
+    said: "Uppy",
+    version: "@uppy/core",
+    styles: ["@uppy/core/dist/style.min.css", "@uppy/dashboard/dist/style.min.css"],
+    options: {
+      entryPoints: ["uploader.js"],
+      format: "iife",
+      globalName: "UppyParts",
+      alias: { "@transloadit/prettier-bytes": "./sizes.js" },
+    },
+  },
+  {
+    name: "uplot",
+    said: "uPlot",
+    version: "uplot",
+    styles: ["uplot/dist/uPlot.min.css"],
+    options: { entryPoints: ["chart.js"], format: "esm" },
+  },
+];
 
 function description(name) {
   return JSON.parse(readFileSync(join("node_modules", name, "package.json"), "utf8"));
@@ -22,31 +43,21 @@ function licence(name) {
 }
 
 // Every package of which a line went into the bundle, or whose style sheet did.
-function packages(metafile) {
+function packages(metafile, sheets) {
   const inputs = Object.values(metafile.outputs).flatMap((output) => Object.entries(output.inputs));
   const used = inputs.filter(([, { bytesInOutput }]) => bytesInOutput > 0).map(([path]) => path);
-  const names = [...used, ...STYLES.map((style) => `node_modules/${style}`)]
+  const names = [...used, ...sheets.map((style) => `node_modules/${style}`)]
     .map((path) => /node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(path)?.[1])
     .filter((name) => name !== undefined);
   return [...new Set(names)].sort();
 }
 
-const head = `/*! Uppy ${description("@uppy/core").version} and what it needs; licences in uppy.licenses.txt. Made by make vendor. */`;
-const result = await build({
-  entryPoints: ["uploader.js"],
-  bundle: true,
-  minify: true,
-  format: "iife",
-  globalName: "UppyParts",
-  target: ["es2022"],
-  charset: "utf8",
-  alias: { "@transloadit/prettier-bytes": "./sizes.js" },
-  legalComments: "none",
-  metafile: true,
-  write: false,
-});
 mkdirSync(folder, { recursive: true });
-writeFileSync(join(folder, "uppy.js"), `${head}\n${result.outputFiles[0].text}`);
-const styles = STYLES.map((style) => readFileSync(join("node_modules", style), "utf8").replace(/\/\*# sourceMappingURL=.*?\*\//g, "").trim());
-writeFileSync(join(folder, "uppy.css"), `${[head, ...styles].join("\n")}\n`);
-writeFileSync(join(folder, "uppy.licenses.txt"), packages(result.metafile).map(licence).join(`\n${"-".repeat(80)}\n\n`));
+for (const { name, said, version, styles, options } of BUNDLES) {
+  const head = `/*! ${said} ${description(version).version} and what it needs; licences in ${name}.licenses.txt. Made by make vendor. */`;
+  const result = await build({ ...SHARED, ...options });
+  writeFileSync(join(folder, `${name}.js`), `${head}\n${result.outputFiles[0].text}`);
+  const sheets = styles.map((style) => readFileSync(join("node_modules", style), "utf8").replace(/\/\*# sourceMappingURL=.*?\*\//g, "").trim());
+  writeFileSync(join(folder, `${name}.css`), `${[head, ...sheets].join("\n")}\n`);
+  writeFileSync(join(folder, `${name}.licenses.txt`), packages(result.metafile, styles).map(licence).join(`\n${"-".repeat(80)}\n\n`));
+}

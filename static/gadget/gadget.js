@@ -141,6 +141,7 @@ addEventListener("offline", () => {
   state.complaint = { again: load };
 });
 addEventListener("online", () => {
+  listenAnew(); // a stream that seems to have lasted may be dead
   if (state.page) load({ calmly: true });
 });
 

@@ -154,7 +154,11 @@ function table() {
 function captionOf(page) {
   const total = page.friends === null
     ? _n("%(n)s player", "%(n)s players", page.total)
-    : _n("%(among)s of %(n)s player", "%(among)s of %(n)s players", page.total, { among: number(page.friends) });
+    : _n(
+      "places among you and your friends, %(among)s of %(n)s player",
+      "places among you and your friends, %(among)s of %(n)s players",
+      page.total, { among: number(page.friends) },
+    );
   return [boardOf(page).title, page.period.title || spanName(spanOf(page.period)), total, timeLeft(page)].filter(Boolean).join(" \u00b7 ");
 }
 
@@ -234,7 +238,7 @@ function drawPulse() {
   const texts = [];
   if (state.page) {
     if (state.live === "on") texts.push(_("Live"));
-    else texts.push(_("As of %(time)s", { time: clock(Date.parse(state.page.as_of)) }));
+    else texts.push(_("Read at %(time)s", { time: clock(Date.parse(state.page.as_of)) }));
   }
   const ageMs = state.syncedAt === null ? 0 : Date.now() + state.aheadMs - Date.parse(state.syncedAt);
   if (ageMs > STALE_MS) texts.push(_("your scores were read %(ago)s", { ago: ago(ageMs) }));

@@ -31,40 +31,51 @@ ODD_NAMES: Final = ("שרה בן־דוד", LONG_NAME, "🦊🦊🦊 Kit 👩‍�
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A page in one state. `route` is its pattern in the list of routes, where it has one."""
+    """A page in one state. `shows` is a selector of what it has in that state; `route` is its pattern in the list of
+    routes, where it has one."""
 
     name: str
     who: Who
     path: str
     route: str
+    shows: str
     status: int = 200
 
 
 VIEWS: Final = (
-    View("welcome", "nobody", "/", "/"),
-    View("not-for-strangers", "nobody", "/boards/letters", "/boards/{board}", 401),
-    View("nothing-here", "nobody", "/nowhere", "", 404),
-    View("sign-in", "nobody", "/sign-in", "/sign-in"),
-    View("page-link", "nobody", "{link}", "/page-link/{token}"),
-    View("privacy-of-nobody", "nobody", "/privacy", "/privacy"),
-    View("home", "player", "/", "/"),
-    View("board", "player", "/boards/letters", "/boards/{board}"),
-    View("board-friends", "player", "/boards/letters?friends=true", "/boards/{board}"),
-    View("board-around-me", "player", "/boards/letters?around=me&limit=5", "/boards/{board}"),
-    View("board-nobody-found", "player", "/boards/letters?search=zzzz", "/boards/{board}"),
-    View("board-names", "player", "/boards/letters?search={odd}", "/boards/{board}"),
-    View("board-empty", "player", "/boards/fastest?period=day", "/boards/{board}"),
-    View("board-season", "player", "/boards/letters?period=season", "/boards/{board}"),
-    View("board-not-understood", "player", "/boards/letters?at_rank=no", "/boards/{board}", 400),
-    View("player", "player", "/players/{player}", "/players/{player}"),
-    View("player-with-a-long-name", "player", "/players/{long}", "/players/{player}"),
-    View("board-hidden", "hidden", "/boards/letters", "/boards/{board}"),
-    View("privacy", "both", "/privacy", "/privacy"),
-    View("sign-in-again", "both", "/sign-in", "/sign-in"),
-    View("files-empty", "new", "/files", "/files"),
-    View("files", "storage", "/files", "/files"),
-    View("operators", "nobody", "/admin/sign-in", "/admin/sign-in"),
-    View("admin", "operator", "/admin", "/admin"),
+    View("welcome", "nobody", "/", "/", 'a.button[href="/files"]'),
+    View("not-for-strangers", "nobody", "/boards/letters", "/boards/{board}", '.hint:has-text("not_signed_in")', 401),
+    View("nothing-here", "nobody", "/nowhere", "", '.hint:has-text("not_found")', 404),
+    View("sign-in", "nobody", "/sign-in", "/sign-in", 'form[action="/sign-in"]'),
+    View("page-link", "nobody", "{link}", "/page-link/{token}", "form:not([action]) .button.primary"),
+    View("privacy-of-nobody", "nobody", "/privacy", "/privacy", 'a[href="/sign-in?back=/privacy"]'),
+    View("home", "player", "/", "/", ".panel.mine .places"),
+    View("board", "player", "/boards/letters", "/boards/{board}", "tr.mine, aside .big"),
+    View("board-friends", "player", "/boards/letters?friends=true", "/boards/{board}", "tr.mine"),
+    View("board-around-me", "player", "/boards/letters?around=me&limit=5", "/boards/{board}", "tr.mine"),
+    View("board-nobody-found", "player", "/boards/letters?search=zzzz", "/boards/{board}", ".empty"),
+    View(
+        "board-names", "player", "/boards/letters?search={odd}", "/boards/{board}", 'td a.name:has-text("dos Santos")'
+    ),
+    View("board-empty", "player", "/boards/fastest?period=day", "/boards/{board}", ".empty"),
+    View("board-season", "player", "/boards/letters?period=season", "/boards/{board}", 'caption:has-text("Season 20")'),
+    View(
+        "board-not-understood",
+        "player",
+        "/boards/letters?at_rank=no",
+        "/boards/{board}",
+        '.hint:has-text("bad_input")',
+        400,
+    ),
+    View("player", "player", "/players/{player}", "/players/{player}", 'h1:has-text("Elizabeth")'),
+    View("player-with-a-long-name", "player", "/players/{long}", "/players/{player}", 'h1:has-text("dos Santos")'),
+    View("board-hidden", "hidden", "/boards/letters", "/boards/{board}", "aside .big ~ p"),
+    View("privacy", "both", "/privacy", "/privacy", 'form[action="/privacy/erase"]'),
+    View("sign-in-again", "both", "/sign-in", "/sign-in", 'a[href="/files"]:has-text(" ")'),
+    View("files-empty", "new", "/files", "/files", "#uploads .empty"),
+    View("files", "storage", "/files", "/files", "#upload-0000000000000000000000"),
+    View("operators", "nobody", "/admin/sign-in", "/admin/sign-in", "#password"),
+    View("admin", "operator", "/admin", "/admin", ".tiles"),
 )
 
 NO_PAGES: Final = frozenset(
@@ -135,8 +146,7 @@ async def world(folder: Path) -> AsyncIterator[World]:
         await operator.sign_in_as_operator("configure")
         own = (await (await stack.open_gadget(ELIZABETH)).call("GET", "me")).json["me"]["id"]
         long = await _people(database, stack)
-        marie = stack.sandbox.storage.users["marie"].id
-        await database.write(lambda tx: _files(tx, marie))
+        await database.write(_files)
         visitors: dict[Who, Browser] = {
             "nobody": stack.browser(),
             "player": player,
@@ -175,9 +185,10 @@ async def _people(database: Database, stack: Stack) -> str:
     return long
 
 
-async def _files(tx: Transaction, user: str) -> None:
-    """An upload in each state, one of them under way; their names are as odd as people's."""
+async def _files(tx: Transaction) -> None:
+    """Of Marie, an upload in each state; their names are as odd as people's."""
     now_ms = wall_clock_ms()
+    user = await tx.fetch_value("SELECT MIN(storage_user) FROM page_sessions WHERE storage_name LIKE 'Marie%'")
     portal = "http://localhost:1/portal"
     codes = {
         StorageLeg.NEEDS_ACTIVATION: "MD804",
@@ -196,8 +207,8 @@ async def _files(tx: Transaction, user: str) -> None:
                 storage_user=user,
                 name=f"{(*ODD_NAMES, 'Été.jpg')[number % 6]}.{leg.value}",
                 media_type="image/jpeg",
-                size_bytes=31_163 * 10**number,
-                received_bytes=0 if under_way else 31_163 * 10**number,
+                size_bytes=31_163 * 10 ** (number % 6),
+                received_bytes=0 if under_way else 31_163 * 10 ** (number % 6),
                 sent_bytes=0,
                 browser=BrowserLeg.RECEIVING if under_way else BrowserLeg.RECEIVED,
                 storage=leg,

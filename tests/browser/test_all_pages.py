@@ -48,7 +48,7 @@ pytestmark = [pytest.mark.chromium, pytest.mark.asyncio(loop_scope="module")]
 _RULES: Final = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 _OVERFLOW: Final = """() => [...document.querySelectorAll('body *')]
     .filter((each) => each.getBoundingClientRect().right > document.documentElement.clientWidth + 1
-        && !each.closest('.unseen') && getComputedStyle(each).visibility !== 'hidden')
+        && !each.closest('.unseen, .name') && getComputedStyle(each).visibility !== 'hidden')
     .map((each) => `${each.tagName}.${each.className}: ${each.textContent.trim().slice(0, 40)}`).slice(0, 5)"""
 _WIDER: Final = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 _TEXTS: Final = """() => {
@@ -122,6 +122,7 @@ async def check(page: Page, response: Response, view: View, look: Look) -> None:
     assert await page.locator("html").get_attribute("lang") == look.language
     assert await page.title() != ""
     assert await page.locator("h1").count() == 1
+    assert await page.locator(view.shows).count() > 0, "the page is not in the state that is meant"
     assert await sticks_out(page) == []
     if look.language != "en":
         assert untranslated(look.language, await page.evaluate(_TEXTS)) == []

@@ -46,7 +46,8 @@ async def test_pages_and_gadget_show_what_is_mine(page: Page, demo: Demo, keep_p
     await keep_picture(page, "gadget-friends")
     await gadget.get_by_role("button", name="Season").click()
     await expect(gadget.locator("caption")).to_contain_text("Season 20")
-    await expect(gadget.locator(".own")).to_contain_text("place 1 of 1")
+    await expect(gadget.locator(".own .big")).to_have_text("1")
+    await expect(gadget.locator(".own")).to_contain_text("of 1 player")
 
     async with page.context.expect_page() as opened:
         await gadget.get_by_role("button", name="Open my page").click()

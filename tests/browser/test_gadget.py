@@ -20,7 +20,16 @@ from zoneinfo import ZoneInfo
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, BrowserContext, FrameLocator, Page, Route, async_playwright, expect
+from playwright.async_api import (
+    Browser,
+    BrowserContext,
+    FrameLocator,
+    Page,
+    ProxySettings,
+    Route,
+    async_playwright,
+    expect,
+)
 
 from homeserver.sandbox import CannedReply, Fault
 from homeserver.sandbox.people import CHARLOTTE, ELIZABETH, JANE
@@ -28,10 +37,15 @@ from homeserver.services.moderation import Moderation
 from homeserver.storage import people
 from homeserver.storage.database import open_database
 from homeserver.storage.migrate import migrate
+from homeserver.web.languages import all_languages
 from homeserver.wiring import wall_clock_ms
 from tests.browser.conftest import FLAGS, PATIENCE_MS, SCREENSHOTS
+from tests.browser.test_all_pages import axe
 from tests.browser.wire import Wire, stretched
 from tests.web.conftest import Stack, running_stack
+from tests.web.test_tus_clients import bundled
+
+__all__ = ["axe", "bundled"]
 
 pytestmark = [pytest.mark.chromium, pytest.mark.asyncio(loop_scope="module")]
 
@@ -46,7 +60,6 @@ class World:
 
     stack: Stack
     browser: Browser
-    wire: Wire
     ahead_ms: int = 0
 
     @asynccontextmanager
@@ -85,14 +98,16 @@ async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World
     found: list[World] = []
     async with (
         running_stack(folder, now_ms=lambda: wall_clock_ms() + (found[0].ahead_ms if found else 0)) as stack,
-        stretched() as wire,
         async_playwright() as playwright,
     ):
-        args = [*FLAGS, f"--proxy-server=socks5://127.0.0.1:{wire.port}", "--proxy-bypass-list=<-loopback>"]
-        chromium = await playwright.chromium.launch(executable_path=shutil.which("chromium"), args=args)
-        found.append(World(stack, chromium, wire))
+        chromium = await playwright.chromium.launch(executable_path=shutil.which("chromium"), args=list(FLAGS))
+        found.append(World(stack, chromium))
         yield found[0]
         await chromium.close()
+
+
+def through(wire: Wire) -> ProxySettings:
+    return {"server": f"socks5://127.0.0.1:{wire.port}", "bypass": "<-loopback>"}
 
 
 async def keep(page: Page, name: str) -> None:
@@ -111,8 +126,10 @@ async def write(world: World, person: str, value: str, board: str = "letters") -
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize(("view", "width"), [("canvas", 1280), ("profile", 1000), ("home", 1000), ("canvas", 360)])
-async def test_every_view_fits_its_frame(world: World, view: str, width: int, scheme: Literal["light", "dark"]) -> None:
-    """And the frame has the height that the gadget asks for, so that nothing of it is hidden or scrolls."""
+async def test_every_view_fits_its_frame(
+    world: World, axe: str, view: str, width: int, scheme: Literal["light", "dark"]
+) -> None:
+    """The frame has the height that the gadget asks for, so that nothing is hidden or scrolls; axe finds nothing."""
     async with world.tab(viewport={"width": width, "height": 900}, color_scheme=scheme) as page:
         gadget = await world.open(page, CHARLOTTE, view)
         await expect(gadget.locator(".own")).to_be_visible()
@@ -124,6 +141,12 @@ async def test_every_view_fits_its_frame(world: World, view: str, width: int, sc
         ground = await gadget.locator("#homeserver").evaluate("one => getComputedStyle(one).backgroundColor")
         assert (ground == "rgb(255, 255, 255)") == (scheme == "light")
         await keep(page, f"{view}-{width}-{scheme}")
+        frame = page.frames[1]
+        await frame.evaluate(axe)
+        rules = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
+        found = await frame.evaluate("(tags) => axe.run('#homeserver', { runOnly: tags, preload: false })", rules)
+        assert [(each["id"], each["nodes"][0]["failureSummary"]) for each in found["violations"]] == []
+        assert found["passes"]
 
 
 # --- the main job ---------------------------------------------------------------------------------------------------
@@ -220,6 +243,8 @@ async def test_the_container_says_in_which_language(
         assert await page.frames[1].title() == title
         await expect(gadget.locator("#homeserver")).to_have_attribute("lang", lang)
         await expect(gadget.get_by_role("button", name=button)).to_be_visible()
+        words = all_languages()[lang].words_of("gadget/")["texts"]
+        await expect(gadget.get_by_role("button", name=words.get("Everybody", ["Everybody"])[0])).to_be_visible()
         await expect(gadget.locator("td.num").first).to_have_text(thousand)
         await keep(page, f"language-{lang}")
 
@@ -236,29 +261,29 @@ async def test_who_is_offline_is_told_and_goes_on_where_they_were(world: World) 
         await page.context.set_offline(True)
         said = gadget.get_by_role("status")
         await expect(said).to_contain_text("You are offline.")
-        await expect(gadget.locator(".pulse")).to_contain_text("As of")
-        await gadget.get_by_role("button", name="Week").click()
+        await expect(gadget.locator(".pulse")).to_contain_text("Read at")
+        await gadget.get_by_role("button", name="Friends").click()
         await expect(said).to_contain_text("You are offline.")
         await expect(gadget.get_by_role("table")).to_be_visible()
         await keep(page, "offline")
         await page.context.set_offline(False)
         await expect(said).to_be_empty()
-        await expect(gadget.locator("caption")).to_contain_text("Week")
+        await expect(gadget.locator("caption")).to_contain_text("among you and your friends")
         await expect(gadget.locator(".pulse.on")).to_be_visible()
 
 
 async def test_a_server_that_is_away_is_asked_again(world: World) -> None:
     """By itself where that is safe. A score of which no answer came is looked for before it is written again."""
-    async with world.tab(tolerated=AWAY) as page:
+    async with stretched() as wire, world.tab(tolerated=AWAY, proxy=through(wire)) as page:
         gadget = await world.open(page, CHARLOTTE)
         add, said = gadget.get_by_role("button", name="Write a letter"), gadget.get_by_role("status")
         await expect(add).to_be_enabled()
-        world.wire.cut()
-        await gadget.get_by_role("button", name="Month").click()
+        wire.cut()
+        await gadget.get_by_role("button", name="Friends").click()
         await expect(said).to_contain_text("The server cannot be reached.")
         await expect(gadget.locator(".pulse")).not_to_have_class(re.compile(r"\bon\b"))
-        world.wire.mend()
-        await expect(gadget.locator("caption")).to_contain_text("Month")
+        wire.mend()
+        await expect(gadget.locator("caption")).to_contain_text("among you and your friends")
         await expect(said).to_be_empty()
         await expect(gadget.locator(".pulse.on")).to_be_visible()
 
@@ -306,6 +331,7 @@ async def test_a_page_that_was_open_for_too_long_must_be_loaded_again(world: Wor
 async def test_who_is_hidden_sees_it_and_is_seen_by_nobody(world: World) -> None:
     async with world.tab() as page:
         gadget = await world.open(page, CHARLOTTE)
+        await gadget.get_by_role("button", name="Around me").click()
         await expect(gadget.locator("tr.mine")).to_have_count(1)
         await expect(gadget.locator(".own")).not_to_contain_text("seen by you alone")
         async with open_database(world.stack.settings.database_url) as database:
@@ -454,7 +480,7 @@ async def test_what_people_wrote_is_only_text(world: World) -> None:
 
 async def test_a_network_that_does_not_answer_is_named(world: World) -> None:
     """It is neither the server nor the reader. What was read before is shown, and how old it is."""
-    async with world.tab(tolerated=AWAY + "|status of 50") as page:
+    async with world.tab(tolerated=f"{AWAY}|status of 50|status of 404") as page:
         gadget = await world.open(page, CHARLOTTE)
         add = gadget.get_by_role("button", name="Write a letter")
         await expect(add).to_be_enabled()

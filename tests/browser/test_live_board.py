@@ -110,3 +110,26 @@ async def test_with_reduced_motion_nothing_moves_and_a_hidden_tab_holds_no_strea
         await page.evaluate(hide, False)
     assert "version=" in (await opened.value).url
     await expect(page.locator(f"{ROWS} .name")).to_have_text(["Anna", "Bert"])
+
+
+async def test_a_history_is_a_chart_and_stays_a_drawing_without_scripts(
+    page: Page, demo: Demo, keep_picture: KeepPicture
+) -> None:
+    for letters in (10, 12, 30):
+        await score(demo, Anna=letters)
+    await page.goto(f"{demo.home_url}/boards/letters")
+    await page.locator(f"{ROWS} .name").click()
+    chart = page.get_by_role("group", name="Letters written over time, now 30")
+    await expect(chart.locator("canvas")).to_be_visible()
+    await chart.locator(".u-over").hover()
+    await expect(chart.locator(".u-legend")).to_contain_text("Letters written")
+    await page.emulate_media(color_scheme="dark")
+    await expect(chart.locator("canvas")).to_be_visible()
+    await keep_picture(page, "player-history-dark")
+    address = page.url
+    assert page.context.browser is not None
+    plain = await page.context.browser.new_context(java_script_enabled=False)
+    still = await plain.new_page()
+    await still.goto(address)
+    await expect(still.get_by_role("img", name="Letters written over time, now 30").first).to_be_visible()
+    await plain.close()

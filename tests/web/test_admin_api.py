@@ -182,6 +182,8 @@ async def test_live_answers_are_as_the_document_says(house: House) -> None:
         conforms(reply.json, answers["200"]["content"]["application/json"]["schema"], schemas, path)
         seen += 1
     assert seen == sum(not call.is_act and call.answer is not str for call in CALLS)
+    keyed = [await config.call("POST", "/tokens", {"name": "k", "role": "view"}, Idempotency_Key="t") for _ in range(2)]
+    assert keyed[0].json["token"] != keyed[1].json["token"]  # a secret is kept nowhere, so it cannot be said again
     made = await config.post("/tokens", {"name": "n", "role": "view"}, 201)
     conforms(made, {"$ref": "#/components/schemas/OperatorsNewToken"}, schemas)
     refused = await config.call("GET", "/boards/letters/entries?limit=x")

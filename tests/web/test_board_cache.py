@@ -14,6 +14,7 @@ from pydantic import SecretStr
 from homeserver.config import Visibility
 from homeserver.web.board_cache import BoardPages, Version
 from homeserver.web.keys import CHANGES
+from homeserver.web.security import FIXED_HEADERS
 from tests.conftest import Place, sweep
 from tests.web.conftest import Stack, running_stack
 from tests.web.test_pages import page, texts, values
@@ -113,6 +114,7 @@ async def test_pages_take_only_so_much_room_and_are_made_once(aiohttp_client: Ai
         return await pages.answer(request, make)
 
     app = web.Application()
+    app[FIXED_HEADERS] = {}
     app[CHANGES] = Unchanging()  # type: ignore[misc]
     app.router.add_get("/", handler)
     client = await aiohttp_client(app)

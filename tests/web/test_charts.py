@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from fractions import Fraction
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from homeserver.model import Board, Distribution, Origin, OwnClass, PastScore, Period, ScoreClass, Span
-from homeserver.web.charts import HEIGHT, WIDTH, bars, steps
+from homeserver.web.charts import HEIGHT, WIDTH, bars, series, steps
 from homeserver.web.formats import beats, period_name
 
 ZONE = "America/Sao_Paulo"
@@ -85,3 +86,10 @@ def test_nobody_beats_all_others_who_does_not() -> None:
     assert beats(Fraction(9_999, 10_000)) == "Better than 99% of the others"
     assert beats(Fraction(29, 100)) == "Better than 29% of the others"
     assert beats(Fraction(0)) == "Better than 0% of the others"
+
+
+def test_a_script_gets_times_scores_and_how_they_are_written() -> None:
+    newest_first = past((3_000, "12.5"), (2_000, "7"), (2_000, "6"), (1_000, "8"))
+    times, scores, displays = json.loads(series(newest_first))
+    assert (times, scores) == ([1, 2, 2, 3], [8, 6, 7, 12.5])
+    assert displays == [each.display for each in newest_first[::-1]]
