@@ -12,9 +12,9 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from homeserver.model import NowMs
+from homeserver.model import NowMs, StorageLeg
 from homeserver.services.meter import Meter
-from homeserver.storage import appdata_writes, containers, freshness, health, leases, step_one, sync_tasks
+from homeserver.storage import appdata_writes, containers, freshness, leases, step_one, sync_tasks, uploads_kept
 from homeserver.storage.containers import State
 from homeserver.storage.database import Database, Reader
 from homeserver.storage.freshness import Overview
@@ -159,9 +159,9 @@ class SyncReport:
                 await containers.state(reader, self._container),
                 await overview(reader),
                 {state.value: count for state, count in writes.items()},
-                await leases.held(reader, now_ms, MAX_LEASES),
-                await health.files_by_leg(reader),
+                await uploads_kept.open_by_leg(reader),
                 await step_one.find(reader),
+                await leases.held(reader, now_ms, MAX_LEASES),
             )
 
         return await self._database.read(work)
@@ -199,7 +199,7 @@ class SyncReport:
             "homeserver_uploads", "Files that are not stored, by what comes next.", labels=["state"]
         )
         for leg in sorted(REPEATABLE | UNDER_WAY):
-            files.add_metric([leg.value], found.files.get(leg.value, 0))
+            files.add_metric([leg.value], found.files.get(leg, 0))
         yield files
         yield GaugeMetricFamily(
             "homeserver_storage_paused",
@@ -223,9 +223,9 @@ class _Found:
     state: State
     overview: Overview
     writes: dict[str, int]
-    leases: list[tuple[str, int]]
-    files: dict[str, int]
+    files: dict[StorageLeg, int]
     refusals: Refusals | None
+    leases: list[tuple[str, int]]
 
 
 class _Figures(Collector):
