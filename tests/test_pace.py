@@ -63,3 +63,13 @@ async def test_what_must_not_be_repeated_is_sent_once_and_counted(database: Data
     assert sent == 2
     assert found == [RemoteUnavailable, RemoteUnavailable, RemoteResting]
     assert (await meter.sums())["container_requests", "remote_unavailable"] == 2
+
+
+async def test_what_was_counted_last_is_kept_when_the_process_ends(database: Database) -> None:
+    meter = Meter(database)
+    running = asyncio.create_task(meter.run())
+    await asyncio.sleep(0)
+    meter.add("sync_done", "whole", 3)
+    running.cancel()
+    await asyncio.wait({running})
+    assert await Meter(database).sums() == {("sync_done", "whole"): 3}

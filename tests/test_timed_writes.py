@@ -259,6 +259,24 @@ async def test_a_write_of_a_process_that_died_is_done_by_another_and_once(settin
     assert [row[0] for row in events] == ["41"]
 
 
+async def test_what_a_process_leaves_that_is_told_to_stop_another_does_at_once(setting: Setting) -> None:
+    """No lease has to end first."""
+    player = await setting.player(ELIZABETH)
+    first, second = setting.writes(), setting.writes()
+    await first.plan(player, "greeting", "hello", "2026-11-22T12:01")
+    setting.world.clock.advance(minutes=2)
+    hold = setting.world.sandbox.faults.add(Fault(WRITES, hold=True))
+    running = asyncio.create_task(first.run())
+    async with asyncio.timeout(20):
+        await hold.reached.wait()
+    assert await second.do_due() == 0
+    running.cancel()
+    await asyncio.wait({running})
+    hold.release.set()
+    assert await second.do_due() == 1
+    assert setting.held(ELIZABETH)["greeting"] == "hello"
+
+
 async def test_two_processes_do_each_write_once(setting: Setting) -> None:
     both = setting.writes(), setting.writes()
     for user_id in (ELIZABETH, JANE, CHARLOTTE):

@@ -5,7 +5,8 @@ the settings, no files that wait in the spool, and nothing that lets anybody in 
 
 Restoring is one transaction: it all happens or nothing does. What the database was is gone then, but for two things:
 who was erased since the backup was made is erased again, and numbers that were given out since are not given out again,
-as cursors and links may still hold them.
+as cursors and links may still hold them. The same goes for versions of lists, which browsers hold with what they have
+kept.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import structlog
 from homeserver.errors import BackupBroken, Conflict
 from homeserver.model import Act, Action, NowMs
 from homeserver.services.eraser import Eraser
-from homeserver.storage import backup_file, backups, erasing
+from homeserver.storage import backup_file, backups, erasing, versions
 from homeserver.storage.backup_file import Contents, Head
 from homeserver.storage.backups import Table
 from homeserver.storage.database import SCHEMA_REVISION, Database, Reader, Transaction
@@ -113,6 +114,8 @@ class Backups:
                     if each.numbered:
                         last = max(numbers[each.name], reader.head.numbers.get(each.name, 0))
                         await self._store.go_on_from(tx, each, last)
+                # Versions before this were counted by ones, one a transaction: far fewer than milliseconds have passed.
+                await versions.leap(tx, self._now_ms())
                 if wrong := await backups.wrong_lists(tx):
                     raise BackupBroken(f"{len(wrong)} lists of boards in it do not count what they hold.")
                 is_ours = (await backups.marks(tx))[0] == key

@@ -28,6 +28,15 @@ async def grow(tx: Transaction, lists: Iterable[int]) -> None:
     tx.announce()
 
 
+async def leap(tx: Transaction, by: int) -> None:
+    """All lists are others now: none may have a version again that it had before, whatever that was."""
+    await tx.execute(
+        "INSERT INTO list_versions (list, shard, n) SELECT list, 0, CAST($1 AS BIGINT) FROM lists WHERE TRUE "
+        "ON CONFLICT (list, shard) DO UPDATE SET n = list_versions.n + CAST($1 AS BIGINT)",
+        by,
+    )
+
+
 async def forget(tx: Transaction, list_: int) -> None:
     """The list is being deleted."""
     await tx.execute("DELETE FROM list_versions WHERE list = $1", list_)

@@ -72,6 +72,17 @@ async def test_a_stream_of_events_ends_at_once(world: World) -> None:
             await events.next()
 
 
+async def test_a_board_that_is_watched_does_not_hold_up_the_end(world: World) -> None:
+    async with started(world) as (server, tus):
+        watched = tus.browser.http.get(f"{world.home_url}/boards/letters/events")
+        async with watched as stream:
+            assert stream.status == 200
+            server.terminate()
+            assert await server.ended(SOON_S) == 0
+            async with asyncio.timeout(SOON_S):
+                await stream.read()
+
+
 async def test_a_request_that_runs_is_answered_and_nobody_new_is_let_in(world: World) -> None:
     """A form with a file, whose place the storage takes its time to give."""
     hold = world.sandbox.faults.add(Fault(STEP_ONE, hold=True))
