@@ -25,7 +25,7 @@ LANGUAGES: Final = ("pt_BR", "fr")
 _JINJA: Final = "jinja2.ext:babel_extract"
 _JINJA_OPTIONS: Final = {"newstyle_gettext": "true", "trimmed": "true", "trim_blocks": "true", "silent": "false"}
 _PYTHON_WORDS: Final[dict[str, Any]] = {"gettext": None, "ngettext": (1, 2), "N_": None}
-_SCRIPT_WORDS: Final[dict[str, Any]] = {"_": None, "_n": (1, 2)}
+_SCRIPT_WORDS: Final[dict[str, Any]] = {"_": None, "_n": (1, 2), "_both": (1, 2)}
 # What an error says is shown on the page of the error: its class marks a text as `gettext` does. One that is put
 # together from parts is shown in English, or said by its kind.
 _ERRORS: Final = ("BadInput", "TooLarge", "NotSignedIn", "Forbidden", "NotFound", "Conflict", "Locked", "TooMany")

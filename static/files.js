@@ -4,6 +4,7 @@
 import { LiveList } from "./files-live.js";
 import { Refusals } from "./files-refused.js";
 import { rememberUploads, tabName } from "./files-memory.js";
+import { uppyLocale } from "./files-words.js";
 import { _, amount } from "./words.js";
 
 const ENDPOINT = "/files/tus/";
@@ -56,16 +57,7 @@ async function start({ Uppy, Dashboard, GoldenRetriever, Tus }) {
     // Its errors are said on the page; the console gets them for whoever looks for a fault.
     logger: { debug() {}, warn() {}, error: (...said) => console.warn(...said) },
     onBeforeFileAdded: isSendable,
-    locale: {
-      strings: {
-        exceedsSize: _("%(file)s is larger than the %(size)s that a file may have.", { file: "%{file}", size: amount(maxBytes) }),
-        inferiorSize: _("An empty file cannot be stored."),
-        noDuplicates: _("“%(file)s” is in the list already.", { file: "%{fileName}" }),
-        failedToUpload: _("%(file)s did not get here.", { file: "%{file}" }),
-        noInternetConnection: _("You are offline."),
-        connectedToInternet: _("You are online again."),
-      },
-    },
+    locale: uppyLocale(maxBytes), // its plugins take their words from there too
   });
   const refusals = new Refusals({ say, resend });
 
@@ -82,25 +74,6 @@ async function start({ Uppy, Dashboard, GoldenRetriever, Tus }) {
       doneButtonHandler: null,
       singleFileFullScreen: false,
       hideUploadButton: true, // files go as soon as they are chosen
-      locale: {
-        strings: {
-          dashboardTitle: _("Files from this page"),
-          dropHint: _("Drop files here"),
-          dropPasteFiles: _("Drop files here or %(choose)s", { choose: "%{browseFiles}" }),
-          browseFiles: _("choose files"),
-          removeFile: _("Cancel %(file)s", { file: "%{file}" }),
-          uploading: _("From you"),
-          recoveredXFiles: {
-            0: _("1 file had not got here whole. Choose the same file again, and it goes on where it stopped."),
-            1: _(
-              "%(count)s files had not got here whole. Choose the same files again, and they go on where they stopped.",
-              { count: "%{smart_count}" },
-            ),
-          },
-          sessionRestored: _("Not everything is here yet"),
-          reSelect: _("Choose again"),
-        },
-      },
     })
     .use(Tus, {
       endpoint: ENDPOINT,

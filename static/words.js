@@ -6,7 +6,7 @@ const { language = "en", ones = [1], marks = {}, texts = {} } = block === null ?
 
 const filled = (text, holes) => text.replace(/%\((\w+)\)s|%%/g, (found, name) => (name === undefined ? "%" : String(holes[name])));
 
-export { language };
+export { language, ones };
 
 export function _(text, holes = {}) {
   return filled(texts[text]?.[0] ?? text, holes);
@@ -16,6 +16,12 @@ export function _(text, holes = {}) {
 export function _n(one, many, n, holes = {}) {
   const forms = texts[one] ?? [one, many];
   return filled(forms[ones.includes(n) ? 0 : 1] ?? many, { n: number(n), ...holes });
+}
+
+// Both forms, for Uppy, which chooses by itself and fills in the number.
+export function _both(one, many, holes = {}) {
+  const forms = texts[one] ?? [one, many];
+  return Object.fromEntries(forms.slice(0, 2).map((form, which) => [which, filled(form, { n: "%{smart_count}", ...holes })]));
 }
 
 export function number(value) {

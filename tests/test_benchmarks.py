@@ -39,6 +39,20 @@ def test_uploads_are_measured_beside_a_bare_forwarder(capsys: pytest.CaptureFixt
     assert figures["uploads.40_at_once.memory"]["unit"] == "MB"
 
 
+@pytest.mark.long
+@pytest.mark.postgres
+def test_pages_and_calls_are_measured_beside_a_bare_handler(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["http", "--quick"])
+    figures = {line["name"]: line for line in map(json.loads, capsys.readouterr().out.splitlines())}
+    for engine in ("sqlite", "postgresql"):
+        for name in ("entries_top_10", "page", "page_unchanged", "page_signed_in"):
+            assert figures[f"http.{engine}.{name}.of_bare"]["value"] > 0
+            assert figures[f"http.{engine}.{name}.bare.cpu"]["unit"] == "us"
+        for name in ("top_20", "around_20", "friends_100", "score"):
+            assert figures[f"http.{engine}.{name}.cpu"]["ratio"] > 0
+    assert figures["http.sqlite.page.of_bare"]["ok"] is not None
+
+
 def test_an_unknown_benchmark_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as refused:
         main(["nothing"])

@@ -13,7 +13,9 @@ import pytest
 from homeserver.errors import BadInput, NotFound
 from homeserver.model import Board, Change, Origin
 from homeserver.services import changes
+from homeserver.services.board_states import BoardStates
 from homeserver.services.changes import GONE, Changes
+from homeserver.services.rebuilds import Rebuilds
 from homeserver.storage import leaderboards as store
 from homeserver.storage.database import Database, Transaction, WatchedDatabase, open_database
 from homeserver.storage.postgres import lock_key
@@ -74,7 +76,26 @@ async def test_what_ends_or_is_defined_anew_has_another_version(opened: WatchedD
     assert await service.version("letters", "day") != today
     assert await service.version("letters", "day:2026-11-22") == today
     await opened.write(lambda tx: tx.execute("UPDATE boards SET revision = revision + 1 WHERE board = 'letters'"))
-    assert await service.version("letters", "day:2026-11-22") != today
+    again = await service.version("letters", "day:2026-11-22")
+    assert again != today
+    states = BoardStates(opened, Rebuilds(opened, clock.now_ms), clock.now_ms)
+    await states.close("letters", actor="maria", reason="the cup is over")
+    assert await service.version("letters", "day:2026-11-22") != again
+    await states.open("letters", actor="maria", reason="it goes on")
+    assert await service.version("letters", "day:2026-11-22") == again
+
+
+async def test_the_period_before_is_part_of_what_is_seen(opened: WatchedDatabase, clock: Clock) -> None:
+    service = Changes(opened, clock.now_ms)
+    anna, bert = await make_players(opened, "Anna", "Bert")
+    await give(opened, {anna: "5"}, NOON_MS)
+    today, month = await service.version("letters", "day"), await service.version("letters", "month")
+    await give(opened, {bert: "5"}, NOON_MS - 86_400_000)  # an import brings what was yesterday
+    assert await service.version("letters", "day") != today
+    assert await service.version("letters", "month") != month
+    yesterday = await service.version("letters", "day:2026-11-21")
+    await give(opened, {anna: "6"}, NOON_MS)
+    assert await service.version("letters", "day:2026-11-21") == yesterday
 
 
 async def test_a_board_or_period_that_there_is_not_is_said_to_each_who_asks(

@@ -60,7 +60,8 @@ def test_hide_and_restore_say_who_did_it_and_why(run: Run, monkeypatch: pytest.M
     assert run("players", "remove", "17", *WHY)[0] == 0
     assert listed(run) == ["Maria"]
     lines = run("players", "log", "--board", "letters")[1].splitlines()
-    assert [line.split(" ", 1)[1].split(" (")[0] for line in lines] == [
+    assert [each.split(": ")[1] for each in lines[3:]] == ["import on letters", "change board on letters"]
+    assert [line.split(" ", 1)[1].split(" (")[0] for line in lines[:3]] == [
         "paulo: remove on letters: see ticket 7",
         "ana: restore on letters: it was possible",
         "paulo: hide on letters: see ticket 7",

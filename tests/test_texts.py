@@ -277,7 +277,7 @@ def bare_strings(source: str) -> list[str]:
     for token in _TOKEN.findall(source):
         if token[0] in "\"'`" and len(token) > 1:
             text = token[1:-1]
-            is_said = (before[-1] == "(" and before[-2] in {"_", "_n"}) or _many_of(before)
+            is_said = (before[-1] == "(" and before[-2] in {"_", "_n", "_both"}) or _many_of(before)
             is_text = _SAID.search(re.sub(r"\$\{[^}]*\}", "0", text)) and text not in _NO_TEXT
             if is_text and not is_said and not _KEYS.fullmatch(text):
                 found.append(text)
@@ -287,8 +287,8 @@ def bare_strings(source: str) -> list[str]:
 
 
 def _many_of(before: list[str]) -> bool:
-    """Whether the next token is the second text of `_n(`."""
-    return before[-1] == "," and before[-3:-2] == ["("] and before[-4:-3] == ["_n"]
+    """Whether the next token is the second text of `_n(` or `_both(`."""
+    return before[-1] == "," and before[-3:-2] == ["("] and before[-4:-3] in (["_n"], ["_both"])
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.name)

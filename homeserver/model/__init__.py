@@ -34,6 +34,7 @@ from homeserver.model.admin import (
     TaskKind,
     TaskState,
     UploadLine,
+    UploadPage,
     Writes,
 )
 from homeserver.model.boards import (
@@ -175,5 +176,6 @@ __all__ = [
     "Ties",
     "Upload",
     "UploadLine",
+    "UploadPage",
     "Writes",
 ]

@@ -257,6 +257,15 @@ class UploadLine:
 
 
 @dataclass(frozen=True, slots=True)
+class UploadPage:
+    """Some uploads, the newest first; `counts` are all that are needed still, by group."""
+
+    uploads: tuple[UploadLine, ...]
+    next: str | None
+    counts: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
 class Dossier:
     """All that is known of one player, but for what only they may know."""
 

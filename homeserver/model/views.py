@@ -223,6 +223,8 @@ class Surroundings:
     """When the reader's scores were last asked for; None: never, or without a reader."""
     silent_since_ms: int | None
     """Since when the container has refused everybody; None: it answers."""
+    closed_ms: int | None
+    """Since when the board takes no scores; None: it does."""
 
 
 @dataclass(frozen=True, slots=True)

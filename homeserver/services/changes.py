@@ -1,7 +1,8 @@
 """What version a list of a board has, and the news that it has another one, for whoever looks on.
 
-A version is a text that is the same as long as nothing has changed that everybody sees of the list: its entries, the
-board's definition, and which period it is of. Names and pictures of players are not in it.
+A version is a text that is the same as long as nothing has changed that everybody sees of the list: its entries, those
+of the period before (its winners are shown beside them), the board's definition, whether it takes scores, and which
+period it is. Names and pictures of players are not in it.
 """
 
 from __future__ import annotations
@@ -133,7 +134,7 @@ class Changes:
         async def work(db: Reader) -> dict[Key, str | HomeServerError]:
             boards = {each.board.id: each for each in await store.boards_in_force(db)}
             found: dict[Key, str | HomeServerError] = {}
-            names: dict[Key, ListName] = {}
+            names: dict[Key, list[ListName]] = {}
             for key in keys:
                 in_force = boards.get(key.board)
                 if in_force is None:
@@ -144,11 +145,16 @@ class Changes:
                 except BadInput as error:
                     found[key] = error
                 else:
-                    names[key] = ListName(key.board, period.id, in_force.generation)
-            lists = await versions.of_lists(db, names.values()) if names else {}
-            for key, name in names.items():
-                list_, version = lists.get(name, (0, 0))
-                found[key] = f"{boards[key.board].revision}.{name.generation}.{name.period}.{list_}.{version}"
+                    shown = [period, periods.before(in_force.board, period)]
+                    names[key] = [ListName(key.board, each.id, in_force.generation) for each in shown if each]
+            lists = await versions.of_lists(db, {name for each in names.values() for name in each}) if names else {}
+            for key, of_key in names.items():
+                seen = ".".join(f"{list_}.{version}" for list_, version in (lists.get(name, (0, 0)) for name in of_key))
+                in_force = boards[key.board]
+                state = (
+                    f"{in_force.revision}.{in_force.generation}.{'open' if in_force.closed_ms is None else 'closed'}"
+                )
+                found[key] = f"{state}.{of_key[0].period}.{seen}"
             return found
 
         return await self._database.look(work)

@@ -48,6 +48,7 @@ class BoardSurroundings:
                 friends=None if reader is None else len(await people.friends_of(db, reader)),
                 read_ms=None if reader is None else await freshness.read_ms(db, reader),
                 silent_since_ms=state.halted_ms,
+                closed_ms=list_.in_force.closed_ms,
             )
 
         return await self._database.read(work)

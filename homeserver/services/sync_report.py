@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -25,6 +26,7 @@ CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 MAX_LEASES: Final = 50
 """So many are shown."""
+KEPT_TIMES: Final = 20
 
 _COUNTED: Final = {
     "container_requests": ("Requests to the container, by what came of them.", "outcome"),
@@ -71,24 +73,43 @@ class SyncTable:
     leases: tuple[tuple[str, int], ...]
     """What processes hold for themselves at the moment, with when each ends unless it is prolonged."""
     now_ms: int
+    """As of when all of it but `overview` is, which may be older: see `SyncReport.table`."""
 
 
 class SyncReport:
     """Reads how the sync of one container is doing."""
 
     def __init__(
-        self, database: Database, container: str, now_ms: NowMs, meter: Meter, skew_s: Callable[[], float]
+        self,
+        database: Database,
+        container: str,
+        now_ms: NowMs,
+        meter: Meter,
+        skew_s: Callable[[], float],
+        *,
+        clock_s: Callable[[], float] = time.perf_counter,
     ) -> None:
-        """`skew_s`: how far the container's clock is ahead of ours, as this process saw it."""
+        """
+        Args:
+            skew_s: How far the container's clock is ahead of ours, as this process saw it.
+            clock_s: What takes the time of looking at everybody.
+        """
         self._database = database
         self._container = container
         self._now_ms = now_ms
         self._meter = meter
         self._skew_s = skew_s
+        self._clock_s = clock_s
+        self._kept: tuple[float, Overview] | None = None
+        """The last look at everybody, and until when it is good."""
 
     async def table(self) -> SyncTable:
-        """For the operators' view."""
-        found = await self._look()
+        """For the operators' view.
+
+        Its overview looks at everybody, which takes the longer the more there are. So it is kept for `KEPT_TIMES` as
+        long as it took: whoever asks again and again costs a small share of the time.
+        """
+        found = await self._look(self._kept[1] if self._kept and self._clock_s() < self._kept[0] else None)
         by_kind = {queue.kind: queue for queue in found.queues}
         rows = tuple(
             SyncRow(words, queue.waiting, queue.running, queue.oldest_ms)
@@ -118,9 +139,17 @@ class SyncReport:
         registry.register(_Figures(list(self._families(await self._look()))))
         return generate_latest(registry)
 
-    async def _look(self) -> _Found:
+    async def _look(self, known: Overview | None = None) -> _Found:
         sums = await self._meter.sums()
         now_ms = self._now_ms()
+
+        async def overview(reader: Reader) -> Overview:
+            if known is not None:
+                return known
+            began_s = self._clock_s()
+            found = await freshness.overview(reader, self._container)
+            self._kept = (self._clock_s() + KEPT_TIMES * (self._clock_s() - began_s), found)
+            return found
 
         async def work(reader: Reader) -> _Found:
             writes = await appdata_writes.counts(reader)
@@ -128,7 +157,7 @@ class SyncReport:
                 sums,
                 await sync_tasks.queues(reader, self._container, now_ms),
                 await containers.state(reader, self._container),
-                await freshness.overview(reader, self._container),
+                await overview(reader),
                 {state.value: count for state, count in writes.items()},
                 await uploads_kept.open_by_leg(reader),
                 await step_one.find(reader),

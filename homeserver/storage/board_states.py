@@ -42,6 +42,7 @@ async def begin_anew(tx: Transaction, board_id: str, generation: int, since_even
     await tx.execute(
         "UPDATE boards SET generation = $2, since_event = $3 WHERE board = $1", board_id, generation, since_event
     )
+    tx.announce()
 
 
 async def archive(tx: Transaction, in_force: BoardInForce, name: str, act: Act) -> None:

@@ -331,6 +331,7 @@ async def put_in_force(tx: Transaction, building: BoardInForce, now_ms: int) -> 
     )
     await tx.execute("DELETE FROM meta WHERE name = $1", _DUE + board.id)
     await moderation.count(tx, [board.id])
+    tx.announce()
 
 
 async def redefine(tx: Transaction, board: Board, revision: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from homeserver.paths import STATIC
-from homeserver.web.board_cache import BOARD_PAGES, BoardPages, serve_kept
+from homeserver.web.board_cache import BOARD_PAGES, BOARD_SHELLS, BoardPages, BoardShells, serve_kept
 from homeserver.web.entry_cache import ENTRY_ANSWERS, EntryAnswers
 from homeserver.web.file_events import STREAMS, Streams
 from homeserver.web.gadget_script import FOLDER, GADGET_SCRIPT, GadgetScript
@@ -30,6 +30,7 @@ def setup(app: web.Application) -> None:
     all_languages()  # whoever comes first need not wait for them
     app[STREAMS] = Streams()
     app[BOARD_PAGES] = BoardPages()
+    app[BOARD_SHELLS] = BoardShells()
     app[ENTRY_ANSWERS] = EntryAnswers()
     app[FIXED_HEADERS] = fixed_headers(app[SITE])
     app[STATIC_FILES] = StaticFiles(STATIC)

@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from aiohttp import web
 
 from homeserver.errors import Forbidden
-from homeserver.model import Action, BulkAct, Operator, OperatorAccount, Role, Span, State, SyncHealth
+from homeserver.model import (
+    Action,
+    BulkAct,
+    Operator,
+    OperatorAccount,
+    Role,
+    Span,
+    State,
+    SyncHealth,
+    UploadLine,
+    UploadPage,
+)
 from homeserver.services.operator_views import Wanted
 from homeserver.web.admin_calls import Given, path_number, stream
 from homeserver.web.keys import (
@@ -23,8 +36,11 @@ from homeserver.web.keys import (
     OPERATORS,
     OUTLIERS,
     SYNC_REPORT,
+    UPLOAD_DESK,
     VERIFIED_SCORES,
 )
+
+MAX_UPLOADS: Final = 200
 
 
 def _wanted(given: Given) -> Wanted:
@@ -97,6 +113,28 @@ async def sync(request: web.Request, _who: Operator, _given: Given) -> SyncHealt
         refused_ms=table.refused_ms,
         skew_s=table.skew_s,
     )
+
+
+async def uploads(request: web.Request, _who: Operator, given: Given) -> UploadPage:
+    """`GET /uploads`."""
+    found = await request.app[UPLOAD_DESK].listed(
+        group=given.maybe("group"), after=given.maybe("after"), limit=min(given.number("limit", 50), MAX_UPLOADS)
+    )
+    lines = tuple(
+        UploadLine(each.id, each.size_bytes, each.storage, each.code, each.created_ms, each.updated_ms)
+        for each in found.uploads
+    )
+    return UploadPage(lines, found.next, found.counts)
+
+
+async def retry_upload(request: web.Request, who: Operator, given: Given) -> None:
+    """`POST /uploads/{upload}/retry`."""
+    await request.app[UPLOAD_DESK].retry(request.match_info["upload"], actor=who.name, reason=given.text("reason"))
+
+
+async def cancel_upload(request: web.Request, who: Operator, given: Given) -> None:
+    """`POST /uploads/{upload}/cancel`."""
+    await request.app[UPLOAD_DESK].cancel(request.match_info["upload"], actor=who.name, reason=given.text("reason"))
 
 
 async def distribution(request: web.Request, _who: Operator, given: Given) -> object:

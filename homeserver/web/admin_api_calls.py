@@ -28,9 +28,10 @@ from homeserver.model import (
     Suspects,
     SyncHealth,
     Task,
+    UploadPage,
     Writes,
 )
-from homeserver.services import bulk
+from homeserver.services import bulk, upload_desk
 from homeserver.web import admin_api as api
 from homeserver.web.admin_calls import Call, Kind, Param, route
 
@@ -297,6 +298,37 @@ CALLS: Final = (
         status=204,
     ),
     Call("GET", "/sync", VIEW, "How the sync with the container does.", api.sync, SyncHealth),
+    Call(
+        "GET",
+        "/uploads",
+        VIEW,
+        "Everybody's uploads, newest first, without the names of the files.",
+        api.uploads,
+        UploadPage,
+        query=(
+            Param("group", "Of this group alone", words=tuple(upload_desk.GROUPS)),
+            Param("after", "`next` of an earlier answer"),
+            _LIMIT,
+        ),
+    ),
+    Call(
+        "POST",
+        "/uploads/{upload}/retry",
+        MODERATE,
+        "Try once more with one that has failed.",
+        api.retry_upload,
+        body=(_REASON,),
+        status=204,
+    ),
+    Call(
+        "POST",
+        "/uploads/{upload}/cancel",
+        MODERATE,
+        "Give it up, and delete the file here.",
+        api.cancel_upload,
+        body=(_REASON,),
+        status=204,
+    ),
     Call("GET", "/operators", CONFIGURE, "All accounts.", api.operators, OperatorAccount, named="operators"),
     Call("GET", "/tokens", VIEW, "The caller's tokens.", api.tokens, AccessToken, named="tokens"),
     Call(

@@ -23,7 +23,6 @@ async def sync_page(request: web.Request) -> web.Response:
         request,
         who,
         "admin_sync.html",
-        ages=await health.sync(),
         table=await request.app[SYNC_REPORT].table(),
         dead_jobs=health.dead_jobs,
         storage_trouble=await health.storage_trouble(),

@@ -17,12 +17,14 @@ from typing import Final
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
+from homeserver.model import Distribution, EntryPage
 from homeserver.web.keys import CHANGES
 from homeserver.web.languages import current, negotiated
 from homeserver.web.security import FIXED_HEADERS, SERVER
 
 KEEP_S: Final = 60.0
 MAX_BYTES: Final = 16 << 20
+MAX_SHELLS: Final = 500
 MAX_ADDRESS: Final = 500
 """Longer addresses are answered, not kept."""
 _PREFIX: Final = "/boards/"
@@ -145,6 +147,35 @@ class BoardPages:
         self._bytes -= len(kept.body) if kept else 0
 
 
+@dataclass(frozen=True, slots=True)
+class Shell:
+    """What a page shows to everybody beside the entries: how scores are spread, and who won the period before."""
+
+    spread: Distribution
+    winners: EntryPage | None
+
+
+class BoardShells:
+    """The shells of lists, for those who are signed in: their own place is put into one. Good as pages are."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[tuple[str, str], tuple[str, float, Shell]] = OrderedDict()
+
+    async def find(self, of: Version, make: Callable[[], Awaitable[Shell]]) -> Shell:
+        """The shell of this version, which was read in this request; made where there is none."""
+        key, now_s = (of.board, of.period), asyncio.get_running_loop().time()
+        kept = self._kept.get(key)
+        if kept is not None and kept[0] == of.version and now_s - kept[1] <= KEEP_S:
+            return kept[2]
+        shell = await make()
+        self._kept[key] = (of.version, now_s, shell)
+        self._kept.move_to_end(key)
+        if len(self._kept) > MAX_SHELLS:
+            self._kept.popitem(last=False)
+        return shell
+
+
+BOARD_SHELLS: Final = web.AppKey("BOARD_SHELLS", BoardShells)
 BOARD_PAGES: Final = web.AppKey("BOARD_PAGES", BoardPages)
 
 

@@ -3,14 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
+from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
 from homeserver.errors import Forbidden
-from homeserver.model import Board, EntryPage, ListedPeriod, ListedPeriods, Period, Place, PlayerCard, Span
+from homeserver.model import (
+    Board,
+    DetailedPlace,
+    Distribution,
+    EntryPage,
+    ListedPeriod,
+    ListedPeriods,
+    OwnClass,
+    Period,
+    Place,
+    PlayerCard,
+    Span,
+)
 from homeserver.protocol.gadget_queries import ENTRIES_QUERY_NAMES, EntriesQuery, parse_entries_query
-from homeserver.web.board_cache import BOARD_PAGES, Version
+from homeserver.web.board_cache import BOARD_PAGES, BOARD_SHELLS, Shell, Version
 from homeserver.web.keys import BOARD_VIEWS, CHANGES, LEADERBOARDS, PLAYERS, SITE, SURROUNDINGS
 from homeserver.web.rendering import render
 from homeserver.web.security import PAGE_COOKIE, cookie
@@ -73,9 +87,16 @@ async def _board_page(request: web.Request) -> tuple[web.Response, Version]:
     current = {each.period.id for each in listed.periods if each.is_current}
     is_over = page.period.ends_ms is not None and page.period.ends_ms <= page.as_of_ms
     has_begun = page.total == 0 and not is_over and page.period.id in current
-    winners = await views.winners_before(
-        board.id, period=asked.period, reader=who.player, limit=_LAST_LIST if has_begun else _WINNERS
-    )
+
+    async def shell_of_all() -> Shell:
+        limit = _LAST_LIST if has_begun else _WINNERS
+        return Shell(
+            await views.distribution(board.id, period=asked.period, reader=None),
+            await views.winners_before(board.id, period=asked.period, reader=None, limit=limit),
+        )
+
+    of = Version(board.id, asked.period, version)
+    shell = await request.app[BOARD_SHELLS].find(of, shell_of_all)
     around = await request.app[SURROUNDINGS].around(
         board.id,
         period=asked.period,
@@ -91,8 +112,8 @@ async def _board_page(request: web.Request) -> tuple[web.Response, Version]:
         period=_named(page.period, current),
         version=version,
         me=me,
-        spread=await views.distribution(board.id, period=asked.period, reader=who.player),
-        winners=winners,
+        spread=_spread_with(shell.spread, me),
+        winners=_marked(shell.winners, who.card),
         around=around,
         others=_others(listed, page.period),
         is_over=is_over,
@@ -100,7 +121,26 @@ async def _board_page(request: web.Request) -> tuple[web.Response, Version]:
         is_stale=around.read_ms is not None and page.as_of_ms - around.read_ms > request.app[SITE].stale_after_ms,
         wider=_wider(board, page.period.span) if page.total < _FEW and not is_over else None,
     )
-    return response, Version(board.id, asked.period, version)
+    return response, of
+
+
+def _spread_with(spread: Distribution, me: DetailedPlace | None) -> Distribution:
+    """With the reader's own score in it. One that others do not see may lie outside of all classes: then it is in the
+    nearest."""
+    if me is None or me.score is None or me.display is None or not spread.classes:
+        return spread
+    score = Decimal(me.score)
+    worse = sum(Decimal(each.greatest) < score for each in spread.classes)
+    own = OwnClass(min(worse, len(spread.classes) - 1), me.score, me.display, me.better_than)
+    return replace(spread, mine=own)
+
+
+def _marked(page: EntryPage | None, reader: PlayerCard | None) -> EntryPage | None:
+    """With the reader's own entry marked."""
+    if page is None or reader is None:
+        return page
+    entries = tuple(replace(each, me=True) if each.player.id == reader.id else each for each in page.entries)
+    return replace(page, entries=entries)
 
 
 def _asked(request: web.Request, board: Board) -> EntriesQuery:

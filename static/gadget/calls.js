@@ -176,6 +176,7 @@ function listen({ path, opened, changed, lost }) {
   async function once(waits) {
     const answer = await ask("GET", path(), { signal: abort.signal, accept: "text/event-stream" });
     if (answer.status === 404) { // a server without streams is asked now and then
+      waits.succeeded();
       await pause(POLL_MS, abort.signal);
       if (!abort.signal.aborted) opened(false);
       return;

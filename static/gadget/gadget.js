@@ -320,7 +320,7 @@ async function start() {
   live();
   if (state.viewer) synchronise();
   else say(_("You see this as a guest. Add the application to take part."));
-  if (state.owner) readPlaces().then(() => draw(), () => undefined); // they are read again when something changes
+  readPlaces().then(() => draw(), () => undefined); // they are read again when something changes
 }
 
 async function synchronise() {

@@ -90,6 +90,7 @@ function ownPlace() {
   const board = boardOf(page);
   const waits = own.pending ? [_("%(score)s waits to be looked at", { score: score(own.pending.score, board) })] : [];
   if (own.rank === null) {
+    if (!state.synced) return null; // nobody knows yet
     if (!waits.length) waits.push(isLasting(page.period) ? _("You are not on this board yet.") : _("You have no score in this period yet."));
     return make("p", { class: "own" }, waits[0]);
   }

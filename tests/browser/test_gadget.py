@@ -493,5 +493,6 @@ async def test_a_network_that_does_not_answer_is_named(world: World) -> None:
         world.ahead_ms += 2 * 3_600_000
         gadget = await world.open(page, CHARLOTTE)
         await expect(gadget.locator(".pulse")).to_contain_text("your scores were read 2 hours ago")
+        await expect(gadget.locator(".own .num")).to_have_text(held)
         await keep(page, "stale")
         world.stack.sandbox.faults.clear()

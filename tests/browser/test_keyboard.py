@@ -70,7 +70,7 @@ async def test_the_keyboard_alone_plays_the_main_job(browser: Browser, prepared:
         await expect(page).to_have_url(f"{stack.home_url}/boards/letters")
         await press(page, "Around me")
         await expect(page).to_have_url(f"{stack.home_url}/boards/letters?period=all&around=me")
-        await expect(page.locator("tr.mine")).to_contain_text("Elizabeth Bennet")
+        await expect(page.locator("tr#me")).to_contain_text("Elizabeth Bennet")
 
         await press(page, "Files")
         await expect(page).to_have_url(f"{stack.home_url}/sign-in?back=/files")

@@ -179,7 +179,7 @@ async def test_paused_and_resumed(page: Page, demo: Demo, wire: Wire, tmp_path: 
     await expect_under_way(page, "paused.bin", 20)
     await page.get_by_role("button", name="Pause", exact=True).click()
     wire.bytes_per_s = None
-    await page.get_by_role("button", name="Resume", exact=True).click()
+    await page.get_by_role("button", name="Go on", exact=True).click()
     await expect_stored(page, ["paused.bin"])
     assert_arrived(demo, file)
     assert parts.offsets[-1] > 0

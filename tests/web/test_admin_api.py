@@ -123,7 +123,15 @@ def test_routes_and_document_have_the_same_calls() -> None:
 
 async def test_every_call_for_every_role_and_for_nobody(house: House) -> None:
     """With a token, and with the cookie of the pages; nobody who may not learns whether there is such a thing."""
-    names = {"board": "none", "player": "nobody", "claim": "1", "task": "999", "archive": "1", "token": "x"}
+    names = {
+        "board": "none",
+        "player": "nobody",
+        "claim": "1",
+        "task": "999",
+        "archive": "1",
+        "token": "x",
+        "upload": "none",
+    }
     browsers = {role: house.stack.browser() for role in Role}
     for role, browser in browsers.items():
         assert (await browser.sign_in_as_operator(role.value)).status == 303

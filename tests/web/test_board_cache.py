@@ -12,6 +12,7 @@ from aiohttp.pytest_plugin import AiohttpClient
 from pydantic import SecretStr
 
 from homeserver.config import Visibility
+from homeserver.sandbox.people import CHARLOTTE
 from homeserver.web.board_cache import BoardPages, Version
 from homeserver.web.keys import CHANGES
 from homeserver.web.security import FIXED_HEADERS
@@ -71,6 +72,24 @@ async def test_languages_states_and_sessions_are_told_apart(stack: Stack) -> Non
     assert (await ended.get(BOARD)).status == 200
     assert (await visitor.get("/boards/none")).status == 404
     assert (await visitor.get(f"{BOARD}?period=year")).status == 400
+
+
+async def test_each_player_finds_themselves_in_what_is_kept_of_all(stack: Stack) -> None:
+    elizabeth, charlotte = await stack.player(), await stack.player(CHARLOTTE)
+    gadget = await stack.open_gadget(CHARLOTTE)
+    for score in ("30", "1"):
+        await gadget.call("POST", "scores", {"board": "letters", "value": score})
+        marks = []
+        for browser in (elizabeth, charlotte, elizabeth):
+            tree = page(await browser.get(BOARD))
+            marks.append(values(tree, "//*[local-name()='rect'][@class='mine']/@x"))
+            (label,) = texts(tree, "//dl/div[@class='mine']/dt")
+            (own,) = texts(tree, "//aside//span[@class='hint'][contains(., 'with')][1]")
+            least, greatest = (int(end) for end in (label.split(" \u2013 ") * 2)[:2])
+            assert least <= int(own.rpartition(" ")[2]) <= greatest
+        assert marks[0] == marks[2]
+        if score == "30":
+            assert marks[0] != marks[1]
 
 
 async def test_who_saw_a_score_committed_sees_it_on_the_page(stack: Stack) -> None:

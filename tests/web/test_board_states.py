@@ -9,6 +9,8 @@ import pytest
 
 from homeserver.model import Board, Change, Origin, Span
 from homeserver.sandbox.people import CHARLOTTE, ELIZABETH, JANE
+from homeserver.services.board_states import BoardStates
+from homeserver.services.rebuilds import Rebuilds
 from homeserver.storage import leaderboards, people
 from homeserver.storage.database import Transaction, open_database
 from tests.clock import NOON_MS, Clock
@@ -121,3 +123,13 @@ async def test_a_player_page_names_the_friends_nearby(stack: Stack) -> None:
     assert 3 <= len(near) <= 5
     (own,) = [each for each in near if "Elizabeth Bennet" in each]
     assert "You" in own
+
+
+async def test_a_closed_board_says_so(stack: Stack, clock: Clock) -> None:
+    browser = await stack.player()
+    assert texts(page(await browser.get("/boards/letters")), "//p[@class='notice']") == []
+    async with open_database(stack.settings.database_url) as database:
+        states = BoardStates(database, Rebuilds(database, clock.now_ms), clock.now_ms)
+        await states.close("letters", actor="maria", reason="the cup is over")
+    (said,) = texts(page(await browser.get("/boards/letters")), "//p[@class='notice']")
+    assert said.startswith("This board is closed since 22 Nov 2026, 12:00")
