@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import inspect
 import random
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from homeserver.model import Board, Change, Keep, Origin, Position, Span, Ties
 from homeserver.storage import leaderboards as store
 from homeserver.storage import standings
 from homeserver.storage.blocks import Sizes
 from homeserver.storage.boundaries import BLOCKS, FIRST, LEVELS, SUPERBLOCKS, Place
-from homeserver.storage.database import Database, Reader
+from homeserver.storage.database import Database, Reader, Transaction
 from tests.clock import NOON_MS
 
 BOARDS: Final = tuple(Board(f"{ties}", "B", "score", keep=Keep.LATEST, ties=ties, spans=(Span.ALL,)) for ties in Ties)
@@ -21,6 +22,25 @@ LATER_MS: Final = NOON_MS + 10**9
 
 Scores = Mapping[int, tuple[int, int]]
 """The model: player to score and the time at which it was reached. More is better."""
+
+
+class Watching:
+    """A transaction that keeps the statements that it was given."""
+
+    def __init__(self, tx: Transaction) -> None:
+        self._tx = tx
+        self.statements: list[str] = []
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._tx, name)
+        if not inspect.iscoroutinefunction(method):
+            return method
+
+        async def watched(sql: str, *rest: Any, **named: Any) -> Any:
+            self.statements.append(sql)
+            return await method(sql, *rest, **named)
+
+        return watched
 
 
 async def seed(database: Database) -> None:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import inspect
 import random
 from collections.abc import Iterator, Sequence
-from typing import Any, Final, cast
+from typing import Final, cast
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
@@ -20,7 +19,19 @@ from homeserver.storage.boundaries import BLOCKS, FIRST, SUPERBLOCKS, Boundaries
 from homeserver.storage.database import Database, Transaction, open_database, sqlite_path
 from homeserver.storage.recount import recount
 from homeserver.storage.sqlite import SqliteTransaction, connect
-from tests.blocks_kit import BOARDS, Stored, apply, change, check_all, check_blocks, check_sizes, seed, settle, stored
+from tests.blocks_kit import (
+    BOARDS,
+    Stored,
+    Watching,
+    apply,
+    change,
+    check_all,
+    check_blocks,
+    check_sizes,
+    seed,
+    settle,
+    stored,
+)
 from tests.clock import NOON_MS
 from tests.conftest import Place
 
@@ -194,25 +205,6 @@ async def test_the_ends_of_the_range_are_counted(database: Database) -> None:
         await apply(database, changes[begin : begin + 5], TINY)
         settle(model, changes[begin : begin + 5])
         await check_all(database, model, limit=3, sample=random.Random(begin))
-
-
-class Watching:
-    """A transaction that keeps the statements that it was given."""
-
-    def __init__(self, tx: Transaction) -> None:
-        self._tx = tx
-        self.statements: list[str] = []
-
-    def __getattr__(self, name: str) -> Any:
-        method = getattr(self._tx, name)
-        if not inspect.iscoroutinefunction(method):
-            return method
-
-        async def watched(first: Any, *rest: Any, **named: Any) -> Any:
-            self.statements.append(str(first))
-            return await method(first, *rest, **named)
-
-        return watched
 
 
 async def test_a_move_within_its_block_writes_no_block(database: Database) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import cast
 
 import pytest
 
@@ -32,6 +32,7 @@ from homeserver.services.upkeep import Upkeep
 from homeserver.storage import accounts, appdata, people, rebuild
 from homeserver.storage import leaderboards as store
 from homeserver.storage.database import Database, Reader, Transaction
+from tests.blocks_kit import Watching
 from tests.clock import NOON_MS, Clock
 from tests.leaderboards_kit import BOARD, KEY, Container, make_players, names, ranks
 from tests.rebuild_kit import SLOW, SMALL, remains
@@ -572,36 +573,18 @@ async def test_a_writer_who_comes_while_lists_are_retired_is_not_lost(
 # --- boards without any of this ---------------------------------------------------------------------------------------
 
 
-class Listening:
-    """A transaction that remembers its statements."""
-
-    def __init__(self, tx: Transaction) -> None:
-        self._tx = tx
-        self.statements: list[str] = []
-
-    def __getattr__(self, name: str) -> Any:
-        method = getattr(self._tx, name)
-
-        def heard(sql: str, *rest: Any, **named: Any) -> Any:
-            self.statements.append(sql)
-            return method(sql, *rest, **named)
-
-        return heard
-
-
 async def test_plain_boards_pay_nothing(database: Database, leaderboards: Leaderboards) -> None:
     await leaderboards.seed([BOARD])
     (ana,) = await make_players(database, "Ana")
 
     async def work(tx: Transaction) -> list[str]:
-        listening: Any = Listening(tx)
+        watching = Watching(tx)
         boards = await store.begin(tx)
         changes = await appdata.observe(
             tx, ana, {"letters": "5"}, observed_ms=NOON_MS, at_ms=NOON_MS, origin=Origin.SUBMITTED
         )
-        await store.record(listening, boards, changes, NOON_MS)
-        heard: list[str] = listening.statements
-        return heard
+        await store.record(cast("Transaction", watching), boards, changes, NOON_MS)
+        return watching.statements
 
     statements = await database.write(work)
     assert any("entries" in statement for statement in statements)
