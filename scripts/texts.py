@@ -56,7 +56,9 @@ def _found(
     # What Babel says of f-strings is known: see _ERRORS.
     with path.open("rb") as file, contextlib.redirect_stderr(io.StringIO()):
         for _, text, comments, _ in extract(method, file, words, ("Translators:",), options, strip_comment_tags=True):
-            yield place, text, comments
+            # From Python 3.12 on, what stands inside of an f-string's braces is found too: ", " is no text for people.
+            if not isinstance(text, str) or any(map(str.isalpha, text)):
+                yield place, text, comments
 
 
 def gathered() -> Catalog:
