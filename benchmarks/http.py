@@ -84,17 +84,21 @@ def _engine(engine: str, place: Place, how: _Run) -> Iterator[Figure]:
 
         top = _get(home.url, requests.top_10)
         page = _get(home.url, requests.page)
+
+        def unchanged() -> Iterator[bytes]:  # made anew every minute, and then it is another page
+            return cycle([requests.unchanged(_get(home.url, requests.page)[1])])
+
         for name, sent, size, status, path, target in (
             ("entries_top_10", requests.top_10, len(top[0]), 200, "/", TOP_TO_BARE if engine == "sqlite" else None),
             ("page", requests.page, len(page[0]), 200, "/", PAGE_TO_BARE),
-            ("page_unchanged", requests.unchanged(page[1]), 0, 304, "/unchanged", UNCHANGED_TO_BARE),
+            ("page_unchanged", unchanged, 0, 304, "/unchanged", UNCHANGED_TO_BARE),
             ("page_signed_in", requests.signed_in, len(page[0]), 200, "/", None),
         ):
             bare = party("bare", str(size))
             yield from _side_by_side(
                 f"{prefix}.{name}",
                 how,
-                _Side(home, cycle([sent]), status),
+                _Side(home, cycle([sent]) if isinstance(sent, bytes) else sent, status),
                 _Side(bare, cycle([request(bare.url, path)]), status),
                 target,
             )
@@ -115,16 +119,23 @@ class _Side:
     """Who is asked for what, and answers with which status."""
 
     party: Party
-    asked: Iterator[bytes]
+    asked: Iterator[bytes] | Callable[[], Iterator[bytes]]
+    """A function: what is asked is good for a while, and asked for anew in each turn."""
     status: int
 
     def turn(self, how: _Run, used: Callable[[], float] | None = None) -> tuple[Slice, float]:
         """Ask for a while: the answers, and microseconds of CPU for each, of the server alone unless `used` says."""
         used = used or self.party.cpu_s
+        if isinstance(self.asked, Iterator):
+            return self._turn(self.asked, how, used)
+        try:
+            return self._turn(self.asked(), how, used)
+        except RuntimeError:  # it has become another answer meanwhile
+            return self._turn(self.asked(), how, used)
+
+    def _turn(self, asked: Iterator[bytes], how: _Run, used: Callable[[], float]) -> tuple[Slice, float]:
         before = used()
-        turn = asyncio.run(
-            ask(self.party.url, self.asked, connections=CONNECTIONS, for_s=how.slice_s, status=self.status)
-        )
+        turn = asyncio.run(ask(self.party.url, asked, connections=CONNECTIONS, for_s=how.slice_s, status=self.status))
         return turn, 1e6 * (used() - before) / len(turn.times_us)
 
 

@@ -197,7 +197,10 @@ class SyncSettings(Section):
     appdata_max_age_minutes: int = Field(60, ge=4, le=10_080, description="No score is older than this, give or take.")
     friends_max_age_hours: int = Field(24, ge=1, le=2_160, description="No list of friends is older than this.")
     requests_per_second: float = Field(
-        20.0, gt=0, le=10_000, description="The most that the container is asked, by all processes together."
+        20.0,
+        gt=0,
+        le=10_000,
+        description="How often the container is asked for what may wait, by all processes together.",
     )
     delist_after_days: int = Field(
         7, ge=1, le=365, description="How long players stay listed whom the container refuses while it answers others."

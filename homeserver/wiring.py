@@ -152,7 +152,7 @@ async def open_core(settings: config.Settings, now_ms: NowMs = wall_clock_ms) ->
         sync = sync_of(settings, database, container, boards, meter, pace=pace, now_ms=now_ms)
         timed = TimedWrites(
             database,
-            writer,
+            AppDataWriter(database, container.gated(pace.in_turn), name, now_ms),
             name,
             now_ms,
             rules=[Rule(rule.id, rule.key, rule.value, rule.at, rule.zone) for rule in settings.appdata_rules],

@@ -98,7 +98,6 @@ class Pace:
         self._each_us = 0 if per_s is None else max(1, round(1_000_000 / per_s))
         self._burst = 1 if per_s is None else max(1, round(per_s))
         self._block = 1 if per_s is None else max(1, round(per_s * BLOCK_S))
-        self._line = asyncio.Semaphore(self._block)
         self._tries = tries
         self._break_after = break_after
         self._sleep = sleep
@@ -118,8 +117,19 @@ class Pace:
         finally:
             _clock.reset(before)
 
+    async def in_turn(self, send: Send) -> HttpReply:
+        """Send one request when it is its turn, and never again: it changes something.
+
+        Raises:
+            RemoteResting, RemoteError: As `through`.
+        """
+        return await self.through(send, tries=1)
+
     async def once(self, send: Send) -> HttpReply:
-        """Send one request before those that may wait, and never again: it changes something, for somebody present.
+        """Send one request now, and never again: as `in_turn`, for somebody who waits for it.
+
+        Where turns are kept for what may wait, it takes one of those. It waits for none: how often somebody may write
+        has limits of its own.
 
         Raises:
             RemoteResting, RemoteError: As `through`.
@@ -134,7 +144,7 @@ class Pace:
         Args:
             probing: Whether the container answers again is what it shall show.
             tries: How often at most, if not as often as ever.
-            first: Its turn comes before that of others who wait in this process.
+            first: It does not wait for a turn in the container's rate.
 
         Raises:
             RemoteResting: The container is not asked just now.
@@ -197,12 +207,9 @@ class Pace:
         if not self._each_us:
             return
         if first:
-            await self._take_turn()
-        else:  # few may have turns that are still to come: whoever is first gets the next one after those
-            async with self._line:
-                await self._take_turn()
-
-    async def _take_turn(self) -> None:
+            if self._turns:
+                self._turns.popleft()
+            return
         async with self._reserving:
             if not self._turns:
                 now_us = self._now_ms() * 1000
