@@ -15,6 +15,8 @@ from homeserver.storage.database import Database
 
 FEW: Final = 1_000
 """Friends whom one look on the event loop may bring: about a millisecond."""
+LEAST: Final = 50
+"""Each counts as so many at least: an answer may hold fewer friends than we know."""
 
 Friends = Mapping[str, Mapping[str, str]]
 """Their values, by the container's user id."""
@@ -42,7 +44,7 @@ class KnownFriends:
         """
         if friends > FEW:
             return (await self._database.read(lambda reader: appdata.of_friends(reader, [player])))[player]
-        wish = _Wish(player, friends, asyncio.get_running_loop().create_future())
+        wish = _Wish(player, max(friends, LEAST), asyncio.get_running_loop().create_future())
         self._wishes.append(wish)
         if len(self._wishes) == 1:
             task = asyncio.create_task(self._look())  # it runs after all whose answers came just now

@@ -106,12 +106,13 @@ class Asker:
         theirs = await client.appdata(user_id, "@friends", fields)
         known = await self._known.of(player, len(theirs))
         values = _of_friends(theirs, known, user_id, fields)
-        came = sum(map(len, values.values()))
         lacking = [id_ for id_, have in known.items() if _lacks(values.get(id_, _NOTHING), have.keys(), fields)]
         suspected: Mapping[str, int] = {}
         if lacking:
-            suspected = await self._database.look(lambda reader: people.known_players(reader, self._container, lacking))
+            suspected = await self._database.read(lambda reader: people.known_players(reader, self._container, lacking))
         refused, unasked = await self._ask_suspected(client, suspected, values, fields)
+        gone = sum(value is None for id_ in suspected for value in values.get(id_, _NOTHING).values())
+        came = sum(map(len, values.values())) - gone
         news = _news(values, known)
         return _with(brought, client, task, values=news, refused=refused, unasked=unasked, count=came)
 
