@@ -8,7 +8,7 @@ import pytest
 
 from homeserver.errors import BadInput, NotFound
 from homeserver.model import Person, PlayerCard
-from homeserver.storage import people
+from homeserver.storage import freshness, people
 from homeserver.storage.database import Database, Reader, Transaction
 from homeserver.storage.texts import search_key
 
@@ -178,8 +178,8 @@ async def test_the_time_of_a_sync_never_goes_back(database: Database) -> None:
     assert await database.look(lambda r: people.synced_ms(r, player)) is None
 
     async def synced(tx: Transaction) -> None:
-        await people.set_synced(tx, player, 2_000)
-        await people.set_synced(tx, player, 1_000)
+        await freshness.set_asked(tx, [freshness.Asked(player, 2_000, None, None)])
+        await freshness.set_asked(tx, [freshness.Asked(player, 1_000, None, None)])
 
     await database.write(synced)
     assert await database.look(lambda r: people.synced_ms(r, player)) == 2_000

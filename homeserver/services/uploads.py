@@ -264,11 +264,6 @@ class Uploads:
         self._notices.close()
         self._receiver.close()
 
-    async def all_recent(self, limit: int) -> list[Upload]:
-        """Everybody's uploads, the newest first: for operators."""
-        found = await self._database.read(lambda reader: uploads.recent(reader, limit))
-        return [self._fresh(upload) for upload in found]
-
     async def find(self, id_: str, storage_user: str) -> Upload:
         """One upload of this user.
 

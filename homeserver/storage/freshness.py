@@ -130,15 +130,6 @@ async def mark_refused(tx: Transaction, players: Iterable[int], at_ms: int) -> N
     )
 
 
-async def clear_refused(tx: Transaction, players: Iterable[int]) -> None:
-    """The container answers for these players again, or says that they have the application."""
-    await tx.execute(
-        "UPDATE players SET refused_ms = NULL, refused_again_ms = NULL "
-        "WHERE player IN (SELECT w.value FROM each_bigint($1) AS w) AND refused_ms IS NOT NULL",
-        sorted(players),
-    )
-
-
 async def refused_since(reader: Reader, players: Collection[int], until_ms: int) -> list[int]:
     """Those of these players who have been refused since `until_ms` or longer, and may still have the application."""
     rows = await reader.fetch(

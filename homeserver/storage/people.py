@@ -295,22 +295,3 @@ async def hold(tx: Transaction, subjects: Iterable[int], friends: Iterable[int])
 async def synced_ms(reader: Reader, player: int) -> int | None:
     """When the player was last synced whole (when that sync began); None: never, or no such player."""
     return cast("int | None", await reader.fetch_value("SELECT synced_ms FROM players WHERE player = $1", player))
-
-
-async def set_synced(tx: Transaction, player: int, began_ms: int) -> None:
-    """Keep that a sync of the player, begun at `began_ms`, was applied whole."""
-    await tx.execute(
-        "UPDATE players SET synced_ms = $2 WHERE player = $1 AND (synced_ms IS NULL OR synced_ms < $2)",
-        player,
-        began_ms,
-    )
-
-
-async def stalest(reader: Reader, container: str) -> list[int]:
-    """Everybody in the container who may have the application: never synced first, then who was synced longest ago."""
-    rows = await reader.fetch(
-        "SELECT player FROM players WHERE container = $1 AND (has_app IS NULL OR has_app = 1) "
-        "ORDER BY COALESCE(synced_ms, 0), player",
-        container,
-    )
-    return [row[0] for row in rows]

@@ -153,13 +153,6 @@ async def release(tx: Transaction, holder: str) -> None:
     await tx.execute("UPDATE sync_tasks SET holder = NULL, until_ms = 0 WHERE holder = $1", holder)
 
 
-async def forget_rounds(tx: Transaction, container: str) -> int:
-    """Drop what the schedule wanted; how many."""
-    return await tx.execute(
-        "DELETE FROM sync_tasks WHERE container = $1 AND priority > $2", container, int(Priority.PRESENT)
-    )
-
-
 async def count_present(reader: Reader, container: str) -> int:
     """How many wait whom people asked for."""
     found: int = await reader.fetch_value(

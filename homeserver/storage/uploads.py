@@ -192,15 +192,6 @@ async def of_user(reader: Reader, storage_user: str, limit: int) -> list[Upload]
     return [_upload(row) for row in rows]
 
 
-async def recent(reader: Reader, limit: int) -> list[Upload]:
-    """Everybody's uploads, the newest first."""
-    rows = await reader.fetch(
-        f"SELECT {_COLUMNS} FROM uploads ORDER BY created_ms DESC, upload DESC LIMIT $1",  # noqa: S608
-        limit,
-    )
-    return [_upload(row) for row in rows]
-
-
 async def listed(
     reader: Reader, *, legs: Collection[StorageLeg] | None, user: str | None, before: tuple[int, str], limit: int
 ) -> list[Upload]:

@@ -65,7 +65,9 @@ async def test_a_users_uploads_come_newest_first(database: Database) -> None:
         await add(database, replace(UPLOAD, id=f"u{number}", storage_user=user, created_ms=number))
     found = await database.look(lambda reader: uploads.of_user(reader, "marie", 2))
     assert [upload.id for upload in found] == ["u3", "u2"]
-    everybodys = await database.look(lambda reader: uploads.recent(reader, 3))
+    everybodys = await database.look(
+        lambda reader: uploads.listed(reader, legs=None, user=None, before=(9, ""), limit=3)
+    )
     assert [upload.id for upload in everybodys] == ["u3", "u2", "u1"]
 
 
