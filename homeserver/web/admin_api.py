@@ -20,7 +20,7 @@ from homeserver.model import (
     UploadPage,
 )
 from homeserver.services.operator_views import Wanted
-from homeserver.web.admin_calls import Given, path_number, stream
+from homeserver.web.admin_calls import Given, path_number, send_file
 from homeserver.web.keys import (
     BOARD_STATES,
     BOARD_TASKS,
@@ -93,7 +93,7 @@ async def export_entries(request: web.Request, _who: Operator, given: Given) -> 
     """`GET /boards/{board}/entries/export`."""
     form = given.text("format", "csv")
     texts = request.app[EXPORTS].entries(_board(request), _wanted(given), form)
-    return await stream(request, texts, form, "entries")
+    return await send_file(request, texts, form, "entries")
 
 
 async def sync(request: web.Request, _who: Operator, _given: Given) -> SyncHealth:
@@ -170,7 +170,7 @@ async def claims(request: web.Request, _who: Operator, given: Given) -> object:
 async def export_claims(request: web.Request, _who: Operator, given: Given) -> object:
     """`GET /boards/{board}/claims/export`."""
     form = given.text("format", "csv")
-    return await stream(request, request.app[EXPORTS].claims(_board(request), form), form, "claims")
+    return await send_file(request, request.app[EXPORTS].claims(_board(request), form), form, "claims")
 
 
 async def suspects(request: web.Request, _who: Operator, given: Given) -> object:
@@ -187,7 +187,7 @@ async def export_suspects(request: web.Request, _who: Operator, given: Given) ->
     """`GET /boards/{board}/suspects/export`."""
     form = given.text("format", "csv")
     texts = request.app[EXPORTS].suspects(_board(request), form, period=given.text("period", "all"))
-    return await stream(request, texts, form, "suspects")
+    return await send_file(request, texts, form, "suspects")
 
 
 async def archives(request: web.Request, _who: Operator, _given: Given) -> object:
@@ -231,7 +231,7 @@ async def export_changes(request: web.Request, _who: Operator, given: Given) -> 
     """`GET /players/{player}/changes/export`."""
     form = given.text("format", "csv")
     texts = request.app[EXPORTS].changes(await _player(request), form, board_id=given.maybe("board"))
-    return await stream(request, texts, form, "changes")
+    return await send_file(request, texts, form, "changes")
 
 
 async def log(request: web.Request, _who: Operator, given: Given) -> object:
@@ -249,7 +249,7 @@ async def log(request: web.Request, _who: Operator, given: Given) -> object:
 async def export_log(request: web.Request, _who: Operator, given: Given) -> object:
     """`GET /log/export`."""
     form = given.text("format", "csv")
-    return await stream(request, request.app[EXPORTS].log(form, board_id=given.maybe("board")), form, "log")
+    return await send_file(request, request.app[EXPORTS].log(form, board_id=given.maybe("board")), form, "log")
 
 
 # --- acting on players ------------------------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ from homeserver.errors import BadInput, Forbidden, NotSignedIn
 from homeserver.model import Operator, Role
 from homeserver.protocol import admin_answers
 from homeserver.services.repeats import Answer
-from homeserver.web.bodies import json_answer, read_body
+from homeserver.web.bodies import json_answer, read_body, stream
 from homeserver.web.keys import OPERATOR_TOKENS, REPEATS
 from homeserver.web.security import bearer
 from homeserver.web.visitors import operator
@@ -179,21 +179,11 @@ async def caller(request: web.Request) -> Operator:
     return found
 
 
-async def stream(request: web.Request, texts: AsyncGenerator[str, None], form: str, name: str) -> web.StreamResponse:
-    """A file, sent as it is made. What is wrong with the call is answered before anything is sent."""
-    first = await anext(texts)
-    response = web.StreamResponse()
-    response.content_type = "text/csv" if form == "csv" else "application/x-ndjson"
-    response.charset = "utf-8"
-    response.headers[hdrs.CONTENT_DISPOSITION] = f'attachment; filename="{name}.{form}"'
-    with contextlib.suppress(ConnectionResetError):  # whoever reads it has seen enough
-        await response.prepare(request)
-        await response.write(first.encode())
-        async with contextlib.aclosing(texts):
-            async for text in texts:
-                await response.write(text.encode())
-        await response.write_eof()
-    return response
+async def send_file(request: web.Request, texts: AsyncGenerator[str, None], form: str, name: str) -> web.StreamResponse:
+    """A file to be kept, sent as it is made."""
+    kind = "text/csv" if form == "csv" else "application/x-ndjson"
+    named = f'attachment; filename="{name}.{form}"'
+    return await stream(request, texts, {hdrs.CONTENT_TYPE: f"{kind}; charset=utf-8", hdrs.CONTENT_DISPOSITION: named})
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------
@@ -240,7 +230,7 @@ _TYPES: Final[Mapping[Kind, tuple[type, ...]]] = {
 def _member(param: Param, value: object) -> object:
     if type(value) not in _TYPES[param.kind]:  # a flag is a number to Python, and none here
         raise BadInput(f"{param.name} is of the wrong type.", field=param.name)
-    return _read(param, value) if isinstance(value, str) else value
+    return value if isinstance(value, bool) else _read(param, str(value))
 
 
 def _complete(params: Sequence[Param], given: dict[str, Any]) -> dict[str, Any]:

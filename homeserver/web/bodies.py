@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
 from typing import Final
 from urllib.parse import parse_qsl
 
+import structlog
 from aiohttp import hdrs, web
 
 from homeserver.errors import BadInput, TooLarge
@@ -14,6 +16,8 @@ from homeserver.model import HttpRequest
 MAX_FORM_BYTES: Final = 16 * 1024
 JSON: Final = "application/json"
 EVENT_STREAM: Final = "text/event-stream"
+
+_log = structlog.get_logger(__name__)
 
 _MACHINE_PATHS: Final = ("/gadget/", "/admin/api/", "/files/tus/", "/healthz", "/readyz", "/openapi.json")
 
@@ -65,6 +69,35 @@ async def as_it_travelled(request: web.Request, limit_bytes: int) -> HttpRequest
 def json_answer(body: bytes, *, status: int = 200) -> web.Response:
     """JSON that is already dumped."""
     return web.Response(status=status, body=body, content_type=JSON, charset="utf-8")
+
+
+async def stream(
+    request: web.Request, parts: AsyncGenerator[str | bytes, None], headers: Mapping[str, str]
+) -> web.StreamResponse:
+    """An answer that is sent while it is made. It is what goes wrong with the first part that is answered in its place.
+
+    What goes wrong later cuts the connection: nobody takes a part for the whole, or an error for a part.
+    """
+    async with aclosing(parts):
+        part = await anext(parts)
+        response = web.StreamResponse(headers=headers)
+        try:
+            await response.prepare(request)
+            await response.write(_bytes(part))
+            async for part in parts:
+                await response.write(_bytes(part))
+            await response.write_eof()
+        except ConnectionError:  # whoever reads it has seen enough
+            pass
+        except Exception:
+            _log.exception("answer_broke_off", path=request.path)
+            if request.transport is not None:
+                request.transport.abort()
+    return response
+
+
+def _bytes(part: str | bytes) -> bytes:
+    return part.encode() if isinstance(part, str) else part
 
 
 def wants_json(request: web.Request) -> bool:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from contextlib import aclosing
 from types import MappingProxyType
 from typing import Final
 
-import structlog
 from aiohttp import hdrs, web
 
-from homeserver.errors import BadInput, HomeServerError, NotSignedIn
+from homeserver.errors import BadInput, NotSignedIn
 from homeserver.model import PageSession
 from homeserver.web.account import see_other
-from homeserver.web.bodies import JSON, read_form
+from homeserver.web.bodies import JSON, read_form, stream
 from homeserver.web.keys import OWN_DATA, PAGE_SESSIONS
 from homeserver.web.languages import N_, gettext
 from homeserver.web.rendering import render
@@ -56,8 +54,6 @@ _DONE: Final = MappingProxyType(
     }
 )
 
-_log = structlog.get_logger(__name__)
-
 
 async def show(request: web.Request) -> web.Response:
     """`GET /privacy`: what is kept, whether the session's two halves are linked, and what can be done about it."""
@@ -78,33 +74,10 @@ async def show(request: web.Request) -> web.Response:
 
 
 async def export(request: web.Request) -> web.StreamResponse:
-    """`GET /privacy/export`: everything that is kept, as one JSON document, streamed.
-
-    Should the database fail in the middle, the line is cut: nobody takes a part for the whole.
-    """
-    session = await _session(request)
-    async with aclosing(request.app[OWN_DATA].export(session)) as parts:
-        first = await anext(parts)  # refusals come before the first byte
-        response = web.StreamResponse(
-            headers={
-                hdrs.CONTENT_TYPE: JSON,
-                hdrs.CONTENT_DISPOSITION: 'attachment; filename="my-data.json"',
-            }
-        )
-        await response.prepare(request)
-        await response.write(first)
-        try:
-            async for part in parts:
-                await response.write(part)
-        except HomeServerError as error:
-            _log.error("export_broke_off", code=error.code)
-            if request.transport is not None:
-                request.transport.abort()
-            return response
-        except ConnectionError:  # they have gone
-            return response
-    await response.write_eof()
-    return response
+    """`GET /privacy/export`: everything that is kept, as one JSON document, streamed."""
+    parts = request.app[OWN_DATA].export(await _session(request))
+    named = 'attachment; filename="my-data.json"'
+    return await stream(request, parts, {hdrs.CONTENT_TYPE: JSON, hdrs.CONTENT_DISPOSITION: named})
 
 
 async def erase(request: web.Request) -> web.Response:
