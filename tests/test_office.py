@@ -11,7 +11,7 @@ import pytest
 from homeserver.domain import outliers, tables
 from homeserver.domain.outliers import Usual
 from homeserver.domain.score_files import FileFormat
-from homeserver.errors import BadCursor, BadInput, Conflict, Forbidden, NotFound, TooMany
+from homeserver.errors import BadCursor, BadInput, Conflict, DatabaseUnavailable, Forbidden, NotFound, TooMany
 from homeserver.model import Action, Board, BulkAct, Counts, Oddity, Operator, Origin, Person, Role, State, TaskState
 from homeserver.services import board_tasks, bulk, operator_tokens, operator_views, repeats
 from homeserver.services.board_tasks import BoardTasks
@@ -446,6 +446,20 @@ async def test_a_call_under_a_key_is_done_once(
         await calls.once(1, "d", b"POST /d", dies)
     with pytest.raises(Conflict, match="not answered"):
         await calls.once(1, "d", b"POST /d", act)
+
+    async def is_away() -> Answer:
+        raise DatabaseUnavailable("away")
+
+    async def may_have_been_done() -> Answer:
+        raise DatabaseUnavailable("away", uncertain=True)
+
+    with pytest.raises(DatabaseUnavailable):
+        await calls.once(1, "e", b"POST /e", is_away)
+    assert await calls.once(1, "e", b"POST /e", act) == Answer(202, b'{"n":1}')
+    with pytest.raises(DatabaseUnavailable):
+        await calls.once(1, "f", b"POST /f", may_have_been_done)
+    with pytest.raises(Conflict, match="not answered"):
+        await calls.once(1, "f", b"POST /f", act)
     for name in ("", "a b", "x" * 101):
         with pytest.raises(BadInput):
             await calls.once(1, name, b"", act)

@@ -11,7 +11,7 @@ import re
 from collections.abc import Awaitable, Callable
 from typing import Final, NamedTuple
 
-from homeserver.errors import BadInput, Conflict, HomeServerError, TooMany
+from homeserver.errors import BadInput, Conflict, DatabaseUnavailable, HomeServerError, TooMany
 from homeserver.model import NowMs
 from homeserver.services.turns import to_the_end
 from homeserver.storage import operator_tokens as store
@@ -65,8 +65,10 @@ class Repeats:
             return Answer(before.status, before.answer.encode())
         try:
             answer = await do()
-        except HomeServerError:
-            # What raises one of ours has changed nothing.
+        except HomeServerError as error:
+            if isinstance(error, DatabaseUnavailable) and error.uncertain:
+                raise  # it may have been done: not even its sender's program may do it again by itself
+            # What raises another of ours has changed nothing.
             await to_the_end(self._database.write(lambda tx: store.forget_call(tx, operator, name)))
             raise
         if len(answer.body) <= MAX_ANSWER:
