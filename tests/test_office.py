@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -12,8 +14,22 @@ from homeserver.domain import outliers, tables
 from homeserver.domain.outliers import Usual
 from homeserver.domain.score_files import FileFormat
 from homeserver.errors import BadCursor, BadInput, Conflict, DatabaseUnavailable, Forbidden, NotFound, TooMany
-from homeserver.model import Action, Board, BulkAct, Counts, Oddity, Operator, Origin, Person, Role, State, TaskState
+from homeserver.model import (
+    Action,
+    Board,
+    BulkAct,
+    Counts,
+    Oddity,
+    Operator,
+    Origin,
+    Person,
+    Role,
+    State,
+    Task,
+    TaskState,
+)
 from homeserver.services import board_tasks, bulk, operator_tokens, operator_views, repeats
+from homeserver.services.board_states import BoardStates
 from homeserver.services.board_tasks import BoardTasks
 from homeserver.services.board_views import BoardViews
 from homeserver.services.dossiers import Dossiers
@@ -22,8 +38,9 @@ from homeserver.services.leaderboards import Leaderboards
 from homeserver.services.operator_tokens import OperatorTokens
 from homeserver.services.operator_views import Wanted
 from homeserver.services.operators import Operators
-from homeserver.services.rebuilds import Rebuilds
+from homeserver.services.rebuilds import Rebuilds, Rebuilt
 from homeserver.services.repeats import Answer, Repeats
+from homeserver.storage import board_tasks as store
 from homeserver.storage import people, sessions
 from homeserver.storage.database import Database, Transaction
 from homeserver.wiring_admin import Office, office_of
@@ -154,6 +171,87 @@ async def test_tasks_fail_in_words_and_are_not_asked_for_twice(
     await office.tasks.verify("letters", **WHY)
     with pytest.raises(Conflict, match="Too much"):
         await office.tasks.verify("judged", **WHY)
+
+
+@pytest.mark.parametrize("broken", [asyncio.CancelledError, DatabaseUnavailable], ids=["stop", "database"])
+@pytest.mark.parametrize("board", ["letters", "judged"])
+async def test_a_reset_or_its_undo_that_was_broken_off_behind_its_switch_is_not_done_twice(
+    office: Office, scene: Scene, monkeypatch: pytest.MonkeyPatch, board: str, broken: type[BaseException]
+) -> None:
+    async def sweep(_: Rebuilds) -> None:
+        raise broken("while old lists are deleted")
+
+    async def done(task: Task) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(Rebuilds, "sweep", sweep)
+            with contextlib.suppress(asyncio.CancelledError):
+                await office.tasks.do(task.id)
+        assert (await office.tasks.find(task.id)).state is TaskState.DONE
+        assert await office.tasks.do_all() == 0
+
+    await done(await office.tasks.reset(board, "one", **WHY))
+    await scene.give(scene.players[0], "300")
+    await done(await office.tasks.reset(board, "two", **WHY))
+    assert [each.name for each in await office.states.archives(board)] == ["two", "one"]
+    undo = await office.tasks.undo_reset(board, **WHY)
+    await done(undo)
+    assert (await office.tasks.find(undo.id)).result["entries_before"] == 0
+    assert [each.name for each in await office.states.archives(board)] == ["one"]
+    assert (await office.views.entries(board)).total == 1
+
+
+@pytest.mark.parametrize("board", ["letters", "judged"])
+async def test_whoever_lost_a_task_to_another_process_does_not_do_it(office: Office, scene: Scene, board: str) -> None:
+    task = await office.tasks.reset(board, "one", **WHY)
+
+    async def taken(self: BoardStates, *args: Any, **kwargs: Any) -> Rebuilt:
+        with monkeypatch.context() as other:
+            other.setattr(BoardStates, "reset", original)
+            scene.clock.advance(minutes=2)
+            await office.tasks.do(task.id)
+            await scene.give(scene.players[0], "300")
+        return await original(self, *args, **kwargs)
+
+    original = BoardStates.reset
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(BoardStates, "reset", taken)
+        ended = await office.tasks.do(task.id)
+    assert ended.state is TaskState.DONE
+    assert [each.name for each in await office.states.archives(board)] == ["one"]
+    assert (await office.views.entries(board)).total == 1
+
+
+async def test_a_task_goes_on_when_a_database_that_was_away_is_back(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(*_: object, **__: object) -> None:
+        raise DatabaseUnavailable("It does not answer.")
+
+    first, second = await office.tasks.rebuild("letters", **WHY), await office.tasks.verify("letters", **WHY)
+    with monkeypatch.context() as patch:
+        patch.setattr(Rebuilds, "rebuild", away)
+        assert await office.tasks.do_all() == 1  # nobody else's has to wait for it
+        with pytest.raises(DatabaseUnavailable):
+            await office.tasks.do(first.id)
+    assert (await office.tasks.find(second.id)).state is TaskState.DONE
+    assert await office.tasks.do_all() == 1
+    assert (await office.tasks.find(first.id)).state is TaskState.DONE
+
+
+async def test_work_that_is_done_is_done_where_only_the_telling_fails(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = 0
+
+    async def progress(*_: object, **__: object) -> None:
+        nonlocal told
+        told += 1
+        raise RuntimeError("not told")
+
+    monkeypatch.setattr(store, "progress", progress)
+    task = await office.tasks.verify("letters", **WHY)
+    assert (await office.tasks.do(task.id)).state is TaskState.DONE
+    assert told
 
 
 async def ended(tasks: BoardTasks, task: int) -> None:
