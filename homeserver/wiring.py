@@ -185,12 +185,13 @@ async def _open(
         secret_box=secret_box(settings, "sign-in"),
         now_ms=now_ms,
     )
+    session_ms = settings.retention.session_days * DAY_MS
     page_sessions = PageSessions(
         core.database,
         secret_box(settings, "page sessions"),
         sign_in,
         now_ms=now_ms,
-        lifetime_ms=settings.retention.session_days * DAY_MS,
+        lifetime_ms=session_ms,
     )
     storage = storage_client(settings, core.session)
     step_one = StepOne(core.database, storage, now_ms, page_sessions.forget_token)
@@ -221,7 +222,8 @@ async def _open(
     app[keys.UPLOADS] = uploads
     app[keys.UPLOAD_DESK] = UploadDesk(core.database, uploads, page_sessions.token_of, now_ms)
     app[keys.OPERATORS] = Operators(core.database, now_ms, session_s=settings.admin.session_hours * 3600)
-    app[keys.OWN_DATA] = OwnData(core.database, Moderation(core.database, now_ms), now_ms)
+    moderation = Moderation(core.database, now_ms)
+    app[keys.OWN_DATA] = OwnData(core.database, moderation, now_ms, session_ms=session_ms)
     cursor_key = derive(settings.server.secret_key.get_secret_value(), "operators' cursors")
     office = furnish(app, core.database, core.boards, settings.container.name, now_ms, cursor_key=cursor_key)
     app[keys.SIGN_IN] = sign_in

@@ -320,6 +320,9 @@ async def test_jumps_are_compared_with_the_changes_of_the_board(office: Office, 
     await scene.give(scene.players[6], None)
     found = (await office.outliers.jumps("letters")).suspects
     assert [each.score for each in found] == ["10000", "9000"]
+    await office.outliers.clear(scene.players[-1], "letters", **WHY)
+    found = (await office.outliers.jumps("letters", limit=1)).suspects
+    assert [each.score for each in found] == ["9000"]  # who was cleared leaves room for the next
 
 
 async def test_where_nearly_all_have_the_same_nine_in_ten_are_usual(
@@ -413,6 +416,19 @@ async def test_a_dossier_says_what_was_held_and_what_boards_made_of_it(
             await ask
     (erased,) = [act for act in await dossiers.log() if act.action is Action.ERASE]
     assert (erased.card, erased.reason) == (None, WHY["reason"])
+
+
+async def test_what_players_said_of_dates_is_among_the_changes_of_a_board(
+    database: Database, clock: Clock, scene: Scene
+) -> None:
+    boards = Leaderboards(database, Container(clock), clock.now_ms, KEY)
+    await boards.seed([replace(BOARD, id="dated", date_field="since")])
+    ana = scene.players[0]
+    await scene.give(ana, "2026-11-01", key="since")
+    dossiers = Dossiers(database, boards, "orkut")
+    for found in (await dossiers.changes(ana), await dossiers.changes(ana, board_id="dated")):
+        assert [change.new for change in found] == ["2026-11-01", "100", "90"]
+    assert [change.new for change in await dossiers.changes(ana, board_id="letters")] == ["100", "90"]
 
 
 async def test_what_an_adjustment_replaced_is_in_nobody_elses_history(
