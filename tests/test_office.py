@@ -41,7 +41,7 @@ from homeserver.services.operators import Operators
 from homeserver.services.rebuilds import Rebuilds, Rebuilt
 from homeserver.services.repeats import Answer, Repeats
 from homeserver.storage import board_tasks as store
-from homeserver.storage import people, sessions
+from homeserver.storage import people, rebuild, sessions
 from homeserver.storage.database import Database, Transaction
 from homeserver.wiring_admin import Office, office_of
 from tests.clock import Clock
@@ -115,6 +115,54 @@ async def test_the_undo_of_a_bulk_act_leaves_whom_somebody_acted_on_since(office
     assert (await office.tasks.do(undo.id)).result == {"restored": 9, "left": 1}
     page = await office.views.entries("letters", Wanted(limit=200))
     assert page.total == PLAYERS - 1
+
+
+async def test_the_undo_of_a_bulk_act_counts_all_that_it_did_though_it_was_broken_off(
+    office: Office, scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bulk, "AT_ONCE", 4)
+    task = await office.tasks.bulk("letters", BulkAct(Action.REMOVE, "all", None, "109"), **WHY)
+    await office.tasks.do(task.id)
+    await scene.moderation.hide(scene.players[0], board_id="letters", **WHY)
+    undo = await office.tasks.undo_bulk(task.id, **WHY)
+
+    def dies(done: int, total: int) -> None:
+        assert done <= total == 10
+        if done == 8:
+            raise asyncio.CancelledError
+
+    with pytest.raises(asyncio.CancelledError):
+        await office.tasks.do(undo.id, dies)
+    ended = await office.tasks.do(undo.id)
+    assert (ended.result, ended.done, ended.total) == ({"restored": 9, "left": 1}, 10, 10)
+
+
+async def test_who_would_be_restored_is_not_counted_before(office: Office) -> None:
+    task = await office.tasks.bulk("letters", BulkAct(Action.RESTORE, "all", None, None), **WHY)
+    assert task.wanted["total"] is None
+
+
+@pytest.mark.parametrize("database_kind", [pytest.param("postgresql", marks=pytest.mark.postgres)], indirect=True)
+async def test_of_two_processes_that_hold_a_bulk_act_only_one_does_each_part(
+    office: Office, scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second `restore` would lift the removal, after the first has shown the player."""
+    player = scene.players[0]
+    await scene.moderation.remove(player, board_id="letters", **WHY)
+    await scene.give(player, "120")
+    await scene.moderation.hide(player, board_id="letters", **WHY)
+    task = await office.tasks.bulk("letters", BulkAct(Action.RESTORE, "all", None, None), **WHY)
+    alone = rebuild.alone
+
+    async def slower(tx: Transaction, *boards: Board) -> None:
+        monkeypatch.setattr(rebuild, "alone", alone)
+        await office.bulk.run(task, lambda *_: None)
+        await alone(tx, *boards)
+
+    monkeypatch.setattr(rebuild, "alone", slower)
+    assert (await office.tasks.do(task.id)).result == {"changed": 1}
+    (removed,) = await scene.moderation.of_player(player)
+    assert removed.state is State.REMOVED
 
 
 async def test_a_dry_run_says_who_a_page_at_a_time_and_changes_nothing(office: Office) -> None:

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Final
 
 from homeserver.domain import boards as definitions
-from homeserver.domain import periods, score_files, scores
+from homeserver.domain import score_files, scores
 from homeserver.domain.boards import BoardInForce
 from homeserver.domain.score_files import FileFormat, Row
 from homeserver.errors import Conflict
@@ -184,9 +184,8 @@ class BoardAdmin:
         now_ms = self._now_ms()
 
         async def work(reader: Reader) -> int:
-            in_force = await board_lists.board(reader, board_id)
-            board = in_force.board
-            (list_,) = await board_lists.lists(reader, in_force, [periods.parse(board, period, now_ms)], now_ms)
+            list_ = await board_lists.named(reader, board_id, period, now_ms)
+            board = list_.board
             write(score_files.head(form))
             entries = 0
             place, more = standings.BEGINNING, True
@@ -197,7 +196,7 @@ class BoardAdmin:
                 for each in run.standings:
                     position = each.position
                     card = cards[position.player]
-                    score = scores.exact(scores.score_of(position.key, board.order), board.decimals)
+                    score, _ = scores.written(board, position.key)
                     rows.append(Row(each.rank, card.id, card.name, score, position.reached_ms))
                     place = position
                 write(score_files.written(form, rows))

@@ -338,7 +338,7 @@ def _shown(verdict: Verdict) -> Verdict:
 def _adjustment(before: Mapping[str, Position], of: Board, text: str) -> str:
     """What was adjusted, in the words of the log."""
     position = before.get(Span.ALL.value) or next(iter(before.values()))
-    return f"{scores.exact(scores.score_of(position.key, of.order), of.decimals)} to {text}"
+    return f"{scores.written(of, position.key)[0]} to {text}"
 
 
 def _check_limit(limit: int) -> None:

@@ -184,11 +184,9 @@ def _is_cleared(cleared: dict[int, int], position: Position) -> bool:
 
 def _suspect(of: Board, standing: Standing, spread: _Spread, card: PlayerCard) -> Suspect:
     position = standing.position
-    score = scores.score_of(position.key, of.order)
     return Suspect(
         card,
-        scores.exact(score, of.decimals),
-        scores.display(score, of),
+        *scores.written(of, position.key),
         Oddity.SCORE,
         round((spread.middle - position.key) / spread.sigma, 2),
         position.reached_ms,
