@@ -20,6 +20,7 @@ from homeserver.clients.container import ContainerClient
 from homeserver.clients.mesdonnees import MesDonneesClient
 from homeserver.clients.transport import open_session
 from homeserver.config_shown import shown
+from homeserver.domain.instants import DAY_MS
 from homeserver.errors import BadSettings
 from homeserver.model import NowMs
 from homeserver.protocol.dialects import DIALECTS
@@ -66,8 +67,6 @@ from homeserver.web.security import ANSWER_PATH
 from homeserver.wiring_admin import furnish
 
 T = TypeVar("T")
-
-DAY_MS: Final = 86_400_000
 
 log: Final = structlog.get_logger(__name__)
 
@@ -387,7 +386,7 @@ def sync_of(
             offline=container.offline == "allowed",
             appdata_max_age_ms=rules.appdata_max_age_minutes * 60_000,
             friends_max_age_ms=rules.friends_max_age_hours * 3_600_000,
-            grace_ms=rules.delist_after_days * 86_400_000,
+            grace_ms=rules.delist_after_days * DAY_MS,
         ),
     )
 
@@ -435,7 +434,7 @@ def upload_limits(settings: config.Settings) -> RoomLimits:
     return RoomLimits(
         user_bytes=storage.max_user_bytes,
         keep_ms=storage.keep_hours * 3_600_000,
-        history_ms=storage.history_days * 24 * 3_600_000,
+        history_ms=storage.history_days * DAY_MS,
     )
 
 

@@ -160,6 +160,7 @@ async def test_an_archive_is_deleted_for_good(house: House) -> None:
         await house.states.delete_archive(GAINS.id, archive.id, **WHY)
     await house.states.delete_archive(PLAIN.id, archive.id, **WHY)
     assert await house.states.archives(PLAIN.id) == ()
+    await Upkeep(house.scene.database, house.scene.clock.now_ms).retire()
     rows = await house.scene.database.read(
         lambda reader: reader.fetch_value("SELECT count(*) FROM lists WHERE board = $1", PLAIN.id)
     )

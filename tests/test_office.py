@@ -628,3 +628,4 @@ async def test_a_call_under_a_key_is_done_once(
     monkeypatch.setattr(repeats, "MAX_KEPT", 2)
     with pytest.raises(TooMany):
         await calls.once(1, "more", b"", act)
+    assert await calls.once(1, "k", b"POST /a", act) == Answer(202, b'{"n":1}')  # what was done is told all the same

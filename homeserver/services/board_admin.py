@@ -12,16 +12,15 @@ from homeserver.domain import score_files, scores
 from homeserver.domain.boards import BoardInForce
 from homeserver.domain.score_files import FileFormat, Row
 from homeserver.errors import Conflict
-from homeserver.model import Act, Board, NowMs
 from homeserver.model import Action as Acted
-from homeserver.services import board_lists
+from homeserver.model import Board, NowMs
+from homeserver.services import board_lists, reasons
 from homeserver.services.rebuilds import Progress, Rebuilds, Rebuilt
 from homeserver.storage import leaderboards as store
 from homeserver.storage import moderation, people, rebuild, standings
 from homeserver.storage.database import Database, Reader, Transaction
 
 EXPORT_PAGE: Final = 1_000
-MAX_DETAIL: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +161,7 @@ class BoardAdmin:
         return rebuilt
 
     async def _log(self, action: Acted, board_id: str, actor: str, detail: str) -> None:
-        act = Act(action, self._now_ms(), actor, "", board_id, None, detail[:MAX_DETAIL])
+        act = reasons.unexplained(action, self._now_ms(), actor, board_id, detail)
         await self._database.write(lambda tx: moderation.log(tx, act))
 
     # --- a list as a file ---------------------------------------------------------------------------------------------

@@ -220,7 +220,8 @@ class BoardStates:
         return tuple(each.archive for each in await self._database.look(work))
 
     async def delete_archive(self, board_id: str, archive_id: int, *, actor: str, reason: str) -> None:
-        """Delete an archive for good. If it is the newest, the reset cannot be undone any more.
+        """Delete an archive for good. If it is the newest, the reset cannot be undone any more. The room that its lists
+        took is free when the upkeep has deleted them.
 
         Raises:
             NotFound: The board has no such archive.
@@ -236,7 +237,6 @@ class BoardStates:
             await moderation.log(tx, replace(act, detail=kept.archive.name))
 
         await self._database.write(work)
-        await self._rebuilds.sweep()
 
 
 def _named(name: str) -> str:

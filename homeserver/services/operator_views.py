@@ -154,8 +154,8 @@ class OperatorViews:
         return self._page(list_, found, await standings.total(reader, list_.number))
 
     async def _unseen(self, reader: Reader, list_: List, wanted: Wanted) -> OperatorPage:
-        """Those about whom something was decided, with what they would have; whoever would have nothing is there too
-        on no page: there is nothing to show."""
+        """Those about whom something was decided, with what they would have. Whoever would have nothing is on no page,
+        so a page may hold fewer than asked for, and still lead on."""
         state = wanted.state or State.HIDDEN
         after = self._after(list_, wanted)
         players = await admin_views.states(reader, list_.board.id, state, after, wanted.limit)

@@ -51,7 +51,7 @@ LEASE_MS: Final = 60_000
 _ALL: Final = 2**31
 
 Progress = Callable[[int, int], None]
-"""Told how far it is: so many of so many players."""
+"""Told how far it is: so many of so many players, or of what else there is to do."""
 
 
 @dataclass(frozen=True, slots=True)
