@@ -100,8 +100,8 @@ class PlayersCommand:
             self._say("They are erased.")
         else:
             self._say(
-                "They are erased. Rows without a name are left, which wait for a board that is being rebuilt or for the "
-                "database; a server's clean-up deletes them then."
+                "They are erased. Rows without a name are left, for a board is being rebuilt or the database was lost; "
+                "a server's clean-up deletes them."
             )
         return True
 
