@@ -100,8 +100,8 @@ class PlayersCommand:
             self._say("They are erased.")
         else:
             self._say(
-                "They are erased. A board is being rebuilt; a row without a name waits for that, and a server's "
-                "clean-up deletes it then."
+                "They are erased. Rows without a name are left, for a board is being rebuilt or the database was lost; "
+                "a server's clean-up deletes them."
             )
         return True
 

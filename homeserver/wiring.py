@@ -20,6 +20,7 @@ from homeserver.clients.container import ContainerClient
 from homeserver.clients.mesdonnees import MesDonneesClient
 from homeserver.clients.transport import open_session
 from homeserver.config_shown import shown
+from homeserver.domain.instants import DAY_MS
 from homeserver.errors import BadSettings
 from homeserver.model import NowMs
 from homeserver.protocol.dialects import DIALECTS
@@ -66,8 +67,6 @@ from homeserver.web.security import ANSWER_PATH
 from homeserver.wiring_admin import furnish
 
 T = TypeVar("T")
-
-DAY_MS: Final = 86_400_000
 
 log: Final = structlog.get_logger(__name__)
 
@@ -185,12 +184,13 @@ async def _open(
         secret_box=secret_box(settings, "sign-in"),
         now_ms=now_ms,
     )
+    session_ms = settings.retention.session_days * DAY_MS
     page_sessions = PageSessions(
         core.database,
         secret_box(settings, "page sessions"),
         sign_in,
         now_ms=now_ms,
-        lifetime_ms=settings.retention.session_days * DAY_MS,
+        lifetime_ms=session_ms,
     )
     storage = storage_client(settings, core.session)
     step_one = StepOne(core.database, storage, now_ms, page_sessions.forget_token)
@@ -221,7 +221,8 @@ async def _open(
     app[keys.UPLOADS] = uploads
     app[keys.UPLOAD_DESK] = UploadDesk(core.database, uploads, page_sessions.token_of, now_ms)
     app[keys.OPERATORS] = Operators(core.database, now_ms, session_s=settings.admin.session_hours * 3600)
-    app[keys.OWN_DATA] = OwnData(core.database, Moderation(core.database, now_ms), now_ms)
+    moderation = Moderation(core.database, now_ms)
+    app[keys.OWN_DATA] = OwnData(core.database, moderation, now_ms, session_ms=session_ms)
     cursor_key = derive(settings.server.secret_key.get_secret_value(), "operators' cursors")
     office = furnish(app, core.database, core.boards, settings.container.name, now_ms, cursor_key=cursor_key)
     app[keys.SIGN_IN] = sign_in
@@ -385,7 +386,7 @@ def sync_of(
             offline=container.offline == "allowed",
             appdata_max_age_ms=rules.appdata_max_age_minutes * 60_000,
             friends_max_age_ms=rules.friends_max_age_hours * 3_600_000,
-            grace_ms=rules.delist_after_days * 86_400_000,
+            grace_ms=rules.delist_after_days * DAY_MS,
         ),
     )
 
@@ -433,7 +434,7 @@ def upload_limits(settings: config.Settings) -> RoomLimits:
     return RoomLimits(
         user_bytes=storage.max_user_bytes,
         keep_ms=storage.keep_hours * 3_600_000,
-        history_ms=storage.history_days * 24 * 3_600_000,
+        history_ms=storage.history_days * DAY_MS,
     )
 
 

@@ -42,10 +42,11 @@ class House:
         return [f"{each.rank} {each.player.name} {each.score}" for each in page.entries]
 
     async def reset(self, board: Board, name: str = "one") -> None:
-        await self.states.reset(board.id, name, **WHY, progress=lambda *_: None)
+        await self.states.reset(board.id, name, **WHY, progress=lambda *_: None, finished=None)
 
     async def undo(self, board: Board) -> None:
-        await self.states.undo_reset(board.id, **WHY, progress=lambda *_: None)
+        archive = await self.states.check_undo_reset(board.id)
+        await self.states.undo_reset(board.id, archive.id, **WHY, progress=lambda *_: None, finished=None)
 
 
 @pytest.fixture
@@ -132,6 +133,15 @@ async def test_resets_are_undone_one_after_the_other(house: House) -> None:
     assert first == ["1 Bruno 20", "2 Ana 10"]
 
 
+async def test_only_the_newest_reset_is_undone(house: House) -> None:
+    for name in ("one", "two"):
+        await house.reset(PLAIN, name)
+    two, one = await house.states.archives(PLAIN.id)
+    with pytest.raises(Conflict, match="not the newest"):
+        await house.states.undo_reset(PLAIN.id, one.id, **WHY, progress=lambda *_: None, finished=None)
+    assert [each.id for each in await house.states.archives(PLAIN.id)] == [two.id, one.id]
+
+
 async def test_who_is_erased_is_in_no_archive(house: House) -> None:
     bruno = house.scene.players[1]
     for board in BOARDS:
@@ -150,6 +160,7 @@ async def test_an_archive_is_deleted_for_good(house: House) -> None:
         await house.states.delete_archive(GAINS.id, archive.id, **WHY)
     await house.states.delete_archive(PLAIN.id, archive.id, **WHY)
     assert await house.states.archives(PLAIN.id) == ()
+    await Upkeep(house.scene.database, house.scene.clock.now_ms).retire()
     rows = await house.scene.database.read(
         lambda reader: reader.fetch_value("SELECT count(*) FROM lists WHERE board = $1", PLAIN.id)
     )

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping
 from contextlib import aclosing, asynccontextmanager
 from itertools import pairwise
 
 import asyncpg
 import pytest
 
-from homeserver.errors import BadInput, NotFound
+from homeserver.errors import BadInput, DatabaseUnavailable, NotFound
 from homeserver.model import Board, Change, Origin
 from homeserver.services import changes
 from homeserver.services.board_states import BoardStates
-from homeserver.services.changes import GONE, Changes
+from homeserver.services.changes import GONE, Changes, Key
 from homeserver.services.rebuilds import Rebuilds
 from homeserver.storage import leaderboards as store
 from homeserver.storage.database import Database, Transaction, WatchedDatabase, open_database
@@ -177,6 +177,52 @@ async def test_a_board_that_is_taken_away_and_a_period_that_ends_are_news(
         await opened.write(lambda tx: tx.execute("DELETE FROM boards WHERE board = 'words'"))
         await service.look()
         assert await next_of(news) == GONE
+
+
+async def test_what_a_look_saw_before_a_reader_came_is_no_news_to_it(
+    opened: WatchedDatabase, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = Changes(opened, clock.now_ms)
+    (anna,) = await make_players(opened, "Anna")
+    before = await service.version("letters", "all")
+    original, late = Changes._read, service.watch("letters", "all", before)
+    heard: list[str | None] = []
+
+    async def slow(self: Changes, keys: Collection[Key]) -> Mapping[Key, object]:
+        monkeypatch.setattr(Changes, "_read", original)
+        found = await original(self, keys)
+        await give(opened, {anna: "1"})
+        heard.append(await anext(late))
+        return found
+
+    async with aclosing(service.watch("letters", "all")) as early, aclosing(late):
+        assert await anext(early) is None
+        monkeypatch.setattr(Changes, "_read", slow)
+        await service.look()
+        assert heard == [await service.version("letters", "all")]
+        assert await anext(late) is None
+
+
+@pytest.mark.parametrize("error", [KeyError, DatabaseUnavailable, asyncio.CancelledError])
+async def test_whoever_asks_for_a_version_is_answered_whatever_goes_wrong(
+    opened: WatchedDatabase, clock: Clock, monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
+) -> None:
+    service = Changes(opened, clock.now_ms)
+    late: list[asyncio.Task[str]] = []
+
+    async def broken(self: Changes, keys: Collection[Key]) -> Mapping[Key, object]:
+        monkeypatch.undo()
+        late.append(asyncio.create_task(self.version("words", "all")))
+        await asyncio.sleep(0)
+        raise error("while it was read")
+
+    monkeypatch.setattr(Changes, "_read", broken)
+    async with asyncio.timeout(PATIENCE_S):
+        (found,) = await asyncio.gather(service.version("letters", "all"), return_exceptions=True)
+        await asyncio.wait(late)
+    assert isinstance(found, error)
+    assert late[0].cancelled() or late[0].result()
+    assert await service.version("letters", "all")
 
 
 @pytest.mark.postgres

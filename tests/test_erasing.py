@@ -9,7 +9,7 @@ from typing import TypeVar
 import pytest
 
 from homeserver.domain.score_files import FileFormat
-from homeserver.errors import Conflict, NotFound
+from homeserver.errors import Conflict, DatabaseUnavailable, NotFound
 from homeserver.model import Action, Board, GadgetSession, HttpRequest, Keep, Ties
 from homeserver.protocol.trusted_signers import TrustedSigner
 from homeserver.sandbox import Fault
@@ -314,15 +314,16 @@ class Stop(Exception):
 class Stopping:
     """A database that is gone after so many writes."""
 
-    def __init__(self, database: Database, writes: int) -> None:
+    def __init__(self, database: Database, writes: int, error: Exception | None = None) -> None:
         self._database = database
         self.writes = writes
+        self._error = error or Stop()
         self.read, self.look, self.glance = database.read, database.look, database.glance
         self.most_together = database.most_together
 
     async def write(self, work: WriteWork[T]) -> T:
         if self.writes == 0:
-            raise Stop
+            raise self._error
         self.writes -= 1
         return await self._database.write(work)
 
@@ -418,6 +419,17 @@ async def test_who_is_erased_while_a_board_is_rebuilt_is_not_in_it_and_goes_when
     lists = await lists_of(database, latest)
     assert {player for entries in lists.values() for player in entries} == {ana, carlos}
     assert set(await traces(database, bruno)) == {"players"}
+    assert await Eraser(database, clock.now_ms).go_on() == 0
+    assert await traces(database, bruno) == {}
+
+
+async def test_who_is_stripped_is_erased_though_the_database_was_lost_then(
+    database: Database, clock: Clock, scene: Scene
+) -> None:
+    """Whoever asked must not be told that nothing was kept."""
+    bruno = scene.players[1]
+    lost = Stopping(database, 1, DatabaseUnavailable("lost"))
+    assert not await Moderation(lost, clock.now_ms).erase(bruno, **WHY)
     assert await Eraser(database, clock.now_ms).go_on() == 0
     assert await traces(database, bruno) == {}
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -12,8 +14,22 @@ from homeserver.domain import outliers, tables
 from homeserver.domain.outliers import Usual
 from homeserver.domain.score_files import FileFormat
 from homeserver.errors import BadCursor, BadInput, Conflict, DatabaseUnavailable, Forbidden, NotFound, TooMany
-from homeserver.model import Action, Board, BulkAct, Counts, Oddity, Operator, Origin, Person, Role, State, TaskState
+from homeserver.model import (
+    Action,
+    Board,
+    BulkAct,
+    Counts,
+    Oddity,
+    Operator,
+    Origin,
+    Person,
+    Role,
+    State,
+    Task,
+    TaskState,
+)
 from homeserver.services import board_tasks, bulk, operator_tokens, operator_views, repeats
+from homeserver.services.board_states import BoardStates
 from homeserver.services.board_tasks import BoardTasks
 from homeserver.services.board_views import BoardViews
 from homeserver.services.dossiers import Dossiers
@@ -22,9 +38,10 @@ from homeserver.services.leaderboards import Leaderboards
 from homeserver.services.operator_tokens import OperatorTokens
 from homeserver.services.operator_views import Wanted
 from homeserver.services.operators import Operators
-from homeserver.services.rebuilds import Rebuilds
+from homeserver.services.rebuilds import Rebuilds, Rebuilt
 from homeserver.services.repeats import Answer, Repeats
-from homeserver.storage import people, sessions
+from homeserver.storage import board_tasks as store
+from homeserver.storage import people, rebuild, sessions
 from homeserver.storage.database import Database, Transaction
 from homeserver.wiring_admin import Office, office_of
 from tests.clock import Clock
@@ -100,6 +117,54 @@ async def test_the_undo_of_a_bulk_act_leaves_whom_somebody_acted_on_since(office
     assert page.total == PLAYERS - 1
 
 
+async def test_the_undo_of_a_bulk_act_counts_all_that_it_did_though_it_was_broken_off(
+    office: Office, scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bulk, "AT_ONCE", 4)
+    task = await office.tasks.bulk("letters", BulkAct(Action.REMOVE, "all", None, "109"), **WHY)
+    await office.tasks.do(task.id)
+    await scene.moderation.hide(scene.players[0], board_id="letters", **WHY)
+    undo = await office.tasks.undo_bulk(task.id, **WHY)
+
+    def dies(done: int, total: int) -> None:
+        assert done <= total == 10
+        if done == 8:
+            raise asyncio.CancelledError
+
+    with pytest.raises(asyncio.CancelledError):
+        await office.tasks.do(undo.id, dies)
+    ended = await office.tasks.do(undo.id)
+    assert (ended.result, ended.done, ended.total) == ({"restored": 9, "left": 1}, 10, 10)
+
+
+async def test_who_would_be_restored_is_not_counted_before(office: Office) -> None:
+    task = await office.tasks.bulk("letters", BulkAct(Action.RESTORE, "all", None, None), **WHY)
+    assert task.wanted["total"] is None
+
+
+@pytest.mark.parametrize("database_kind", [pytest.param("postgresql", marks=pytest.mark.postgres)], indirect=True)
+async def test_of_two_processes_that_hold_a_bulk_act_only_one_does_each_part(
+    office: Office, scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second `restore` would lift the removal, after the first has shown the player."""
+    player = scene.players[0]
+    await scene.moderation.remove(player, board_id="letters", **WHY)
+    await scene.give(player, "120")
+    await scene.moderation.hide(player, board_id="letters", **WHY)
+    task = await office.tasks.bulk("letters", BulkAct(Action.RESTORE, "all", None, None), **WHY)
+    alone = rebuild.alone
+
+    async def slower(tx: Transaction, *boards: Board) -> None:
+        monkeypatch.setattr(rebuild, "alone", alone)
+        await office.bulk.run(task, lambda *_: None)
+        await alone(tx, *boards)
+
+    monkeypatch.setattr(rebuild, "alone", slower)
+    assert (await office.tasks.do(task.id)).result == {"changed": 1}
+    (removed,) = await scene.moderation.of_player(player)
+    assert removed.state is State.REMOVED
+
+
 async def test_a_dry_run_says_who_a_page_at_a_time_and_changes_nothing(office: Office) -> None:
     wanted = BulkAct(Action.HIDE, "week", "130", "139")
     seen: list[str] = []
@@ -154,6 +219,87 @@ async def test_tasks_fail_in_words_and_are_not_asked_for_twice(
     await office.tasks.verify("letters", **WHY)
     with pytest.raises(Conflict, match="Too much"):
         await office.tasks.verify("judged", **WHY)
+
+
+@pytest.mark.parametrize("broken", [asyncio.CancelledError, DatabaseUnavailable], ids=["stop", "database"])
+@pytest.mark.parametrize("board", ["letters", "judged"])
+async def test_a_reset_or_its_undo_that_was_broken_off_behind_its_switch_is_not_done_twice(
+    office: Office, scene: Scene, monkeypatch: pytest.MonkeyPatch, board: str, broken: type[BaseException]
+) -> None:
+    async def sweep(_: Rebuilds) -> None:
+        raise broken("while old lists are deleted")
+
+    async def done(task: Task) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(Rebuilds, "sweep", sweep)
+            with contextlib.suppress(asyncio.CancelledError):
+                await office.tasks.do(task.id)
+        assert (await office.tasks.find(task.id)).state is TaskState.DONE
+        assert await office.tasks.do_all() == 0
+
+    await done(await office.tasks.reset(board, "one", **WHY))
+    await scene.give(scene.players[0], "300")
+    await done(await office.tasks.reset(board, "two", **WHY))
+    assert [each.name for each in await office.states.archives(board)] == ["two", "one"]
+    undo = await office.tasks.undo_reset(board, **WHY)
+    await done(undo)
+    assert (await office.tasks.find(undo.id)).result["entries_before"] == 0
+    assert [each.name for each in await office.states.archives(board)] == ["one"]
+    assert (await office.views.entries(board)).total == 1
+
+
+@pytest.mark.parametrize("board", ["letters", "judged"])
+async def test_whoever_lost_a_task_to_another_process_does_not_do_it(office: Office, scene: Scene, board: str) -> None:
+    task = await office.tasks.reset(board, "one", **WHY)
+
+    async def taken(self: BoardStates, *args: Any, **kwargs: Any) -> Rebuilt:
+        with monkeypatch.context() as other:
+            other.setattr(BoardStates, "reset", original)
+            scene.clock.advance(minutes=2)
+            await office.tasks.do(task.id)
+            await scene.give(scene.players[0], "300")
+        return await original(self, *args, **kwargs)
+
+    original = BoardStates.reset
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(BoardStates, "reset", taken)
+        ended = await office.tasks.do(task.id)
+    assert ended.state is TaskState.DONE
+    assert [each.name for each in await office.states.archives(board)] == ["one"]
+    assert (await office.views.entries(board)).total == 1
+
+
+async def test_a_task_goes_on_when_a_database_that_was_away_is_back(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(*_: object, **__: object) -> None:
+        raise DatabaseUnavailable("It does not answer.")
+
+    first, second = await office.tasks.rebuild("letters", **WHY), await office.tasks.verify("letters", **WHY)
+    with monkeypatch.context() as patch:
+        patch.setattr(Rebuilds, "rebuild", away)
+        assert await office.tasks.do_all() == 1  # nobody else's has to wait for it
+        with pytest.raises(DatabaseUnavailable):
+            await office.tasks.do(first.id)
+    assert (await office.tasks.find(second.id)).state is TaskState.DONE
+    assert await office.tasks.do_all() == 1
+    assert (await office.tasks.find(first.id)).state is TaskState.DONE
+
+
+async def test_work_that_is_done_is_done_where_only_the_telling_fails(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = 0
+
+    async def progress(*_: object, **__: object) -> None:
+        nonlocal told
+        told += 1
+        raise RuntimeError("not told")
+
+    monkeypatch.setattr(store, "progress", progress)
+    task = await office.tasks.verify("letters", **WHY)
+    assert (await office.tasks.do(task.id)).state is TaskState.DONE
+    assert told
 
 
 async def ended(tasks: BoardTasks, task: int) -> None:
@@ -222,6 +368,9 @@ async def test_jumps_are_compared_with_the_changes_of_the_board(office: Office, 
     await scene.give(scene.players[6], None)
     found = (await office.outliers.jumps("letters")).suspects
     assert [each.score for each in found] == ["10000", "9000"]
+    await office.outliers.clear(scene.players[-1], "letters", **WHY)
+    found = (await office.outliers.jumps("letters", limit=1)).suspects
+    assert [each.score for each in found] == ["9000"]  # who was cleared leaves room for the next
 
 
 async def test_where_nearly_all_have_the_same_nine_in_ten_are_usual(
@@ -315,6 +464,19 @@ async def test_a_dossier_says_what_was_held_and_what_boards_made_of_it(
             await ask
     (erased,) = [act for act in await dossiers.log() if act.action is Action.ERASE]
     assert (erased.card, erased.reason) == (None, WHY["reason"])
+
+
+async def test_what_players_said_of_dates_is_among_the_changes_of_a_board(
+    database: Database, clock: Clock, scene: Scene
+) -> None:
+    boards = Leaderboards(database, Container(clock), clock.now_ms, KEY)
+    await boards.seed([replace(BOARD, id="dated", date_field="since")])
+    ana = scene.players[0]
+    await scene.give(ana, "2026-11-01", key="since")
+    dossiers = Dossiers(database, boards, "orkut")
+    for found in (await dossiers.changes(ana), await dossiers.changes(ana, board_id="dated")):
+        assert [change.new for change in found] == ["2026-11-01", "100", "90"]
+    assert [change.new for change in await dossiers.changes(ana, board_id="letters")] == ["100", "90"]
 
 
 async def test_what_an_adjustment_replaced_is_in_nobody_elses_history(
@@ -466,3 +628,4 @@ async def test_a_call_under_a_key_is_done_once(
     monkeypatch.setattr(repeats, "MAX_KEPT", 2)
     with pytest.raises(TooMany):
         await calls.once(1, "more", b"", act)
+    assert await calls.once(1, "k", b"POST /a", act) == Answer(202, b'{"n":1}')  # what was done is told all the same

@@ -12,7 +12,6 @@ from homeserver.errors import NotFound, NotSignedIn, TooMany
 from homeserver.model import Action, Decision, PageSession, StorageLeg
 from homeserver.services import own_data
 from homeserver.services.own_data import SELF, OwnData
-from homeserver.services.page_sessions import LIFETIME_MS
 from homeserver.storage import accounts, appdata_writes, people, personal, sessions, uploads
 from homeserver.storage.database import Database, Reader, Transaction
 from homeserver.storage.sessions import PageRow
@@ -35,9 +34,12 @@ _SAID_ELSEWHERE: Final = {
 _PERSONS: Final = frozenset({"player", "friend", "viewer", "owner", "storage_user", "refused_user"})
 
 
+SESSION_MS: Final = 3 * 86_400_000
+
+
 @pytest.fixture
 def own(database: Database, scene: Scene, clock: Clock) -> OwnData:
-    return OwnData(database, scene.moderation, clock.now_ms)
+    return OwnData(database, scene.moderation, clock.now_ms, session_ms=SESSION_MS)
 
 
 async def session_of(database: Database, key: str, now_ms: int) -> PageSession:
@@ -189,6 +191,13 @@ async def test_a_session_of_nobody_gets_nothing_and_nobody_asks_all_the_time(
     await document(own, PageSession("hers", session.player, None, None, 0))
 
 
+async def test_a_storage_user_may_be_called_as_a_player_is_numbered(own: OwnData, scene: Scene) -> None:
+    player = scene.players[0]
+    for _ in range(10):
+        await document(own, PageSession("his", player, None, None, 0))
+    await document(own, PageSession("theirs", None, str(player), None, 0))
+
+
 # --- where they are signed in ---------------------------------------------------------------------------------------
 
 
@@ -196,7 +205,7 @@ async def test_browsers_are_listed_and_ended_one_by_one(
     database: Database, clock: Clock, own: OwnData, scene: Scene
 ) -> None:
     ana, bruno, _ = scene.players
-    later_ms = clock.now_ms() + LIFETIME_MS
+    later_ms = clock.now_ms() + SESSION_MS
 
     async def more(tx: Transaction) -> None:
         await sessions.add_page_session(tx, PageRow("c" * 64, later_ms, bruno))

@@ -97,6 +97,12 @@ def display(score: int, board: Board) -> str:
             return f"{sign}{hours}:{minutes:02}:{seconds:02}{_point(part)}"
 
 
+def written(of: Board, key: int) -> tuple[str, str]:
+    """The score behind a key, exactly and as it is displayed."""
+    score = score_of(key, of.order)
+    return exact(score, of.decimals), display(score, of)
+
+
 def _split(score: int, decimals: int) -> tuple[str, int, str]:
     """Sign, whole part, and exactly `decimals` digits after the point."""
     whole, part = divmod(abs(score), 10**decimals)

@@ -47,9 +47,7 @@ def plain(value: object) -> Any:
         return value.id
     if is_dataclass(value):
         return {
-            name: plain(getattr(value, field))
-            if field == name or not field.endswith("_ms")
-            else _time(getattr(value, field))
+            name: _time(getattr(value, field)) if field.endswith("_ms") else plain(getattr(value, field))
             for field, name, _ in _members(type(value))  # type: ignore[arg-type]
         }
     if isinstance(value, Mapping):

@@ -11,24 +11,21 @@ kept.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Final
 
 import structlog
 
 from homeserver.errors import BackupBroken, Conflict
 from homeserver.model import Act, Action, NowMs
 from homeserver.services.eraser import Eraser
+from homeserver.services.rebuilds import Progress
 from homeserver.storage import backup_file, backups, erasing, versions
 from homeserver.storage.backup_file import Contents, Head
 from homeserver.storage.backups import Table
 from homeserver.storage.database import SCHEMA_REVISION, Database, Reader, Transaction
-
-Progress: TypeAlias = Callable[[int, int], None]
-"""So many of so many rows are done."""
 
 ACTOR: Final = "restore"
 

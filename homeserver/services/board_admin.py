@@ -8,20 +8,19 @@ from enum import StrEnum
 from typing import Final
 
 from homeserver.domain import boards as definitions
-from homeserver.domain import periods, score_files, scores
+from homeserver.domain import score_files, scores
 from homeserver.domain.boards import BoardInForce
 from homeserver.domain.score_files import FileFormat, Row
 from homeserver.errors import Conflict
-from homeserver.model import Act, Board, NowMs
 from homeserver.model import Action as Acted
-from homeserver.services import board_lists
+from homeserver.model import Board, NowMs
+from homeserver.services import board_lists, reasons
 from homeserver.services.rebuilds import Progress, Rebuilds, Rebuilt
 from homeserver.storage import leaderboards as store
 from homeserver.storage import moderation, people, rebuild, standings
 from homeserver.storage.database import Database, Reader, Transaction
 
 EXPORT_PAGE: Final = 1_000
-MAX_DETAIL: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +161,7 @@ class BoardAdmin:
         return rebuilt
 
     async def _log(self, action: Acted, board_id: str, actor: str, detail: str) -> None:
-        act = Act(action, self._now_ms(), actor, "", board_id, None, detail[:MAX_DETAIL])
+        act = reasons.unexplained(action, self._now_ms(), actor, board_id, detail)
         await self._database.write(lambda tx: moderation.log(tx, act))
 
     # --- a list as a file ---------------------------------------------------------------------------------------------
@@ -184,9 +183,8 @@ class BoardAdmin:
         now_ms = self._now_ms()
 
         async def work(reader: Reader) -> int:
-            in_force = await board_lists.board(reader, board_id)
-            board = in_force.board
-            (list_,) = await board_lists.lists(reader, in_force, [periods.parse(board, period, now_ms)], now_ms)
+            list_ = await board_lists.named(reader, board_id, period, now_ms)
+            board = list_.board
             write(score_files.head(form))
             entries = 0
             place, more = standings.BEGINNING, True
@@ -197,7 +195,7 @@ class BoardAdmin:
                 for each in run.standings:
                     position = each.position
                     card = cards[position.player]
-                    score = scores.exact(scores.score_of(position.key, board.order), board.decimals)
+                    score, _ = scores.written(board, position.key)
                     rows.append(Row(each.rank, card.id, card.name, score, position.reached_ms))
                     place = position
                 write(score_files.written(form, rows))

@@ -16,7 +16,8 @@ from homeserver.domain import score_files
 from homeserver.domain.boards import BoardInForce
 from homeserver.domain.score_files import BadLine, FileFormat, Score
 from homeserver.errors import BadInput, NotFound
-from homeserver.model import Act, Action, Board, NowMs, Person
+from homeserver.model import Action, Board, NowMs, Person
+from homeserver.services import reasons
 from homeserver.services.rebuilds import Progress, Rebuilds
 from homeserver.storage import imports, moderation, people, rebuild
 from homeserver.storage import leaderboards as store
@@ -109,7 +110,7 @@ class BoardImport:
             progress(result)
         progress(result)
         words = f"new {result.new}, known {result.known}, bad {result.bad}{', verified' if verified else ''}"
-        act = Act(Action.IMPORT, self._now_ms(), actor, "", board_id, None, words)
+        act = reasons.unexplained(Action.IMPORT, self._now_ms(), actor, board_id, words)
         await self._database.write(lambda tx: moderation.log(tx, act))
         await self._rebuild_what_is_due(in_force.board, rebuilding)
         return result

@@ -144,7 +144,7 @@ def _entry(  # noqa: PLR0917 - what is known of one row
     dates: Mapping[int, str],
 ) -> Entry:
     player = standing.position.player
-    score, display = _written(of, standing)
+    score, display = scores.written(of, standing.position.key)
     friend_rank, friend_tied = among_friends or (None, False)
     return Entry(
         rank=standing.rank,
@@ -198,7 +198,7 @@ async def place(
     total = await standings.total(db, list_.number) + unlisted
     if standing is None:
         return Place(list_.board, list_.period, None, tied=False, total=total, score=None, display=None, state=state)
-    score, display = _written(list_.board, standing)
+    score, display = scores.written(list_.board, standing.position.key)
     return Place(list_.board, list_.period, standing.rank, standing.tied, total, score, display, state=state)
 
 
@@ -288,9 +288,3 @@ async def place_change(db: Reader, list_: List, player: int, was: Standing | Non
         cards = await people.cards(db, behind) if behind else {}
         overtaken = tuple(cards[other] for other in behind)
     return PlaceChange(await place(db, list_, now), None if was is None else was.rank, is_best, overtaken)
-
-
-def _written(of: Board, standing: Standing) -> tuple[str, str]:
-    """The score exactly, and as it is displayed."""
-    score = scores.score_of(standing.position.key, of.order)
-    return scores.exact(score, of.decimals), scores.display(score, of)

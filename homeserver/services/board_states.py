@@ -18,7 +18,7 @@ from homeserver.domain.boards import BoardInForce, Closure
 from homeserver.errors import BadInput, Conflict, NotFound
 from homeserver.model import Act, Action, Archive, NowMs
 from homeserver.services import board_lists, reasons
-from homeserver.services.rebuilds import Anew, Progress, Rebuilds, Rebuilt
+from homeserver.services.rebuilds import Anew, Finished, Progress, Rebuilds, Rebuilt
 from homeserver.storage import board_states as store
 from homeserver.storage import moderation, rebuild
 from homeserver.storage.board_states import Kept
@@ -33,7 +33,8 @@ MAX_NAME: Final = 100
 class BoardStates:
     """Opens, closes and resets boards.
 
-    Common to the acts: `actor` is who does it, `reason` why; see `moderation.Moderation`.
+    Common to the acts: `actor` is who does it, `reason` why; see `moderation.Moderation`. `finished` is run in the very
+    transaction that does it; what it raises leaves all as it was.
 
     Common errors: NotFound (no such board), BadInput (field "actor" or "reason"), Conflict (nothing would change, or
     the board is being rebuilt).
@@ -98,7 +99,16 @@ class BoardStates:
 
         await self._database.look(work)
 
-    async def reset(self, board_id: str, name: str, *, actor: str, reason: str, progress: Progress) -> Rebuilt:
+    async def reset(
+        self,
+        board_id: str,
+        name: str,
+        *,
+        actor: str,
+        reason: str,
+        progress: Progress,
+        finished: Finished | None = None,
+    ) -> Rebuilt:
         """Archive what the board has, and let it begin with nothing. Whoever pages in it begins anew (`stale_cursor`).
 
         Args:
@@ -114,7 +124,7 @@ class BoardStates:
         act = replace(reasons.act(Action.RESET, self._now_ms(), actor, reason, board_id), detail=_named(name))
         in_force = await self._database.look(lambda reader: board_lists.board(reader, board_id))
         if not rules.remembers(in_force.board):
-            return await self._database.write(lambda tx: self._reset_at_once(tx, board_id, act))
+            return await self._database.write(lambda tx: self._reset_at_once(tx, board_id, act, finished))
 
         async def switch(tx: Transaction, was: BoardInForce) -> None:
             await _check_room(tx, board_id)
@@ -126,9 +136,10 @@ class BoardStates:
             revision=in_force.revision,
             progress=progress,
             anew=Anew(since=lambda newest: newest, switch=switch),
+            finished=finished,
         )
 
-    async def _reset_at_once(self, tx: Transaction, board_id: str, act: Act) -> Rebuilt:
+    async def _reset_at_once(self, tx: Transaction, board_id: str, act: Act, finished: Finished | None) -> Rebuilt:
         in_force = await self._alone(tx, board_id)
         if rules.remembers(in_force.board):
             raise Conflict(f"The board {board_id} was changed meanwhile. Try again.")
@@ -140,24 +151,52 @@ class BoardStates:
         await store.archive(tx, in_force, act.detail, act)
         await store.begin_anew(tx, board_id, generation, newest)
         await moderation.log(tx, act)
-        return Rebuilt(0, 0, 0, sum(levels[0] for levels in counted.values()))
+        rebuilt = Rebuilt(0, 0, 0, sum(levels[0] for levels in counted.values()))
+        if finished is not None:
+            await finished(tx, rebuilt)
+        return rebuilt
 
-    async def undo_reset(self, board_id: str, *, actor: str, reason: str, progress: Progress) -> Rebuilt:
+    async def check_undo_reset(self, board_id: str) -> Archive:
+        """The archive that `undo_reset` would go back to.
+
+        Raises:
+            NotFound: The board has none.
+        """
+
+        async def work(reader: Reader) -> Kept:
+            await board_lists.board(reader, board_id)
+            return await _last_archive(reader, board_id)
+
+        return (await self._database.look(work)).archive
+
+    async def undo_reset(
+        self,
+        board_id: str,
+        archive_id: int,
+        *,
+        actor: str,
+        reason: str,
+        progress: Progress,
+        finished: Finished | None = None,
+    ) -> Rebuilt:
         """Undo the last reset: what counted before it counts again, beside what came since. Its archive goes.
+
+        Args:
+            archive_id: What that reset archived.
 
         Raises:
             NotFound: The board has no archive to go back to.
+            Conflict: Another archive is the newest.
         """
         act = reasons.act(Action.UNRESET, self._now_ms(), actor, reason, board_id)
 
         async def work(reader: Reader) -> tuple[BoardInForce, Kept]:
-            return await board_lists.board(reader, board_id), await _last_archive(reader, board_id)
+            return await board_lists.board(reader, board_id), await _last_archive(reader, board_id, archive_id)
 
         in_force, kept = await self._database.look(work)
 
         async def switch(tx: Transaction, _: BoardInForce) -> None:
-            if (await _last_archive(tx, board_id)).archive.id != kept.archive.id:
-                raise Conflict(f"The board {board_id} was reset meanwhile. Look again.")
+            await _last_archive(tx, board_id, archive_id)
             await store.remove_archive(tx, kept)
             await moderation.log(tx, replace(act, detail=kept.archive.name))
 
@@ -166,6 +205,7 @@ class BoardStates:
             revision=in_force.revision,
             progress=progress,
             anew=Anew(since=lambda _: kept.since_event, switch=switch),
+            finished=finished,
         )
 
     # --- archives -----------------------------------------------------------------------------------------------------
@@ -180,7 +220,8 @@ class BoardStates:
         return tuple(each.archive for each in await self._database.look(work))
 
     async def delete_archive(self, board_id: str, archive_id: int, *, actor: str, reason: str) -> None:
-        """Delete an archive for good. If it is the newest, the reset cannot be undone any more.
+        """Delete an archive for good. If it is the newest, the reset cannot be undone any more. The room that its lists
+        took is free when the upkeep has deleted them.
 
         Raises:
             NotFound: The board has no such archive.
@@ -196,7 +237,6 @@ class BoardStates:
             await moderation.log(tx, replace(act, detail=kept.archive.name))
 
         await self._database.write(work)
-        await self._rebuilds.sweep()
 
 
 def _named(name: str) -> str:
@@ -211,8 +251,10 @@ async def _check_room(reader: Reader, board_id: str) -> None:
         raise Conflict(f"The board {board_id} has {MAX_ARCHIVES} archives. Delete one first.")
 
 
-async def _last_archive(reader: Reader, board_id: str) -> Kept:
+async def _last_archive(reader: Reader, board_id: str, expected: int | None = None) -> Kept:
     found = await store.archives(reader, board_id)
     if not found:
         raise NotFound("The board was not reset, or its archive was deleted.")
+    if expected not in (None, found[0].archive.id):
+        raise Conflict(f"The archive {expected} is not the newest of {board_id} any more. Look again.")
     return found[0]

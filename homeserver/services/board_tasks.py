@@ -1,7 +1,8 @@
 """What is done to a whole board and may take long: kept as a task, done behind whoever asked, and told how far it is.
 
 A task is done by any one process, which holds it by a lease. One that was broken off is taken up by another: a bulk act
-where it was, a rebuild, a check or a reset from its beginning.
+where it was, a rebuild, a check or a reset from its beginning. A rebuild, a reset and its undo end in the very
+transaction that puts them in force, so none of them is done twice.
 """
 
 from __future__ import annotations
@@ -12,22 +13,23 @@ import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from typing import Final
+from typing import Final, NamedTuple
 
 import structlog
 
-from homeserver.errors import Conflict, HomeServerError, NotFound
+from homeserver.errors import Conflict, DatabaseUnavailable, HomeServerError, NotFound
 from homeserver.model import Act, Action, BulkAct, NowMs, Task, TaskKind, TaskState
 from homeserver.services import board_checks, board_lists, reasons
 from homeserver.services.board_states import BoardStates
 from homeserver.services.bulk import Bulk
-from homeserver.services.rebuilds import Progress, Rebuilds
+from homeserver.services.rebuilds import Finished, Progress, Rebuilds, Rebuilt
 from homeserver.services.turns import Sleep, to_the_end
 from homeserver.storage import board_tasks as store
 from homeserver.storage import moderation
 from homeserver.storage.database import Database, Reader, Transaction
 
-LEASE_MS: Final = 60_000
+LEASE_MS: Final = 70_000
+"""Longer than a rebuild's: whoever takes up the task of one that died finds the board free."""
 TOLD_EVERY_S: Final = 1.0
 LOOK_EVERY_S: Final = 5.0
 MAX_LIMIT: Final = 100
@@ -43,7 +45,16 @@ class _Outcome:
     is_good: bool = True
 
 
-_Work = Callable[[Task, Progress], Awaitable[_Outcome]]
+class _Doing(NamedTuple):
+    """A task under way."""
+
+    task: Task
+    progress: Progress
+    finished: Finished
+    """Ends the task in the transaction that does what it is for. Conflict where another process has taken it up."""
+
+
+_Work = Callable[[_Doing], Awaitable[_Outcome]]
 
 
 def _quiet(done: int, total: int) -> None:
@@ -104,10 +115,9 @@ class BoardTasks:
 
     async def undo_reset(self, board_id: str, *, actor: str, reason: str) -> Task:
         """Undo the last reset of the board; see `BoardStates.undo_reset`."""
-        if not await self._states.archives(board_id):
-            raise NotFound("The board was not reset, or its archive was deleted.")
+        archive = await self._states.check_undo_reset(board_id)
         act = self._act(Action.UNRESET, actor, reason, board_id)
-        return await self._start(TaskKind.UNRESET, act, {}, logged=False)
+        return await self._start(TaskKind.UNRESET, act, {"archive": archive.id}, logged=False)
 
     async def bulk(self, board_id: str, wanted: BulkAct, *, actor: str, reason: str) -> Task:
         """Do something about all players whose score is in a range; see `Bulk`.
@@ -204,11 +214,18 @@ class BoardTasks:
         """Do what waits; how many tasks that were."""
         done = 0
         for task in await self._database.look(store.unfinished):
-            done += await self._try(task.id, _quiet)
+            try:
+                done += await self._try(task.id, _quiet)
+            except DatabaseUnavailable as error:
+                _log.warning("board_task_let_go", task=task.id, error=str(error))
         return done
 
     async def do(self, task_id: int, progress: Progress = _quiet) -> Task:
-        """Do a task here and now, unless somebody else does it already; the task afterwards."""
+        """Do a task here and now, unless somebody else does it already; the task afterwards.
+
+        Raises:
+            DatabaseUnavailable: The database was lost on the way. The task goes on, here or elsewhere, when it is back.
+        """
         await self._try(task_id, progress)
         return await self.find(task_id)
 
@@ -220,16 +237,25 @@ class BoardTasks:
         ):
             return False
         task = await self.find(task_id)
+
+        async def finished(tx: Transaction, rebuilt: Rebuilt) -> None:
+            if not await store.end(tx, task_id, holder, TaskState.DONE, result=asdict(rebuilt), now_ms=self._now_ms()):
+                raise Conflict("Another process has taken this up meanwhile.")
+
         try:
             async with self._telling(task_id, holder) as tell:
-                outcome = await self._works[task.kind](task, partial(_both, progress, tell))
+                outcome = await self._works[task.kind](_Doing(task, partial(_both, progress, tell), finished))
+        except DatabaseUnavailable:
+            with contextlib.suppress(DatabaseUnavailable):  # then its lease ends
+                await self._let_go(task_id, holder)
+            raise
         except HomeServerError as error:
             outcome = _Outcome({"error": str(error)}, is_good=False)
         except Exception:
             _log.exception("board_task_failed", task=task_id, kind=task.kind, board=task.board)
             outcome = _Outcome({"error": "Something went wrong here. It has been noted."}, is_good=False)
         except BaseException:
-            await to_the_end(self._database.write(lambda tx: store.let_go(tx, task_id, holder)))
+            await self._let_go(task_id, holder)
             raise
         state = TaskState.DONE if outcome.is_good else TaskState.FAILED
         ended_ms = self._now_ms()
@@ -237,6 +263,9 @@ class BoardTasks:
             lambda tx: store.end(tx, task_id, holder, state, result=outcome.result, now_ms=ended_ms)
         )
         return True
+
+    async def _let_go(self, task_id: int, holder: str) -> None:
+        await to_the_end(self._database.write(lambda tx: store.let_go(tx, task_id, holder)))
 
     @contextlib.asynccontextmanager
     async def _telling(self, task_id: int, holder: str) -> AsyncIterator[Progress]:
@@ -249,17 +278,17 @@ class BoardTasks:
 
         async def keep() -> None:
             until_ms = self._now_ms() + LEASE_MS
-            await self._database.write(
-                lambda tx: store.progress(tx, task_id, holder, until_ms, done=state[0], total=state[1])
-            )
+            try:
+                await self._database.write(
+                    lambda tx: store.progress(tx, task_id, holder, until_ms, done=state[0], total=state[1])
+                )
+            except Exception:  # a database that is away comes back, and the work is not worse for it
+                _log.warning("board_task_not_told", task=task_id, exc_info=True)
 
         async def go_on() -> None:
             while True:
                 await self._sleep(TOLD_EVERY_S)
-                try:
-                    await keep()
-                except HomeServerError as error:  # a database that is away comes back
-                    _log.warning("board_task_not_told", task=task_id, error=str(error))
+                await keep()
 
         telling = asyncio.ensure_future(go_on())
         try:
@@ -269,31 +298,46 @@ class BoardTasks:
             await asyncio.wait({telling})
         await keep()
 
-    async def _rebuild(self, task: Task, progress: Progress) -> _Outcome:
-        in_force = await self._database.look(lambda reader: board_lists.board(reader, task.board))
-        rebuilt = await self._rebuilds.rebuild(in_force.board, revision=in_force.revision, progress=progress)
+    async def _rebuild(self, doing: _Doing) -> _Outcome:
+        in_force = await self._database.look(lambda reader: board_lists.board(reader, doing.task.board))
+        rebuilt = await self._rebuilds.rebuild(
+            in_force.board, revision=in_force.revision, progress=doing.progress, finished=doing.finished
+        )
         return _Outcome(asdict(rebuilt))
 
-    async def _verify(self, task: Task, progress: Progress) -> _Outcome:
-        found = await board_checks.check(self._database, task.board, progress)
+    async def _verify(self, doing: _Doing) -> _Outcome:
+        found = await board_checks.check(self._database, doing.task.board, doing.progress)
         return _Outcome({**asdict(found), "wrong": list(found.wrong)}, is_good=not found.wrong)
 
-    async def _reset(self, task: Task, progress: Progress) -> _Outcome:
-        name = str(task.wanted["name"])
-        return _Outcome(
-            asdict(await self._states.reset(task.board, name, actor=task.actor, reason=task.reason, progress=progress))
+    async def _reset(self, doing: _Doing) -> _Outcome:
+        task = doing.task
+        rebuilt = await self._states.reset(
+            task.board,
+            str(task.wanted["name"]),
+            actor=task.actor,
+            reason=task.reason,
+            progress=doing.progress,
+            finished=doing.finished,
         )
+        return _Outcome(asdict(rebuilt))
 
-    async def _undo_reset(self, task: Task, progress: Progress) -> _Outcome:
-        return _Outcome(
-            asdict(await self._states.undo_reset(task.board, actor=task.actor, reason=task.reason, progress=progress))
+    async def _undo_reset(self, doing: _Doing) -> _Outcome:
+        task = doing.task
+        rebuilt = await self._states.undo_reset(
+            task.board,
+            int(str(task.wanted["archive"])),
+            actor=task.actor,
+            reason=task.reason,
+            progress=doing.progress,
+            finished=doing.finished,
         )
+        return _Outcome(asdict(rebuilt))
 
-    async def _run_bulk(self, task: Task, progress: Progress) -> _Outcome:
-        return _Outcome(await self._bulk.run(task, progress))
+    async def _run_bulk(self, doing: _Doing) -> _Outcome:
+        return _Outcome(await self._bulk.run(doing.task, doing.progress))
 
-    async def _undo_bulk(self, task: Task, progress: Progress) -> _Outcome:
-        return _Outcome(await self._bulk.run_undo(task, progress))
+    async def _undo_bulk(self, doing: _Doing) -> _Outcome:
+        return _Outcome(await self._bulk.run_undo(doing.task, doing.progress))
 
 
 def _both(one: Progress, other: Progress, done: int, total: int) -> None:

@@ -10,6 +10,7 @@ import structlog
 
 from homeserver.domain import boards as definitions
 from homeserver.domain.boards import BoardInForce
+from homeserver.domain.instants import DAY_MS
 from homeserver.errors import BadInput
 from homeserver.model import BoardStatus, NowMs, State, TaskKind, TaskState, Writes
 from homeserver.services import board_lists
@@ -25,7 +26,6 @@ SETTLED_MS: Final = 5_000
 """A transaction that keeps events is committed by then."""
 RATE_MINUTES: Final = 5
 MAX_POINTS: Final = 2_000
-DAY_MS: Final = 24 * 3600 * 1000
 
 _ENDED: Final = (TaskState.DONE, TaskState.FAILED)
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final, NamedTuple
 
-from homeserver.domain import periods, scores
+from homeserver.domain import scores
 from homeserver.domain.boards import BoardInForce
 from homeserver.domain.cursors import Cursor, Cursors, Direction
 from homeserver.domain.scores import INT64_MAX, INT64_MIN
@@ -112,9 +112,8 @@ class Bulk:
             "least": wanted.least,
             "greatest": wanted.greatest,
         }
-        number = await board_tasks.add(
-            tx, TaskKind.BULK, board_id, {**what, "total": await _count(tx, list_, keys)}, act
-        )
+        total = None if wanted.action is Action.RESTORE else await _count(tx, list_, keys)  # as in the preview
+        number = await board_tasks.add(tx, TaskKind.BULK, board_id, {**what, "total": total}, act)
         words = f"{wanted.action} {wanted.least or ''}..{wanted.greatest or ''} of {list_.period.id}; task {number}"
         await moderation.log(tx, replace(act, action=Action.BULK, board=board_id, detail=words))
         return number
@@ -129,12 +128,12 @@ class Bulk:
 
     async def _some(self, tx: Transaction, number: int) -> tuple[bool, int, int]:
         """Act on some: whether there are more, how many were looked at, and of about how many."""
-        task = await _bulk_task(tx, number)
+        board_id = (await _task(tx, number)).board
+        await rebuild.alone(tx, (await board_lists.board(tx, board_id)).board)
+        task = await _task(tx, number)  # whoever held the board until now may have gone on with it
         if "done" in task.wanted and task.wanted["at"] is None:  # whoever did the last of it died before saying so
             return False, int(str(task.wanted["done"])), int(str(task.wanted.get("total") or 0))
         wanted = _act_of(task)
-        board = (await board_lists.board(tx, task.board)).board
-        await rebuild.alone(tx, board)
         list_, keys = await self._list(tx, task.board, wanted)
         at = task.wanted.get("at")
         place = Position(*at) if isinstance(at, list) else keys.begin
@@ -186,49 +185,50 @@ class Bulk:
         Raises:
             NotFound: No such act, or all of it was undone.
         """
-        task = await _bulk_task(tx, task_id)
+        task = await _task(tx, task_id)
         total = await bulk.count_kept(tx, task_id)
         if not total:
             raise NotFound("There is nothing of this act that could be undone.")
-        number = await board_tasks.add(tx, TaskKind.UNDO_BULK, task.board, {"task": task_id, "total": total}, act)
+        what = {"task": task_id, "total": total, "restored": 0, "left": 0}
+        number = await board_tasks.add(tx, TaskKind.UNDO_BULK, task.board, what, act)
         await moderation.log(tx, replace(act, action=Action.UNDO_BULK, board=task.board, detail=f"task {task_id}"))
         return number
 
     async def run_undo(self, task: Task, progress: Progress) -> dict[str, object]:
         """Undo what is left of the act; how many players were restored, and how many left as they are."""
-        restored, total = 0, int(str(task.wanted["total"]))
-        looked_at = 0
-        while found := await self._database.write(lambda tx: self._undo_some(tx, task)):
-            looked_at += found[0]
-            restored += found[1]
-            progress(looked_at, max(looked_at, total))
-        return {"restored": restored, "left": looked_at - restored}
+        more, total = True, int(str(task.wanted["total"]))
+        while more:
+            more, restored, left = await self._database.write(lambda tx: self._undo_some(tx, task))
+            progress(restored + left, max(restored + left, total))
+        return {"restored": restored, "left": left}
 
-    async def _undo_some(self, tx: Transaction, task: Task) -> tuple[int, int] | None:
+    async def _undo_some(self, tx: Transaction, task: Task) -> tuple[bool, int, int]:
+        """Undo some of it: whether there may be more, and how many were restored and left until now."""
         number = int(str(task.wanted["task"]))
         board = (await board_lists.board(tx, task.board)).board
         await rebuild.alone(tx, board)
         in_force = await board_lists.board(tx, task.board)
         found = await bulk.kept(tx, number, AT_ONCE)
+        wanted = (await _task(tx, task.id, TaskKind.UNDO_BULK)).wanted
+        restored, left = int(str(wanted["restored"])), int(str(wanted["left"]))
         if not found:
-            return None
+            return False, restored, left
         now = await moderation.verdicts(tx, board.id, [each.player for each in found])
         as_left = [each for each in found if now.get(each.player, VISIBLE)._replace(delisted=False) == each.now]
         act = Act(Action.RESTORE, self._now_ms(), task.actor, task.reason, task.board, None, f"task {task.id}")
         await self._apply(tx, in_force, [(each.player, each.was) for each in as_left], act)
         await bulk.set_undone(tx, number, [each.player for each in found])
-        return len(found), len(as_left)
+        restored, left = restored + len(as_left), left + len(found) - len(as_left)
+        await board_tasks.want(tx, task.id, {**wanted, "restored": restored, "left": left})
+        return True, restored, left
 
     # --- whom it concerns ---------------------------------------------------------------------------------------------
 
     async def _list(self, reader: Reader, board_id: str, wanted: BulkAct) -> tuple[List, _Range]:
         if wanted.action not in ACTIONS:
             raise BadInput(f"one of {', '.join(ACTIONS)}", field="action")
-        in_force = await board_lists.board(reader, board_id)
-        now_ms = self._now_ms()
-        period = periods.parse(in_force.board, wanted.period, now_ms)
-        (list_,) = await board_lists.lists(reader, in_force, [period], now_ms)
-        return list_, _range(in_force.board, wanted)
+        list_ = await board_lists.named(reader, board_id, wanted.period, self._now_ms())
+        return list_, _range(list_.board, wanted)
 
     async def _restorable(
         self, reader: Reader, list_: List, keys: _Range, after: int, limit: int
@@ -267,7 +267,7 @@ def _range(of: Board, wanted: BulkAct) -> _Range:
     return _Range(scores.key_of(ends[0], of.order), scores.key_of(ends[1], of.order))
 
 
-async def _count(reader: Reader, list_: List, keys: _Range) -> int | None:
+async def _count(reader: Reader, list_: List, keys: _Range) -> int:
     """How many entries are in the range."""
     if not list_.exists:
         return 0
@@ -278,13 +278,12 @@ async def _count(reader: Reader, list_: List, keys: _Range) -> int | None:
 
 
 def _concerned(of: Board, position: Position, card: PlayerCard) -> Concerned:
-    score = scores.score_of(position.key, of.order)
-    return Concerned(card, scores.exact(score, of.decimals), scores.display(score, of))
+    return Concerned(card, *scores.written(of, position.key))
 
 
-async def _bulk_task(reader: Reader, number: int) -> Task:
+async def _task(reader: Reader, number: int, kind: TaskKind = TaskKind.BULK) -> Task:
     task = await board_tasks.find(reader, number)
-    if task is None or task.kind is not TaskKind.BULK:
+    if task is None or task.kind is not kind:
         raise NotFound("There is no such act.")
     return task
 

@@ -8,8 +8,7 @@ period it is. Names and pictures of players are not in it.
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
-from collections.abc import AsyncGenerator, Collection
+from collections.abc import AsyncGenerator, Collection, Mapping
 from typing import Final, NamedTuple
 
 import structlog
@@ -17,6 +16,7 @@ import structlog
 from homeserver.domain import periods
 from homeserver.errors import BadInput, HomeServerError, NotFound
 from homeserver.model import NowMs
+from homeserver.services.onlookers import Bell, Onlookers
 from homeserver.storage import leaderboards as store
 from homeserver.storage import versions
 from homeserver.storage.database import Reader, WatchedDatabase
@@ -27,9 +27,6 @@ OFTEN_S: Final = 1.0
 
 SELDOM_S: Final = 5.0
 """How often is looked where nothing was heard: a hint may be lost, and a period ends by itself."""
-
-TICK_S: Final = 1.0
-"""How often a reader gets a word when nothing changed, so that it can see whether its own reader is still there."""
 
 GONE: Final = "gone"
 """The version of a list whose board, or season, is no longer there."""
@@ -65,10 +62,8 @@ class Changes:
         self._kept: dict[Key, _Kept] = {}
         self._asked: dict[Key, asyncio.Future[str]] = {}
         self._asking: asyncio.Task[None] | None = None
-        self._readers: dict[Key, set[_Reader]] = defaultdict(set)
-        self._wanted = asyncio.Event()
+        self._readers: Onlookers[Key, _Reader] = Onlookers()
         self._heard = asyncio.Event()
-        self._is_over = False
 
     # --- now ----------------------------------------------------------------------------------------------------------
 
@@ -115,12 +110,13 @@ class Changes:
             while self._asked:
                 asked, self._asked = self._asked, {}
                 try:
-                    found: dict[Key, str | HomeServerError] = await self._read(asked)
-                except HomeServerError as error:
+                    found: Mapping[Key, str | Exception] = await self._read(asked)
+                except Exception as error:  # also a bug: it is raised to each of those who asked
                     found = dict.fromkeys(asked, error)
                 except BaseException:
-                    for answer in asked.values():
+                    for answer in (*asked.values(), *self._asked.values()):
                         answer.cancel()
+                    self._asked = {}
                     raise
                 for key, answer in asked.items():
                     _settle(answer, found[key])
@@ -170,37 +166,27 @@ class Changes:
         Yields:
             None now and then, where nothing changed.
         """
-        key, reader = Key(board, period), _Reader(known)
-        self._readers[key].add(reader)
-        self._wanted.set()
-        try:
-            current = await self.version(board, period)
-            if known is None:
-                reader.known = current
-            reader.put(current)
-            while not self._is_over:
+        current = await self.version(board, period)
+        reader = _Reader(current if known is None else known)
+        reader.put(current)
+        # No look that has begun tells this reader: it may have seen an earlier version. What comes meanwhile, the next
+        # one sees.
+        with self._readers.one(Key(board, period), reader):
+            self._heard.set()
+            while not self._readers.is_over:
                 yield await reader.news()
-        finally:
-            self._readers[key].discard(reader)
-            if not self._readers[key]:
-                del self._readers[key]
-            if not self._readers:
-                self._wanted.clear()
 
     def close(self) -> None:
         """Let all readers go: the server ends."""
-        self._is_over = True
-        for readers in self._readers.values():
-            for reader in readers:
-                reader.wake()
+        self._readers.close()
 
     async def run(self) -> None:
         """Look for changes, without end, while anybody looks on."""
-        await self._wanted.wait()
+        await self._readers.somebody()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._database.listen(self._heard.set))
             while True:
-                await self._wanted.wait()
+                await self._readers.somebody()
                 try:
                     async with asyncio.timeout(SELDOM_S):
                         await self._heard.wait()
@@ -215,12 +201,13 @@ class Changes:
 
     async def look(self) -> None:
         """Tell what changed since the last time."""
-        for key, found in (await self._read(list(self._readers))).items():
-            for reader in self._readers.get(key, ()):
+        readers = self._readers.all()
+        for key, found in (await self._read(readers)).items():
+            for reader in readers[key]:
                 reader.put(GONE if isinstance(found, HomeServerError) else found)
 
 
-def _settle(answer: asyncio.Future[str], found: str | HomeServerError) -> None:
+def _settle(answer: asyncio.Future[str], found: str | Exception) -> None:
     if answer.done():
         return
     if isinstance(found, str):
@@ -230,31 +217,22 @@ def _settle(answer: asyncio.Future[str], found: str | HomeServerError) -> None:
     answer.exception()  # whoever asked may have gone away: then nobody looks at it
 
 
-class _Reader:
+class _Reader(Bell):
     """What one reader has heard, and the last version that there is."""
 
-    def __init__(self, known: str | None) -> None:
-        self.known = known
+    def __init__(self, known: str) -> None:
+        super().__init__()
+        self._known = known
         self._latest = known
-        self._has_news = asyncio.Event()
 
     def put(self, version: str) -> None:
         self._latest = version
-        if version != self.known:
-            self._has_news.set()
-
-    def wake(self) -> None:
-        self._has_news.set()
+        if version != self._known:
+            self.ring()
 
     async def news(self) -> str | None:
         """The next version, as soon as there is one; None when there was none for a while."""
-        try:
-            async with asyncio.timeout(TICK_S):
-                await self._has_news.wait()
-        except TimeoutError:
+        if not await self.heard() or self._latest == self._known:
             return None
-        self._has_news.clear()
-        if self._latest == self.known:
-            return None
-        self.known = self._latest
-        return self.known
+        self._known = self._latest
+        return self._known

@@ -119,7 +119,7 @@ class Dossiers(PlayerSearch):
     async def changes(
         self, player: int, *, board_id: str | None = None, before: int | None = None, limit: int = SHOWN
     ) -> tuple[PastChange, ...]:
-        """What the player's values became, newest first: of one board's field or of all, before the change `before`.
+        """What the player's values became, newest first: of one board's fields or of all, before the change `before`.
 
         Raises:
             NotFound: No such board.
@@ -133,7 +133,7 @@ class Dossiers(PlayerSearch):
             wanted = [each.board for each in boards if board_id in {None, each.board.id}]
             if not wanted and board_id is not None:
                 raise NotFound("no such board")
-            fields = sorted({each.field for each in wanted})
+            fields = claimed_dates.keys(wanted)
             first = _NEWEST if before is None else before
             return await _changes(reader, boards, player, fields, before=first, limit=limit)
 

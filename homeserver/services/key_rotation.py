@@ -5,12 +5,13 @@ Servers run meanwhile. All of them have the new key for a while already, so noth
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
 from homeserver.errors import SealBroken
+from homeserver.services.rebuilds import Progress
 from homeserver.services.secret_box import SecretBox
 from homeserver.storage import seals
 from homeserver.storage.database import Database, Reader, Transaction
@@ -39,12 +40,12 @@ class Rotated:
 
     @property
     def all(self) -> int:
-        """So many were looked at."""
+        """So many were looked at, and there still when they were to be sealed anew."""
         return self.new + self.resealed + self.lost
 
 
 async def rotate(
-    database: Database, boxes: Mapping[str, SecretBox], progress: Callable[[int, int], None] = lambda _done, _all: None
+    database: Database, boxes: Mapping[str, SecretBox], progress: Progress = lambda _done, _all: None
 ) -> Rotated:
     """Seal everything with the first key of the box for its purpose.
 
@@ -83,10 +84,8 @@ async def _reseal(database: Database, box: SecretBox, place: Place, some: list[S
         else:
             changed.append((each, text))
 
-    async def work(tx: Transaction) -> None:
-        for each, text in changed:  # who is not there any more has signed out, or was sealed by a server
-            await seals.replace(tx, place, each, text)
+    async def work(tx: Transaction) -> int:  # who is not there any more has signed out, or was sealed by a server
+        return sum([await seals.replace(tx, place, each, text) for each, text in changed])
 
     if changed:
-        await database.write(work)
-        found.resealed += len(changed)
+        found.resealed += await database.write(work)

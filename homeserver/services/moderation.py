@@ -10,10 +10,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Final
 
+import structlog
+
 from homeserver.domain import scores
 from homeserver.domain.boards import BoardInForce
 from homeserver.domain.rules import Flag
-from homeserver.errors import BadInput, Conflict, NotFound
+from homeserver.errors import BadInput, Conflict, DatabaseUnavailable, NotFound
 from homeserver.model import (
     Act,
     Action,
@@ -29,6 +31,7 @@ from homeserver.model import (
 )
 from homeserver.services import board_lists, reasons
 from homeserver.services.eraser import Eraser
+from homeserver.services.reasons import MAX_DETAIL
 from homeserver.storage import accounts, adjustments, appdata, erasing, moderation, people, rebuild, replays
 from homeserver.storage import leaderboards as store
 from homeserver.storage.blocks import SIZES, Move, Sizes
@@ -37,10 +40,11 @@ from homeserver.storage.moderation import VISIBLE, Verdict
 
 MAX_REASON: Final = reasons.MAX_REASON
 MAX_ACTOR: Final = reasons.MAX_ACTOR
-MAX_DETAIL: Final = 200
 MAX_LIMIT: Final = 200
 MAX_ADJUSTMENTS: Final = 20
 """Of one player on one board, that were not undone: each replay obeys all of them."""
+
+_log = structlog.get_logger(__name__)
 
 _NOTHING: Final = {
     Action.HIDE: "This player is hidden already.",
@@ -288,7 +292,8 @@ class Moderation:
             reason: Stays in the log, so it says nothing of who they were.
 
         Returns:
-            Whether all of it is done. If not, a board is being rebuilt, and the upkeep does the rest when that ends.
+            Whether all of it is done. If not, a board is being rebuilt, or the database was lost on the way; the upkeep
+            does the rest.
 
         Raises:
             NotFound: No such player.
@@ -299,7 +304,11 @@ class Moderation:
             await erasing.strip(tx, player, act)
 
         await self._database.write(work)
-        return await self._eraser.finish(player)
+        try:
+            return await self._eraser.finish(player)
+        except DatabaseUnavailable as error:
+            _log.warning("erasing_broken_off", error=str(error))
+            return False
 
     # --- what was done ------------------------------------------------------------------------------------------------
 
@@ -338,7 +347,7 @@ def _shown(verdict: Verdict) -> Verdict:
 def _adjustment(before: Mapping[str, Position], of: Board, text: str) -> str:
     """What was adjusted, in the words of the log."""
     position = before.get(Span.ALL.value) or next(iter(before.values()))
-    return f"{scores.exact(scores.score_of(position.key, of.order), of.decimals)} to {text}"
+    return f"{scores.written(of, position.key)[0]} to {text}"
 
 
 def _check_limit(limit: int) -> None:

@@ -6,10 +6,12 @@ import secrets
 from dataclasses import replace
 from typing import Final
 
+from homeserver.domain.instants import DAY_MS
 from homeserver.errors import BadInput, Conflict, Forbidden, NotFound
 from homeserver.model import AccessToken, Action, NewToken, NowMs, Operator, Role
 from homeserver.services import reasons
-from homeserver.storage import moderation, operators
+from homeserver.services.operators import named
+from homeserver.storage import moderation
 from homeserver.storage import operator_tokens as store
 from homeserver.storage.database import Database, Reader, Transaction
 from homeserver.storage.sessions import new_secret, secret_hash
@@ -21,7 +23,6 @@ MAX_DAYS: Final = 366
 MAX_TOKENS: Final = 50
 USED_MS: Final = 60_000
 """So exactly is known when a token was last used."""
-DAY_MS: Final = 24 * 3600 * 1000
 
 
 class OperatorTokens:
@@ -53,16 +54,17 @@ class OperatorTokens:
         now_ms = self._now_ms()
         token = PREFIX + new_secret()
         listed = AccessToken(secrets.token_hex(6), name, role, now_ms, now_ms + days * DAY_MS, None)
-        act = reasons.act(Action.ADD_TOKEN, now_ms, actor or owner, "-")
+        detail = f"{owner}: {name} ({role.value}, {listed.id})"
+        act = reasons.unexplained(Action.ADD_TOKEN, now_ms, actor or owner, detail=detail)
 
         async def work(tx: Transaction) -> None:
-            found = await _operator(tx, owner)
+            found = await named(tx, owner)
             if not found.role.allows(role):
                 raise Forbidden(f"{owner} may {found.role.value}, so a token of theirs may not {role.value}.")
             if len(await store.of_operator(tx, found.id, now_ms)) >= MAX_TOKENS:
                 raise Conflict(f"{owner} has {MAX_TOKENS} tokens. Revoke one first.")
             await store.add(tx, secret_hash(token), found.id, listed)
-            await moderation.log(tx, replace(act, reason="", detail=f"{owner}: {name} ({role.value}, {listed.id})"))
+            await moderation.log(tx, act)
 
         await self._database.write(work)
         return NewToken(token, listed)
@@ -72,7 +74,7 @@ class OperatorTokens:
         now_ms = self._now_ms()
 
         async def work(reader: Reader) -> list[AccessToken]:
-            return await store.of_operator(reader, (await _operator(reader, owner)).id, now_ms)
+            return await store.of_operator(reader, (await named(reader, owner)).id, now_ms)
 
         return tuple(await self._database.look(work))
 
@@ -82,12 +84,13 @@ class OperatorTokens:
         Raises:
             NotFound: The operator has no such token.
         """
-        act = reasons.act(Action.REVOKE_TOKEN, self._now_ms(), actor or owner, "-")
+        detail = f"{owner}: {token_id}"
+        act = reasons.unexplained(Action.REVOKE_TOKEN, self._now_ms(), actor or owner, detail=detail)
 
         async def work(tx: Transaction) -> None:
-            if not await store.revoke(tx, (await _operator(tx, owner)).id, token_id):
+            if not await store.revoke(tx, (await named(tx, owner)).id, token_id):
                 raise NotFound(f"{owner} has no such token.")
-            await moderation.log(tx, replace(act, reason="", detail=f"{owner}: {token_id}"))
+            await moderation.log(tx, act)
 
         await self._database.write(work)
 
@@ -103,10 +106,3 @@ class OperatorTokens:
             await self._database.write(lambda tx: store.set_used(tx, token_hash, now_ms))
         own = found.operator
         return replace(own, role=found.role if own.role.allows(found.role) else own.role)
-
-
-async def _operator(reader: Reader, name: str) -> Operator:
-    account = await operators.find(reader, name)
-    if account is None:
-        raise NotFound(f"There is no operator {name}.")
-    return account.operator

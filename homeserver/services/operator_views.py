@@ -85,13 +85,14 @@ class OperatorViews:
         return await self._database.read(work)
 
     async def _list(self, reader: Reader, board_id: str, wanted: Wanted) -> List:
-        in_force = await board_lists.board(reader, board_id)
-        if wanted.archive is not None:
-            kept = await board_states.find_archive(reader, board_id, wanted.archive)
-            if kept is None:
-                raise NotFound("The board has no such archive.")
-            in_force = BoardInForce(kept.board, in_force.revision, kept.generation)
         now_ms = self._now_ms()
+        if wanted.archive is None:
+            return await board_lists.named(reader, board_id, wanted.period, now_ms)
+        in_force = await board_lists.board(reader, board_id)
+        kept = await board_states.find_archive(reader, board_id, wanted.archive)
+        if kept is None:
+            raise NotFound("The board has no such archive.")
+        in_force = BoardInForce(kept.board, in_force.revision, kept.generation)
         period = periods.parse(in_force.board, wanted.period, now_ms)
         (found,) = await board_lists.lists(reader, in_force, [period], now_ms)
         return found
@@ -153,8 +154,8 @@ class OperatorViews:
         return self._page(list_, found, await standings.total(reader, list_.number))
 
     async def _unseen(self, reader: Reader, list_: List, wanted: Wanted) -> OperatorPage:
-        """Those about whom something was decided, with what they would have; whoever would have nothing is there too
-        on no page: there is nothing to show."""
+        """Those about whom something was decided, with what they would have. Whoever would have nothing is on no page,
+        so a page may hold fewer than asked for, and still lead on."""
         state = wanted.state or State.HIDDEN
         after = self._after(list_, wanted)
         players = await admin_views.states(reader, list_.board.id, state, after, wanted.limit)
@@ -253,7 +254,7 @@ async def _came(reader: Reader, of: Board, positions: Sequence[Position]) -> dic
     adjusted = await adjustments.on(reader, of.id, [each.player for each in positions])
     found = {}
     for position in positions:
-        text = scores.exact(scores.score_of(position.key, of.order), of.decimals)
+        text, _ = scores.written(of, position.key)
         if any(text == its.score for its in adjusted.get(position.player, ())):
             found[position] = _Came(None, verified=True)
         else:
@@ -277,15 +278,15 @@ async def _shown(
         position = each.position
         if position.player not in cards:  # erased just now
             continue
-        score = scores.score_of(position.key, of.order)
+        score, display = scores.written(of, position.key)
         shown.append(
             OperatorEntry(
                 rank=each.rank if state is State.VISIBLE else None,
                 tied=each.tied,
                 player=cards[position.player],
                 user_id=user_ids[position.player],
-                score=scores.exact(score, of.decimals),
-                display=scores.display(score, of),
+                score=score,
+                display=display,
                 reached_ms=position.reached_ms,
                 state=state,
                 origin=came[position].origin,

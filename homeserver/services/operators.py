@@ -10,7 +10,8 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from homeserver.errors import BadInput, Conflict, NotFound, NotSignedIn
-from homeserver.model import Act, Action, NowMs, Operator, OperatorAccount, OperatorSession, Role
+from homeserver.model import Action, NowMs, Operator, OperatorAccount, OperatorSession, Role
+from homeserver.services import reasons
 from homeserver.services.limits import SIGN_IN_ADDRESS, SIGN_IN_NAME, SIGN_IN_PAIR, Limits, address_group
 from homeserver.storage import moderation, operators
 from homeserver.storage.database import Database, Reader, Transaction
@@ -72,7 +73,7 @@ class Operators:
         """
 
         async def work(tx: Transaction) -> None:
-            await operators.set_role(tx, await _id_of(tx, name), role)
+            await operators.set_role(tx, (await named(tx, name)).id, role)
             await self._log(tx, Action.SET_ROLE, actor, f"{name}: {role.value}")
 
         await self._database.write(work)
@@ -87,7 +88,7 @@ class Operators:
         password_hash = await self._hash(password)
 
         async def work(tx: Transaction) -> None:
-            await operators.set_password(tx, await _id_of(tx, name), password_hash)
+            await operators.set_password(tx, (await named(tx, name)).id, password_hash)
             await self._log(tx, Action.SET_PASSWORD, actor, name)
 
         await self._database.write(work)
@@ -100,7 +101,7 @@ class Operators:
         """
 
         async def work(tx: Transaction) -> None:
-            await operators.remove(tx, await _id_of(tx, name))
+            await operators.remove(tx, (await named(tx, name)).id)
             await self._log(tx, Action.REMOVE_OPERATOR, actor, name)
 
         await self._database.write(work)
@@ -115,7 +116,7 @@ class Operators:
         return tuple(await self._database.look(lambda reader: operators.accounts(reader, now_ms)))
 
     async def _log(self, tx: Transaction, action: Action, actor: str | None, detail: str) -> None:
-        await moderation.log(tx, Act(action, self._now_ms(), actor or "-", "", None, None, detail))
+        await moderation.log(tx, reasons.unexplained(action, self._now_ms(), actor or "-", detail=detail))
 
     # --- sessions -----------------------------------------------------------------------------------------------------
 
@@ -239,8 +240,13 @@ def _encoded(password: str) -> bytes:
     return password.encode("utf-8", "surrogatepass")
 
 
-async def _id_of(reader: Reader, name: str) -> int:
+async def named(reader: Reader, name: str) -> Operator:
+    """The operator of this name.
+
+    Raises:
+        NotFound: There is none.
+    """
     account = await operators.find(reader, name)
     if account is None:
         raise NotFound(f"There is no operator {name}.")
-    return account.operator.id
+    return account.operator

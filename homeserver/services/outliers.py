@@ -101,12 +101,14 @@ class Outliers:
             if usual is None:
                 return Suspects(None, None, (), None)
             unit = 10**of.decimals
-            found = _farthest(gains, usual, far)[:limit]
+            found = _farthest(gains, usual, far)
             players = [step.player for _, step, _ in found]
             cards = await people.cards(reader, players)
             cleared = await adjustments.cleared(reader, of.id, players)
-            suspects = []
+            suspects: list[Suspect] = []
             for _, step, distance in found:
+                if len(suspects) == limit:
+                    break
                 standing = await board_lists.standing_in(reader, list_, step.player)
                 if step.player not in cards or standing is None or _is_cleared(cleared, standing.position):
                     continue
@@ -182,11 +184,9 @@ def _is_cleared(cleared: dict[int, int], position: Position) -> bool:
 
 def _suspect(of: Board, standing: Standing, spread: _Spread, card: PlayerCard) -> Suspect:
     position = standing.position
-    score = scores.score_of(position.key, of.order)
     return Suspect(
         card,
-        scores.exact(score, of.decimals),
-        scores.display(score, of),
+        *scores.written(of, position.key),
         Oddity.SCORE,
         round((spread.middle - position.key) / spread.sigma, 2),
         position.reached_ms,

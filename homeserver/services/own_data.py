@@ -19,7 +19,6 @@ from homeserver.model import Board, NowMs, PageSession
 from homeserver.protocol.gadget import iso
 from homeserver.services.limits import EXPORTS, Limits
 from homeserver.services.moderation import Moderation
-from homeserver.services.page_sessions import LIFETIME_MS
 from homeserver.storage import leaderboards, personal, sessions, uploads, uploads_kept
 from homeserver.storage.database import Database, Reader, Transaction
 from homeserver.storage.personal import KINDS, UPLOADS, Kind
@@ -60,7 +59,9 @@ class Kept:
 class OwnData:
     """Everything of one person, for themselves. `session` is the browser's, by which they are known."""
 
-    def __init__(self, database: Database, moderation: Moderation, now_ms: NowMs) -> None:
+    def __init__(self, database: Database, moderation: Moderation, now_ms: NowMs, *, session_ms: int) -> None:
+        """`session_ms`: how long a browser's session lasts from its beginning; see `PageSessions`."""
+        self._session_ms = session_ms
         self._database = database
         self._moderation = moderation
         self._now_ms = now_ms
@@ -102,7 +103,7 @@ class OwnData:
         player, user = session.player, session.storage_user
         if player is None and user is None:
             raise NotSignedIn("Nobody is signed in here.")
-        await self._limits.take(EXPORTS, user or str(player))
+        await self._limits.take(EXPORTS, f"player {player}" if user is None else f"user {user}")
         boards = {each.board.id: each.board for each in await self._database.read(leaderboards.boards_in_force)}
         yield b'{"made":' + orjson.dumps(iso(self._now_ms()))
         if player is not None:
@@ -147,7 +148,7 @@ class OwnData:
                 row.token_hash == session.key,
                 row.player is not None and row.player == session.player,
                 row.storage_user is not None and row.storage_user == session.storage_user,
-                row.expires_ms - LIFETIME_MS,
+                row.expires_ms - self._session_ms,
                 row.expires_ms,
             )
             for row in rows

@@ -20,7 +20,8 @@ class Players:
         self._public_ids: dict[int, str] = {}
 
     async def public_id(self, player: int) -> str | None:
-        """The player's public id, which never changes; None where there is no such player."""
+        """The player's public id; None where there is no such player. It changes only when they are erased, and nobody
+        asks for theirs any more: the old one may go on to be told."""
         known = self._public_ids.get(player)
         if known is not None:
             return known

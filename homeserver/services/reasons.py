@@ -10,6 +10,7 @@ from homeserver.storage.texts import storable
 
 MAX_REASON: Final = 500
 MAX_ACTOR: Final = 100
+MAX_DETAIL: Final = 200
 
 
 def act(action: Action, at_ms: int, actor: str, reason: str, board_id: str | None = None) -> Act:
@@ -22,3 +23,8 @@ def act(action: Action, at_ms: int, actor: str, reason: str, board_id: str | Non
         if not 0 < len(text.strip()) <= most:
             raise BadInput(f"1 to {most} characters", field=name)
     return Act(action, at_ms, storable(actor.strip()), storable(reason.strip()), board_id, None)
+
+
+def unexplained(action: Action, at_ms: int, actor: str, board_id: str | None = None, detail: str = "") -> Act:
+    """An act that needs no reason. A long detail is cut off."""
+    return Act(action, at_ms, storable(actor), "", board_id, None, storable(detail)[:MAX_DETAIL])

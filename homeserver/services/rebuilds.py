@@ -21,6 +21,7 @@ with an act until a rebuild is done.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field, replace
@@ -32,7 +33,7 @@ from typing import Any, Final, Self
 
 from homeserver.domain.boards import BoardInForce
 from homeserver.domain.replay import Conditions, Event, Made, Replay, Tally
-from homeserver.errors import Conflict
+from homeserver.errors import Conflict, DatabaseUnavailable
 from homeserver.model import Board, NowMs, Ties
 from homeserver.services.sweeping import sweep
 from homeserver.services.turns import to_the_end
@@ -50,7 +51,7 @@ LEASE_MS: Final = 60_000
 _ALL: Final = 2**31
 
 Progress = Callable[[int, int], None]
-"""Told how far it is: so many of so many players."""
+"""Told how far it is: so many of so many players, or of what else there is to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +95,10 @@ class Anew:
     """Run in the transaction that puts the new lists in force, with the board as it was until then."""
 
 
+Finished = Callable[[Transaction, Rebuilt], Awaitable[object]]
+"""Run at the end of the transaction that puts the new lists in force; what it raises leaves all as it was."""
+
+
 @dataclass(slots=True)
 class _Build:
     """A rebuild under way."""
@@ -115,6 +120,7 @@ class _Build:
     """Those that were filled."""
     late: set[int] = field(default_factory=set)
     """Whose score was adjusted that later events had made: they are replayed at the end."""
+    finished: Finished | None = None
 
 
 class _Behind:
@@ -162,7 +168,13 @@ class Rebuilds:
         self._sizes = sizes
 
     async def rebuild(
-        self, board: Board, *, revision: int | None, progress: Progress, anew: Anew | None = None
+        self,
+        board: Board,
+        *,
+        revision: int | None,
+        progress: Progress,
+        anew: Anew | None = None,
+        finished: Finished | None = None,
     ) -> Rebuilt:
         """Build the board's lists anew by this definition, and put both in force.
 
@@ -174,13 +186,15 @@ class Rebuilds:
         """
         holder = secrets.token_hex(8)
         build = await self._database.write(lambda tx: self._begin(tx, board, revision, holder, anew))
+        build.finished = finished
         try:
             await self._load(build, progress)
             rebuilt = await self._switch(build)
         finally:
             name = rebuild.LEASE + board.id
             await to_the_end(self._database.write(lambda tx: leases.release(tx, name, holder)))
-        await self.sweep()
+        with contextlib.suppress(DatabaseUnavailable):  # it is in force all the same; upkeep does what is left
+            await self.sweep()
         return rebuilt
 
     async def sweep(self) -> None:
@@ -361,7 +375,10 @@ class Rebuilds:
         found = [event for event in found if event[1] not in replayed]
         await self._record(tx, build, found, besides=moves)
         entries = await self._entries(tx, build.building)
-        return newest, Rebuilt(build.events + len(found), len(lists), entries, before)
+        rebuilt = Rebuilt(build.events + len(found), len(lists), entries, before)
+        if build.finished is not None:
+            await build.finished(tx, rebuilt)
+        return newest, rebuilt
 
     async def _record(
         self, tx: Transaction, build: _Build, found: Sequence[Event], besides: Sequence[Move] = ()

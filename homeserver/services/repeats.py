@@ -40,7 +40,8 @@ class Repeats:
         self._now_ms = now_ms
 
     async def once(self, operator: int, name: str | None, call: bytes, do: Callable[[], Awaitable[Answer]]) -> Answer:
-        """Do it, or give the answer that it had under this name.
+        """Do it, or give the answer that it had under this name. One of more than 64 KiB is not kept: for a day, such a
+        call counts as not answered.
 
         Args:
             name: The sender's name for the call; None: it is done whatever was done before.
@@ -68,7 +69,7 @@ class Repeats:
         except HomeServerError as error:
             if isinstance(error, DatabaseUnavailable) and error.uncertain:
                 raise  # it may have been done: not even its sender's program may do it again by itself
-            # What raises another of ours has changed nothing.
+            # What raises another of ours has changed nothing: an act is one transaction, and upkeep does what follows.
             await to_the_end(self._database.write(lambda tx: store.forget_call(tx, operator, name)))
             raise
         if len(answer.body) <= MAX_ANSWER:
@@ -78,6 +79,7 @@ class Repeats:
         return answer
 
     async def _begin(self, tx: Transaction, operator: int, name: str, call_hash: str) -> Call | None:
-        if await store.count_calls(tx, operator) >= MAX_KEPT:
+        before = await store.begin_call(tx, operator, name, call_hash, self._now_ms() + KEPT_MS)
+        if before is None and await store.count_calls(tx, operator) > MAX_KEPT:
             raise TooMany("Too many calls with a key of their own within a day.", wait_s=3600.0)
-        return await store.begin_call(tx, operator, name, call_hash, self._now_ms() + KEPT_MS)
+        return before

@@ -162,7 +162,7 @@ def _is_entry(board: Board, value: Latest, position: Position | None) -> bool:
 
 
 def _display(of: Board, standing: Standing) -> str:
-    return scores.display(scores.score_of(standing.position.key, of.order), of)
+    return scores.written(of, standing.position.key)[1]
 
 
 async def _whole(db: Reader, in_force: BoardInForce, now_ms: int) -> List | None:

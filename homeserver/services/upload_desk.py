@@ -35,6 +35,17 @@ class UploadList:
     counts: Mapping[str, int]
 
 
+class _Line:
+    """An act's line in the log, which is written with what it is about; then it has a number."""
+
+    def __init__(self, act: Act) -> None:
+        self._act = act
+        self.number = 0
+
+    async def write(self, tx: Transaction) -> None:
+        self.number = await moderation.log(tx, self._act)
+
+
 class UploadDesk:
     """What operators see of uploads, and do about them.
 
@@ -93,21 +104,22 @@ class UploadDesk:
             Conflict: It has not failed.
             SpoolBroken: The file is not kept here any more. WrongNode: It is kept on another machine.
         """
-        act = self._act(Action.RETRY_UPLOAD, id_, actor, reason)
+        line = self._line(Action.RETRY_UPLOAD, id_, actor, reason)
         upload = await self._find(id_)
         if upload.storage is not StorageLeg.FAILED:
             raise Conflict("This file has not failed.")
         token = await self._token_of(upload.storage_user)
         if token is not None:
-            await self._uploads.send_again(id_, upload.storage_user, token)
+            await self._uploads.send_again(id_, upload.storage_user, token, also=line.write)
         else:
 
-            async def let_wait(tx: Transaction) -> bool:
-                return await uploads_kept.let_wait_for_sign_in(tx, id_, act.at_ms)
+            async def let_wait(tx: Transaction) -> None:
+                if not await uploads_kept.let_wait_for_sign_in(tx, id_, self._now_ms()):
+                    raise Conflict("This file has not failed.")
+                await line.write(tx)
 
-            if not await self._database.write(let_wait):
-                raise Conflict("This file has not failed.")
-        return await self._log(act)
+            await self._database.write(let_wait)
+        return line.number
 
     async def cancel(self, id_: str, *, actor: str, reason: str) -> int:
         """Give an upload up and delete the file here. There is no way back but to choose the file again.
@@ -119,9 +131,9 @@ class UploadDesk:
             NotFound: There is no such upload.
             Conflict: It is over, or out whole.
         """
-        act = self._act(Action.CANCEL_UPLOAD, id_, actor, reason)
-        await self._uploads.cancel(id_, (await self._find(id_)).storage_user)
-        return await self._log(act)
+        line = self._line(Action.CANCEL_UPLOAD, id_, actor, reason)
+        await self._uploads.cancel(id_, (await self._find(id_)).storage_user, also=line.write)
+        return line.number
 
     async def _find(self, id_: str) -> Upload:
         upload = await self._database.look(lambda reader: store.find(reader, id_))
@@ -129,15 +141,8 @@ class UploadDesk:
             raise NotFound("There is no such upload.")
         return upload
 
-    def _act(self, action: Action, id_: str, actor: str, reason: str) -> Act:
-        return replace(reasons.act(action, self._now_ms(), actor, reason), detail=id_)
-
-    async def _log(self, act: Act) -> int:
-        async def work(tx: Transaction) -> int:
-            await moderation.log(tx, act)
-            return await moderation.newest_act(tx)
-
-        return await self._database.write(work)
+    def _line(self, action: Action, id_: str, actor: str, reason: str) -> _Line:
+        return _Line(replace(reasons.act(action, self._now_ms(), actor, reason), detail=id_))
 
 
 def _place(after: str | None) -> tuple[int, str]:

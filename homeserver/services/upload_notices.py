@@ -8,13 +8,13 @@ that comes back says how far it has heard.
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
 from collections.abc import AsyncGenerator
 from typing import Final
 
 import structlog
 
 from homeserver.model import Upload
+from homeserver.services.onlookers import Bell, Onlookers
 from homeserver.storage import uploads
 from homeserver.storage.database import Database
 
@@ -22,9 +22,6 @@ LOOK_S: Final = 0.25
 
 OVERLAP_MS: Final = 2_000
 """How far each look goes back: a change may be committed later than one that came after it, or by a slower clock."""
-
-TICK_S: Final = 1.0
-"""How often a reader gets a word when nothing changes, so that it can see whether its own reader is still there."""
 
 _MOST: Final = 10_000
 _SNAPSHOT: Final = 50
@@ -38,11 +35,9 @@ class Notices:
     def __init__(self, database: Database, look_s: float = LOOK_S) -> None:
         self._database = database
         self._look_s = look_s
-        self._readers: dict[str, set[_Reader]] = defaultdict(set)
-        self._wanted = asyncio.Event()
+        self._readers: Onlookers[str, _Reader] = Onlookers()
         self._seen: dict[str, Upload] = {}
         self._until_ms = 0
-        self._is_over = False
 
     async def watch(self, storage_user: str, after_ms: int | None = None) -> AsyncGenerator[Upload | None, None]:
         """A user's uploads: the newest as they are now, or those that changed at `after_ms` or later; then each change.
@@ -50,38 +45,29 @@ class Notices:
         Of several changes that come together only the last is told. None now and then, where nothing changed. Ends when
         the server does.
         """
-        reader = _Reader()
-        self._readers[storage_user].add(reader)
-        self._wanted.set()
         try:
-            now = await self._database.look(lambda rows: uploads.of_user(rows, storage_user, _SNAPSHOT))
-            for upload in reversed(now):
-                if after_ms is None or upload.updated_ms >= after_ms:
-                    reader.put(upload)
-            while not self._is_over:
-                for upload in reader.take():
-                    yield upload
-                if not await reader.has_news():
-                    yield None
+            with self._readers.one(storage_user, _Reader()) as reader:
+                now = await self._database.look(lambda rows: uploads.of_user(rows, storage_user, _SNAPSHOT))
+                for upload in reversed(now):
+                    if after_ms is None or upload.updated_ms >= after_ms:
+                        reader.put(upload)
+                while not self._readers.is_over:
+                    for upload in reader.take():
+                        yield upload
+                    if not await reader.heard():
+                        yield None
         finally:
-            self._readers[storage_user].discard(reader)
-            if not self._readers[storage_user]:
-                del self._readers[storage_user]
             if not self._readers:
-                self._wanted.clear()
                 self._until_ms, self._seen = 0, {}
 
     def close(self) -> None:
         """Let all readers go: the server ends."""
-        self._is_over = True
-        for readers in self._readers.values():
-            for reader in readers:
-                reader.wake()
+        self._readers.close()
 
     async def run(self) -> None:
         """Look for changes, without end, while anybody looks on."""
         while True:
-            await self._wanted.wait()
+            await self._readers.somebody()
             try:
                 await self.look()
             except Exception:
@@ -96,36 +82,24 @@ class Notices:
         found = await self._database.read(lambda reader: uploads.changed(reader, since_ms, _MOST))
         for upload in found:
             if self._seen.get(upload.id) != upload:
-                for reader in self._readers.get(upload.storage_user, ()):
+                for reader in self._readers.of(upload.storage_user):
                     reader.put(upload)
         self._seen = {upload.id: upload for upload in found}
         if found:
             self._until_ms = max(self._until_ms, found[-1].updated_ms)
 
 
-class _Reader:
+class _Reader(Bell):
     """What one reader has still to hear: at most each upload once."""
 
     def __init__(self) -> None:
+        super().__init__()
         self._news: dict[str, Upload] = {}
-        self._has_news = asyncio.Event()
 
     def put(self, upload: Upload) -> None:
         self._news[upload.id] = upload
-        self._has_news.set()
-
-    def wake(self) -> None:
-        self._has_news.set()
+        self.ring()
 
     def take(self) -> list[Upload]:
-        self._has_news.clear()
         news, self._news = list(self._news.values()), {}
         return news
-
-    async def has_news(self) -> bool:
-        try:
-            async with asyncio.timeout(TICK_S):
-                await self._has_news.wait()
-        except TimeoutError:
-            return False
-        return True

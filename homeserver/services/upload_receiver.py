@@ -54,7 +54,8 @@ class Receiver:
         """End all parts where they are: the server ends, and whoever sends them goes on with the next one."""
         self._is_over = True
         for patience in self._patience:
-            patience.reschedule(0)
+            if not patience.expired():  # such a part ends already
+                patience.reschedule(0)
 
     async def take(self, id_: str, offset_bytes: int, chunks: AsyncIterator[bytes]) -> int:
         """Take a part; see `Uploads.receive_part`."""

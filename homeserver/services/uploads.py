@@ -34,6 +34,7 @@ from homeserver.services.upload_run import Kit
 from homeserver.services.upload_sender import RESCAN_S, Sender
 from homeserver.services.upload_verdicts import PortalRule
 from homeserver.storage import uploads
+from homeserver.storage.database import Transaction, WriteWork
 from homeserver.storage.spool import Appender, new_id
 
 MAX_NAME_CHARS: Final = 255
@@ -275,8 +276,13 @@ class Uploads:
             raise NotFound("There is no such upload.")
         return self._fresh(upload)
 
-    async def send_again(self, id_: str, storage_user: str, token: str) -> Upload:
+    async def send_again(
+        self, id_: str, storage_user: str, token: str, *, also: WriteWork[object] | None = None
+    ) -> Upload:
         """Ask again and send from the spool, by the owner's word: the obstacle is gone, or they accept a second copy.
+
+        Args:
+            also: Done in the transaction that decides it.
 
         Returns:
             As `receive`.
@@ -286,7 +292,7 @@ class Uploads:
             Conflict: It is under way, or over.
             SpoolBroken: The file is not kept here any more.
         """
-        return await self._again(id_, storage_user, token, None)
+        return await self._again(id_, storage_user, token, None, also)
 
     async def rename_and_send(self, id_: str, storage_user: str, token: str, name: str) -> Upload:
         """Give a file another name, and send it from the spool: for one whose name the storage refused.
@@ -322,31 +328,44 @@ class Uploads:
         """Forget the tokens of this user's files that wait: these go on when they have signed in again."""
         await self._database.write(lambda tx: uploads.drop_tokens(tx, storage_user, self._now_ms()))
 
-    async def _again(self, id_: str, storage_user: str, token: str, name: str | None) -> Upload:
-        await self._repeat(id_, storage_user, token, name)
+    async def _again(
+        self, id_: str, storage_user: str, token: str, name: str | None, also: WriteWork[object] | None = None
+    ) -> Upload:
+        await self._repeat(id_, storage_user, token, name, also)
         await self._sender.ask(await self.find(id_, storage_user), token)
         return await self.find(id_, storage_user)
 
-    async def _repeat(self, id_: str, storage_user: str, token: str, name: str | None) -> None:
+    async def _repeat(
+        self, id_: str, storage_user: str, token: str, name: str | None, also: WriteWork[object] | None = None
+    ) -> None:
         upload = await self._here(id_, storage_user)
         is_whole = upload.browser is BrowserLeg.RECEIVED
         if upload.storage in uploads.REPEATABLE and is_whole and await self._spool.size_bytes(id_) != upload.size_bytes:
             raise SpoolBroken("The file is not kept here any more. Choose it again.")
         sealed = self._box.seal(token, bound_to=id_)
-        if not await self._database.write(
-            lambda tx: uploads.repeat(tx, id_, storage_user, sealed, self._now_ms(), name=name)
-        ):
+
+        async def work(tx: Transaction) -> bool:
+            return await uploads.repeat(tx, id_, storage_user, sealed, self._now_ms(), name=name)
+
+        if not await self._database.write(_with(work, also)):
             raise Conflict("This file is on its way, or needs nothing more.")
 
-    async def cancel(self, id_: str, storage_user: str) -> Upload:
+    async def cancel(self, id_: str, storage_user: str, *, also: WriteWork[object] | None = None) -> Upload:
         """Give an upload up and delete the file here.
+
+        Args:
+            also: Done in the transaction that decides it.
 
         Raises:
             NotFound: As `find`.
             Conflict: It is over, or out whole: what the storage has cannot be taken back from here.
         """
         await self.find(id_, storage_user)
-        if not await self._database.write(lambda tx: uploads.cancel(tx, id_, storage_user, self._now_ms())):
+
+        async def work(tx: Transaction) -> bool:
+            return await uploads.cancel(tx, id_, storage_user, self._now_ms())
+
+        if not await self._database.write(_with(work, also)):
             raise Conflict("This file has been sent whole, or needs nothing more.")
         await self._sender.withdraw(id_)
         await self._spool.delete(id_)
@@ -357,6 +376,18 @@ class Uploads:
         if sent_bytes is None or upload.storage is not StorageLeg.SENDING:
             return upload
         return replace(upload, sent_bytes=sent_bytes)
+
+
+def _with(work: WriteWork[bool], also: WriteWork[object] | None) -> WriteWork[bool]:
+    """The work, and what else is to be done in its transaction where it changes anything."""
+
+    async def both(tx: Transaction) -> bool:
+        changed = await work(tx)
+        if changed and also is not None:
+            await also(tx)
+        return changed
+
+    return both
 
 
 def _check_name(name: str) -> None:

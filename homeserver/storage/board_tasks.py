@@ -119,16 +119,18 @@ async def progress(tx: Transaction, task: int, holder: str, until_ms: int, *, do
 
 async def end(
     tx: Transaction, task: int, holder: str, state: TaskState, *, result: Mapping[str, object], now_ms: int
-) -> None:
-    """Say what came of it."""
-    await tx.execute(
-        "UPDATE board_tasks SET state = $3, result = $4, ended_ms = $5, until_ms = 0 WHERE task = $1 AND holder = $2",
+) -> bool:
+    """Say what came of it. False where it is somebody else's by now, or has ended: that stands."""
+    changed = await tx.execute(
+        "UPDATE board_tasks SET state = $3, result = $4, ended_ms = $5, until_ms = 0 "
+        "WHERE task = $1 AND holder = $2 AND ended_ms IS NULL",
         task,
         holder,
         state.value,
         json.dumps(result),
         now_ms,
     )
+    return changed == 1
 
 
 async def want(tx: Transaction, task: int, wanted: Mapping[str, object]) -> None:

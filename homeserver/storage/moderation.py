@@ -209,17 +209,21 @@ async def forget_acts(tx: Transaction, *, before_ms: int, limit: int) -> int:
     )
 
 
-async def log(tx: Transaction, act: Act) -> None:
-    """Append what was done."""
-    await tx.execute(
-        "INSERT INTO audit (at_ms, actor, action, board, player, reason, detail) VALUES ($1, $2, $3, $4, $5, $6, $7)",
-        act.at_ms,
-        act.actor,
-        act.action.value,
-        act.board,
-        act.player,
-        act.reason,
-        act.detail,
+async def log(tx: Transaction, act: Act) -> int:
+    """Append what was done; its number."""
+    return cast(
+        "int",
+        await tx.fetch_value(
+            "INSERT INTO audit (at_ms, actor, action, board, player, reason, detail) "
+            "VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING act",
+            act.at_ms,
+            act.actor,
+            act.action.value,
+            act.board,
+            act.player,
+            act.reason,
+            act.detail,
+        ),
     )
 
 

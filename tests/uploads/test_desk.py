@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from homeserver.errors import BadInput, Conflict, NotFound
-from homeserver.model import Action, StorageLeg
+from homeserver.errors import BadInput, Conflict, DatabaseUnavailable, NotFound
+from homeserver.model import Act, Action, StorageLeg
 from homeserver.sandbox.faults import CannedReply, Fault
 from homeserver.services.moderation import Moderation
 from homeserver.services.upload_desk import UploadDesk
 from homeserver.services.uploads import Uploads
+from homeserver.storage import moderation
+from homeserver.storage.database import Transaction
 from tests.uploads.house import House, L, running
 
 WHY = {"actor": "maria", "reason": "the storage is back"}
@@ -82,6 +84,25 @@ async def test_a_failed_file_waits_for_its_owner_where_they_are_not(house_on_bot
         assert (await uploads.find(id_, "marie")).storage is L.NEEDS_SIGN_IN
         assert not await uploads.send_waiting("marie", house.token(), StorageLeg.NEEDS_SIGN_IN)
         await house.until(uploads, id_, L.STORED)
+
+
+@pytest.mark.parametrize("is_signed_in", [True, False])
+async def test_nothing_is_done_that_cannot_be_logged(
+    house_on_both: House, monkeypatch: pytest.MonkeyPatch, *, is_signed_in: bool
+) -> None:
+    house = house_on_both
+
+    async def lost(tx: Transaction, act: Act) -> int:
+        raise DatabaseUnavailable("lost")
+
+    async with running(house.open()) as uploads:
+        id_ = await failed(house, uploads, "lost.bin")
+        desk = desk_of(house, uploads, {"marie": house.token()} if is_signed_in else {})
+        monkeypatch.setattr(moderation, "log", lost)
+        for act in (desk.retry, desk.cancel):
+            with pytest.raises(DatabaseUnavailable):
+                await act(id_, **WHY)
+            assert (await uploads.find(id_, "marie")).storage is L.FAILED
 
 
 async def test_a_file_is_given_up_for_a_reason_only(house_on_both: House) -> None:

@@ -15,6 +15,7 @@ from homeserver.errors import (
     NotFound,
     SpoolBroken,
     SpoolFull,
+    Stopping,
     StorageRefused,
     TooLarge,
     WrongNode,
@@ -149,6 +150,31 @@ async def test_a_silent_line_ends_the_part_and_another_may_come(house: House) ->
     with pytest.raises(BadInput, match="silent"):
         await uploads.receive_part(upload.id, "marie", 0, line.chunks())
     assert await uploads.receive_part(upload.id, "marie", 100, pieces(CONTENT[100:200])) == 200
+
+
+async def test_a_server_ends_while_a_part_is_ending_already(house: House) -> None:
+    is_waiting, is_ending, go_on = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def slow() -> AsyncIterator[bytes]:
+        yield CONTENT[:100]
+        is_waiting.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            is_ending.set()
+            await go_on.wait()
+
+    uploads = house.open()
+    upload = await declare(house, uploads)
+    part = asyncio.ensure_future(uploads.receive_part(upload.id, "marie", 0, slow()))
+    async with asyncio.timeout(20):
+        await is_waiting.wait()
+        uploads.close()
+        await is_ending.wait()
+        uploads.close()
+        go_on.set()
+        with pytest.raises(Stopping):
+            await part
 
 
 async def test_a_full_disk_keeps_what_could_be_written(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
