@@ -26,7 +26,7 @@ from homeserver.errors import BadInput, Conflict, HomeServerError, NotFound, Too
 from homeserver.model import Change, NowMs, Origin
 from homeserver.services.appdata import AppDataWriter
 from homeserver.services.turns import to_the_end
-from homeserver.storage import appdata, appdata_writes, leaderboards, people
+from homeserver.storage import appdata, appdata_writes, erased, leaderboards, people
 from homeserver.storage.appdata_writes import State, Write
 from homeserver.storage.database import Database, Reader, Transaction
 
@@ -109,7 +109,7 @@ class TimedWrites:
         now_ms = self._now_ms()
 
         async def work(tx: Transaction) -> int:
-            await people.user_of(tx, player)
+            await people.unerased(tx, player)
             if await appdata_writes.waiting(tx, player) >= MAX_WAITING:
                 raise TooMany("Too many writes wait for this player.", wait_s=60)
             kind, _, rest = at.partition(":")
@@ -144,6 +144,7 @@ class TimedWrites:
             days.add("02-29")
 
         async def work(tx: Transaction) -> None:
+            await tx.lock(erased.LOCK, shared=True)
             born = await appdata_writes.with_birthday(tx, self._container, days)
             for rule in self._rules:
                 for player, day in born:
@@ -235,7 +236,7 @@ class TimedWrites:
     async def _count(self, tx: Transaction, write: Write, value: str | None, at_ms: int) -> None:
         """Let what the container has taken count, where it is a board's field; and keep that the write is done."""
         boards = await leaderboards.begin(tx, [write.key])
-        await people.user_of(tx, write.player)
+        await people.unerased(tx, write.player)
         changed: list[Change] = []
         if boards:
             changed = await appdata.observe(
@@ -268,8 +269,13 @@ class TimedWrites:
 
         async def work(tx: Transaction) -> None:
             state = State.FAILED if gives_up else State.WAITING
-            await appdata_writes.settle(tx, self._holder, write.id, state, due_ms=due_ms, now_ms=now_ms, detail=detail)
-            if gives_up:
+            await tx.lock(erased.LOCK, shared=True)  # whoever is erased keeps no row, and gets none
+            if (
+                await appdata_writes.settle(
+                    tx, self._holder, write.id, state, due_ms=due_ms, now_ms=now_ms, detail=detail
+                )
+                and gives_up
+            ):
                 await self._again(tx, write)
 
         await self._database.write(work)
