@@ -53,8 +53,8 @@ class BoardInForce:
     board: Board
     revision: int
     generation: int
-    moderated: int = 0
-    """How many players an operator has hidden from it, or removed scores of."""
+    moderated: bool = False
+    """Whether anybody is hidden from it, or had a score removed, or has left it: else nobody has to ask who."""
     since_event: int = 0
     """No event up to this one makes entries: the board was reset then."""
     closures: tuple[Closure, ...] = ()

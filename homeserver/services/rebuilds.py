@@ -370,7 +370,7 @@ class Rebuilds:
     ) -> None:
         changes = rebuild.changes(build.building.board.field, found)
         now_ms = max([self._now_ms(), *(change.at_ms for change in changes)])  # at the times that they have
-        building = replace(build.building, moderated=1)  # or any number: somebody may have been hidden just now
+        building = replace(build.building, moderated=True)  # somebody may have been hidden just now
         await store.record(tx, [building], changes, now_ms, self._sizes, besides=besides)
 
     async def _entries(self, reader: Reader, in_force: BoardInForce) -> int:

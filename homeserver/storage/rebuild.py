@@ -340,7 +340,7 @@ async def put_in_force(tx: Transaction, building: BoardInForce, now_ms: int) -> 
         building.generation,
     )
     await tx.execute("DELETE FROM meta WHERE name = $1", _DUE + board.id)
-    await moderation.count(tx, [board.id])
+    await moderation.note(tx, [board.id])
     tx.announce()
 
 

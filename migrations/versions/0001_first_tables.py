@@ -79,7 +79,7 @@ CREATE TABLE boards (
     definition TEXT NOT NULL,
     revision BIGINT NOT NULL,
     generation BIGINT NOT NULL,
-    moderated BIGINT NOT NULL DEFAULT 0,
+    moderated SMALLINT NOT NULL DEFAULT 0,
     since_event BIGINT NOT NULL DEFAULT 0,
     closures TEXT NOT NULL DEFAULT '[]',
     rebuilt_ms BIGINT
