@@ -201,9 +201,13 @@ async def note(tx: Transaction, board_ids: Iterable[str]) -> None:
 
 
 async def forget_acts(tx: Transaction, *, before_ms: int, limit: int) -> int:
-    """Delete lines of the log that are older than that, the oldest first; how many."""
+    """Delete those of the first `limit` lines of the log that are older than that; how many.
+
+    Lines are as old as their numbers say, so nothing beyond them has to be looked at.
+    """
     return await tx.execute(
-        "DELETE FROM audit WHERE act IN (SELECT act FROM audit WHERE at_ms < $1 ORDER BY act LIMIT $2)",
+        "DELETE FROM audit WHERE act IN (SELECT a.act FROM (SELECT act, at_ms FROM audit ORDER BY act LIMIT $2) AS a "
+        "WHERE a.at_ms < $1)",
         before_ms,
         limit,
     )

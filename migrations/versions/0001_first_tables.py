@@ -45,6 +45,7 @@ CREATE TABLE players (
 );
 
 CREATE INDEX players_search_name ON players (search_name, player);
+CREATE INDEX players_birthday ON players (container, birthday) WHERE birthday IS NOT NULL;
 
 CREATE TABLE friendships (
     player BIGINT NOT NULL,
@@ -202,6 +203,7 @@ CREATE TABLE moderation (
     PRIMARY KEY (player, board)
 ) {without_rowid};
 CREATE INDEX moderation_board ON moderation (board, player);
+CREATE INDEX moderation_state ON moderation (board, state, player);
 
 CREATE TABLE adjustments (
     adjustment {identity},
@@ -276,6 +278,7 @@ CREATE TABLE decisions (
     decision TEXT NOT NULL,
     PRIMARY KEY (board, player, event)
 ) {without_rowid};
+CREATE INDEX decisions_player ON decisions (player);
 
 CREATE TABLE gadget_sessions (
     token_hash TEXT PRIMARY KEY,
@@ -298,6 +301,7 @@ CREATE TABLE page_sessions (
 CREATE INDEX page_sessions_storage_user ON page_sessions (storage_user);
 
 CREATE INDEX page_sessions_player ON page_sessions (player) WHERE player IS NOT NULL;
+CREATE INDEX page_sessions_expires ON page_sessions (expires_ms);
 
 CREATE TABLE sign_in_answers (
     answer_hash TEXT PRIMARY KEY,
@@ -384,6 +388,7 @@ CREATE TABLE sync_tasks (
     PRIMARY KEY (player, kind)
 ) {without_rowid};
 CREATE INDEX sync_tasks_order ON sync_tasks (container, priority, due_ms);
+CREATE INDEX sync_tasks_holder ON sync_tasks (holder) WHERE holder IS NOT NULL;
 
 CREATE TABLE containers (
     container TEXT PRIMARY KEY,
@@ -455,6 +460,8 @@ CREATE INDEX uploads_user ON uploads (storage_user, created_ms);
 CREATE INDEX uploads_created ON uploads (created_ms);
 CREATE INDEX uploads_updated ON uploads (updated_ms);
 CREATE INDEX uploads_open ON uploads (storage_user) WHERE storage NOT IN ('cancelled', 'expired', 'refused', 'stored');
+CREATE INDEX uploads_open_created ON uploads (created_ms)
+    WHERE storage NOT IN ('cancelled', 'expired', 'refused', 'stored');
 
 CREATE TABLE step_one (
     only_row SMALLINT PRIMARY KEY,
