@@ -38,6 +38,9 @@ FIRST_RETRY_S: Final = 60.0
 LONGEST_RETRY_S: Final = 6 * 3600.0
 PLANNED_MS: Final = 86_400_000
 """How far ahead, and how long after, a rule's writes are planned: one that was due while we were away is still done."""
+PLAN_EVERY_MS: Final = 600_000
+"""How often rules are planned. Whoever's birthday is learned on the day itself, near the time, is so much late at most.
+"""
 MAX_WAITING: Final = 100
 """Writes that may wait for one player."""
 MAX_PRESENT: Final = 10_000
@@ -84,6 +87,7 @@ class TimedWrites:
         self._rules = tuple(rules)
         self._offline = offline
         self._present: set[int] = set()
+        self._planned_ms: int | None = None
         self._wake = asyncio.Event()
         self._draw = draw
         self._holder = secrets.token_hex(8)
@@ -189,7 +193,10 @@ class TimedWrites:
 
     async def _look(self) -> None:
         try:
-            await self.plan_rules()
+            now_ms = self._now_ms()
+            if self._planned_ms is None or abs(now_ms - self._planned_ms) >= PLAN_EVERY_MS:
+                await self.plan_rules()
+                self._planned_ms = now_ms
             present, self._present = self._present, set()
             if self._offline or present:
                 await self.do_due(None if self._offline else present)
