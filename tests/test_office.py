@@ -24,6 +24,9 @@ from homeserver.services.operator_views import Wanted
 from homeserver.services.operators import Operators
 from homeserver.services.rebuilds import Rebuilds
 from homeserver.services.repeats import Answer, Repeats
+from homeserver.services.upkeep import Upkeep
+from homeserver.storage import board_tasks as kept_tasks
+from homeserver.storage import bulk as kept_changes
 from homeserver.storage import people, sessions
 from homeserver.storage.database import Database, Transaction
 from homeserver.wiring_admin import Office, office_of
@@ -98,6 +101,38 @@ async def test_the_undo_of_a_bulk_act_leaves_whom_somebody_acted_on_since(office
     assert (await office.tasks.do(undo.id)).result == {"restored": 9, "left": 1}
     page = await office.views.entries("letters", Wanted(limit=200))
     assert page.total == PLAYERS - 1
+
+
+async def test_an_act_can_be_undone_for_a_year_and_then_what_it_changed_is_forgotten(
+    office: Office, scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was undone is forgotten at once."""
+    monkeypatch.setattr(kept_changes, "FORGOTTEN_AT_ONCE", 4)
+    upkeep = Upkeep(scene.database, scene.clock.now_ms)
+
+    async def kept() -> int:
+        return await scene.database.read(lambda reader: reader.fetch_value("SELECT count(*) FROM bulk_changes"))
+
+    first, last = [
+        await office.tasks.do((await office.tasks.bulk("letters", BulkAct(Action.HIDE, "all", None, most), **WHY)).id)
+        for most in ("104", "109")
+    ]
+    assert await kept() == 10
+    scene.clock.advance(days=365)
+    undo = await office.tasks.undo_bulk(last.id, **WHY)
+    await office.tasks.do(undo.id)
+    assert await kept() == 5
+    scene.clock.advance(ms=1)
+    with pytest.raises(NotFound, match="nothing of this act"):
+        await office.tasks.undo_bulk(first.id, **WHY)
+    await upkeep.tidy()
+    assert await kept() == 5  # it may be at work still that was begun in time
+    scene.clock.advance(days=1)
+    monkeypatch.setattr(kept_tasks, "KEPT", 1)
+    for left, is_there in ((1, True), (0, False)):
+        await upkeep.tidy()
+        assert await kept() == left
+        assert (first.id in [task.id for task in await office.tasks.of_board("letters")]) is is_there
 
 
 async def test_a_dry_run_says_who_a_page_at_a_time_and_changes_nothing(office: Office) -> None:

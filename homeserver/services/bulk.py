@@ -184,11 +184,11 @@ class Bulk:
         """Keep the task of undoing an act, to be done by `run_undo`; its number.
 
         Raises:
-            NotFound: No such act, or all of it was undone.
+            NotFound: No such act, or all of it was undone, or it ended more than a year ago.
         """
         task = await _bulk_task(tx, task_id)
         total = await bulk.count_kept(tx, task_id)
-        if not total:
+        if not total or (task.ended_ms is not None and task.ended_ms < act.at_ms - bulk.UNDONE_MS):
             raise NotFound("There is nothing of this act that could be undone.")
         number = await board_tasks.add(tx, TaskKind.UNDO_BULK, task.board, {"task": task_id, "total": total}, act)
         await moderation.log(tx, replace(act, action=Action.UNDO_BULK, board=task.board, detail=f"task {task_id}"))

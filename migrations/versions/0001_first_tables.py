@@ -125,7 +125,6 @@ CREATE TABLE bulk_changes (
     was_until BIGINT,
     now_hidden SMALLINT NOT NULL,
     now_until BIGINT,
-    undone SMALLINT NOT NULL DEFAULT 0,
     PRIMARY KEY (task, player)
 ) {without_rowid};
 CREATE INDEX bulk_changes_player ON bulk_changes (player);
