@@ -406,6 +406,18 @@ async def test_writes_are_counted_once_by_minute_and_hour(office: Office, scene:
         await office.watch.writes("letters", span="minute", from_ms=0)
 
 
+async def test_writes_that_are_counted_late_are_of_the_hour_in_which_they_came(office: Office, scene: Scene) -> None:
+    """Their minutes are not known any more; they are none of the minute in which they are counted."""
+    clock = scene.clock
+    came_ms = clock.now_ms()
+    clock.advance(days=3)
+    await office.watch.count()
+    hours = await office.watch.writes("letters", span="hour", from_ms=came_ms - 3_600_000, until_ms=clock.now_ms() + 1)
+    assert [each.at_ms for each in hours if each.count] == [came_ms // 3_600_000 * 3_600_000]
+    minutes = await office.watch.writes("letters", span="minute", from_ms=clock.now_ms() - 60_000)
+    assert not any(each.count for each in minutes)
+
+
 # --- tokens and repeated calls ----------------------------------------------------------------------------------------
 
 
