@@ -247,10 +247,10 @@ class OfficeCommand:
 
     # --- tokens -------------------------------------------------------------------------------------------------------
 
-    async def add_token(self, owner: str, name: str, role: Role, days: int, actor: str) -> bool:
+    async def add_token(self, owner: str, name: str, role: Role, days: int) -> bool:
         """`admin token`: the token is shown this once."""
         async with self._office() as office:
-            made: NewToken = await office.tokens.add(owner, name, role, days=days, actor=actor)
+            made: NewToken = await office.tokens.add(owner, name, role, days=days, actor=self._why["actor"])
         self._say(f"{made.token}\nGood until {_time(made.listed.expires_ms)}, to {role.value}. It is not shown again.")
         return True
 
@@ -262,10 +262,10 @@ class OfficeCommand:
                 self._say(f"{each.id} {each.role:<10} until {_time(each.expires_ms)}, {used}  {each.name}")
         return True
 
-    async def revoke(self, owner: str, token: str, actor: str) -> bool:
+    async def revoke(self, owner: str, token: str) -> bool:
         """`admin revoke`."""
         async with self._office() as office:
-            await office.tokens.revoke(owner, token, actor=actor)
+            await office.tokens.revoke(owner, token, actor=self._why["actor"])
         self._say("The token is worth nothing any more.")
         return True
 
