@@ -45,6 +45,10 @@ class Closure(NamedTuple):
         """Whether an event of this number came while the board was closed."""
         return event > self.after_event and (self.until_event is None or event <= self.until_event)
 
+    def is_over(self, event: int) -> bool:
+        """Whether the board was open again when this event came: whoever counts those behind it need not know of it."""
+        return self.until_event is not None and self.until_event <= event
+
 
 @dataclass(frozen=True, slots=True)
 class BoardInForce:
