@@ -20,8 +20,7 @@ from homeserver.services.dossiers import Dossiers
 from homeserver.services.operator_views import Wanted
 from homeserver.services.secret_box import derive
 from homeserver.serving import Say
-from homeserver.storage.database import open_database
-from homeserver.wiring import open_core, wall_clock_ms
+from homeserver.wiring import database_of, open_core, wall_clock_ms
 from homeserver.wiring_admin import Office, office_of
 
 SHOWN: Final = 50
@@ -39,7 +38,7 @@ class OfficeCommand:
     async def _office(self) -> AsyncIterator[Office]:
         settings = self._settings
         key = derive(settings.server.secret_key.get_secret_value(), "operators' cursors")
-        async with open_database(settings.database_url, settings.database.schema_name) as database:
+        async with database_of(settings) as database:
             yield office_of(database, settings.container.name, wall_clock_ms, key)
 
     async def _player(self, office: Office, id_: str) -> int:
