@@ -17,10 +17,7 @@ branch_labels = None
 depends_on = None
 
 TABLES = """
-CREATE TABLE meta (
-    name TEXT PRIMARY KEY,
-    value TEXT NOT NULL
-);
+CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 
 CREATE TABLE players (
     player {identity},
@@ -43,7 +40,6 @@ CREATE TABLE players (
     birthday TEXT,
     UNIQUE (container, user_id)
 );
-
 CREATE INDEX players_search_name ON players (search_name, player);
 CREATE INDEX players_birthday ON players (container, birthday) WHERE birthday IS NOT NULL;
 
@@ -227,10 +223,7 @@ CREATE TABLE cleared (
 ) {without_rowid};
 CREATE INDEX cleared_player ON cleared (player);
 
-CREATE TABLE delisted (
-    player BIGINT PRIMARY KEY,
-    at_ms BIGINT NOT NULL
-);
+CREATE TABLE delisted (player BIGINT PRIMARY KEY, at_ms BIGINT NOT NULL);
 
 CREATE TABLE audit (
     act {identity},
@@ -245,9 +238,7 @@ CREATE TABLE audit (
 CREATE INDEX audit_player ON audit (player, act);
 CREATE INDEX audit_board ON audit (board, act);
 
-CREATE TABLE erased (
-    mark TEXT PRIMARY KEY
-) {without_rowid};
+CREATE TABLE erased (mark TEXT PRIMARY KEY) {without_rowid};
 
 CREATE TABLE claims (
     list BIGINT NOT NULL,
@@ -298,7 +289,6 @@ CREATE TABLE page_sessions (
     expires_ms BIGINT NOT NULL
 );
 CREATE INDEX page_sessions_storage_user ON page_sessions (storage_user);
-
 CREATE INDEX page_sessions_player ON page_sessions (player) WHERE player IS NOT NULL;
 CREATE INDEX page_sessions_expires ON page_sessions (expires_ms);
 
