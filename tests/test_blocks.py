@@ -17,7 +17,6 @@ from homeserver.storage import leaderboards as store
 from homeserver.storage.blocks import Sizes
 from homeserver.storage.boundaries import BLOCKS, FIRST, SUPERBLOCKS, Boundaries, Memory
 from homeserver.storage.database import Database, Transaction, open_database, sqlite_path
-from homeserver.storage.recount import recount
 from homeserver.storage.sqlite import SqliteTransaction, connect
 from tests.blocks_kit import (
     BOARDS,
@@ -34,6 +33,7 @@ from tests.blocks_kit import (
 )
 from tests.clock import NOON_MS
 from tests.conftest import Place
+from tests.recounting import recount
 
 PLAYERS: Final = 60
 TINY: Final = Sizes(block=2, fanout=2)
