@@ -67,6 +67,7 @@ from tests.rebuild_kit import SLOW
 from tests.recounting import recount
 from tests.test_board_views import distribution_equals
 from tests.test_leaderboards_model import View, page_row
+from tests.writing import observe_person
 
 T = TypeVar("T")
 
@@ -211,7 +212,7 @@ class House:
         self.container.held[player] = self.container.held.pop(self.players[number], {})
         self.players[number] = player
         named = Person(user_id, given_name=NAMES[number])
-        await self.database.write(lambda tx: people.observe_person(tx, player, named, 1))
+        await self.database.write(lambda tx: observe_person(tx, player, named, 1))
         (card,) = (await self.database.read(lambda reader: people.cards(reader, [player]))).values()
         self.numbers[card.id] = player
 

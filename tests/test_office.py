@@ -27,13 +27,14 @@ from homeserver.services.repeats import Answer, Repeats
 from homeserver.services.upkeep import Upkeep
 from homeserver.storage import board_tasks as kept_tasks
 from homeserver.storage import bulk as kept_changes
-from homeserver.storage import people, sessions
+from homeserver.storage import sessions
 from homeserver.storage.database import Database, Transaction
 from homeserver.wiring_admin import Office, office_of
 from tests.clock import Clock
 from tests.leaderboards_kit import KEY, Container, make_players
 from tests.moderation_kit import WHY, Scene
 from tests.test_operators import CHEAP, PASSWORD
+from tests.writing import observe_person
 
 BOARD = Board("letters", "Letters", "letters")
 JUDGED = Board("judged", "Judged", "letters", counts=Counts.GAINED, largest_step=500)
@@ -333,7 +334,7 @@ async def test_a_dossier_says_what_was_held_and_what_boards_made_of_it(
     await scene.give(ana, "1e3")
     boards = Leaderboards(database, Container(clock), clock.now_ms, KEY)
     dossiers = Dossiers(database, boards, "orkut")
-    await database.write(lambda tx: people.observe_person(tx, ana, Person(str(ana), given_name="Ana"), 10**13))
+    await database.write(lambda tx: observe_person(tx, ana, Person(str(ana), given_name="Ana"), 10**13))
     await database.write(lambda tx: sessions.link_accounts(tx, ana, "storage-user"))
     found = await dossiers.show(await dossiers.player("00"))
     assert (found.card.name, found.user_id, found.uploads) == ("Ana", "00", ())

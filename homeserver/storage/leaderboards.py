@@ -337,12 +337,6 @@ class _Remembered:
                 account.flags[number] = account.flags.pop(event)
 
 
-async def apply_changes(tx: Transaction, changes: Sequence[Change], now_ms: int, sizes: Sizes = SIZES) -> None:
-    """`begin` and `record`, for a transaction that does nothing else."""
-    if changes:
-        await record(tx, await begin(tx, {change.key for change in changes}), changes, now_ms, sizes)
-
-
 async def write(tx: Transaction, moves: Sequence[Move], sizes: Sizes = SIZES) -> None:
     """Write entries and count them: the last thing that a transaction does, and once; see `record`."""
     if moves:

@@ -173,11 +173,6 @@ async def cards(reader: Reader, players: Iterable[int]) -> dict[int, PlayerCard]
 # --- what the container says of them ----------------------------------------------------------------------------------
 
 
-async def observe_person(tx: Transaction, player: int, person: Person, observed_ms: int) -> None:
-    """Keep what the container said of one person; see `observe_people`."""
-    await observe_people(tx, {player: person}, observed_ms)
-
-
 async def observe_people(tx: Transaction, people: Mapping[int, Person], observed_ms: int) -> None:
     """Keep what the container said of these people in a request sent at `observed_ms`; see `observe_each`."""
     await observe_each(tx, {player: (person, observed_ms) for player, person in people.items()})
