@@ -124,12 +124,12 @@ class Leaderboards:
 
     async def boards(self) -> tuple[Board, ...]:
         """All boards, in their order."""
-        found = await self._database.look(store.boards_in_force)
+        found = await self._database.glance(store.boards_in_force)
         return tuple(in_force.board for in_force in found)
 
     async def board(self, board_id: str) -> Board:
         """One board."""
-        return (await self._database.look(lambda db: board_lists.board(db, board_id))).board
+        return (await self._database.glance(lambda db: board_lists.board(db, board_id))).board
 
     async def fields(self) -> tuple[str, ...]:
         """The AppData keys that boards are made of, sorted."""
@@ -335,7 +335,7 @@ class Leaderboards:
             TooMany: This player's AppData is written too often.
             RemoteError: The container did not take it, or did not say so. Nothing counts; a sync finds what it took.
         """
-        in_force = await self._database.look(lambda db: board_lists.board(db, board_id))
+        in_force = await self._database.glance(lambda db: board_lists.board(db, board_id))
         board = in_force.board
         if in_force.closed_ms is not None:
             raise Conflict("The board is closed: it takes no scores now.")

@@ -25,7 +25,7 @@ import aiosqlite
 import orjson
 
 from homeserver.errors import BadSettings, DatabaseUnavailable
-from homeserver.storage.database import POLL_S, ReadWork, Row, WriteWork, check_revision
+from homeserver.storage.database import POLL_S, OneQuestion, ReadWork, Row, WriteWork, check_revision
 
 T = TypeVar("T")
 
@@ -359,6 +359,9 @@ class SqliteDatabase:
             return _driven(work(SqliteTransaction(self._near)))
         finally:
             self._near.execute("ROLLBACK")
+
+    async def glance(self, work: ReadWork[T]) -> T:
+        return _driven(work(OneQuestion(SqliteTransaction(self._near))))
 
     def stamp(self) -> int:
         # It tells commits of other connections from each other; this one only reads.
