@@ -408,10 +408,10 @@ def _boards_export(options: argparse.Namespace) -> int:
 
 def with_database(settings: config.Settings, work: Callable[..., Awaitable[T]]) -> T:
     """Open the database for one piece of work."""
-    from homeserver.storage.database import open_database  # noqa: PLC0415
+    from homeserver.wiring import database_of  # noqa: PLC0415
 
     async def opened() -> T:
-        async with open_database(settings.database_url, settings.database.schema_name) as database:
+        async with database_of(settings) as database:
             return await work(database)
 
     return asyncio.run(opened())

@@ -121,11 +121,10 @@ def user() -> str:
 def with_operators(settings: config.Settings, work: Callable[[Operators], Awaitable[T]]) -> T:
     """Open the database for one thing about the operators' accounts."""
     from homeserver.services.operators import Operators  # noqa: PLC0415
-    from homeserver.storage.database import open_database  # noqa: PLC0415
-    from homeserver.wiring import wall_clock_ms  # noqa: PLC0415
+    from homeserver.wiring import database_of, wall_clock_ms  # noqa: PLC0415
 
     async def opened() -> T:
-        async with open_database(settings.database_url, settings.database.schema_name) as database:
+        async with database_of(settings) as database:
             return await work(Operators(database, wall_clock_ms))
 
     return asyncio.run(opened())

@@ -197,7 +197,7 @@ def add_admin(actions: argparse._SubParsersAction[argparse.ArgumentParser], adde
         actions,
         "token",
         "make a personal token for a program; it is shown once",
-        lambda c, o: c.add_token(o.owner, o.name, o.role, o.days, o.by or o.owner),
+        lambda c, o: c.add_token(o.owner, o.name, o.role, o.days),
         actor=True,
         owner="whose it is",
     )
@@ -209,7 +209,7 @@ def add_admin(actions: argparse._SubParsersAction[argparse.ArgumentParser], adde
         actions,
         "revoke",
         "end a token at once",
-        lambda c, o: c.revoke(o.owner, o.which, o.by or o.owner),
+        lambda c, o: c.revoke(o.owner, o.which),
         actor=True,
         owner="whose it is",
         which="its id, as `admin tokens` lists it",

@@ -155,7 +155,7 @@ class DatabaseSettings(Section):
         description="PostgreSQL: the schema that holds this application. Several applications may share a database.",
     )
     connections: int = Field(
-        10, ge=2, le=1000, description="PostgreSQL: how many connections each process has at most."
+        10, ge=2, le=1000, description="PostgreSQL: how many connections each process has at most, beside one for news."
     )
 
 

@@ -21,9 +21,8 @@ from homeserver.sandbox.saml import API_PARAMETER
 from homeserver.sandbox.settings import load_or_create_signing_key
 from homeserver.services.operators import Operators
 from homeserver.serving import Say, listen, serving, stop_signal
-from homeserver.storage.database import open_database
 from homeserver.storage.migrate import migrate
-from homeserver.wiring import make_app, wall_clock_ms
+from homeserver.wiring import database_of, make_app, wall_clock_ms
 
 HOME_HOST: Final = "127.0.0.1"
 SANDBOX_HOST: Final = "localhost"
@@ -251,7 +250,7 @@ def demo_settings(folder: Path, home_url: str, sandbox: SandboxSettings, certifi
 @asynccontextmanager
 async def running(demo: Demo) -> AsyncIterator[None]:
     """Both halves, up and answering, inside the context."""
-    async with open_database(demo.settings.database_url) as database:
+    async with database_of(demo.settings) as database:
         operators = Operators(database, wall_clock_ms)
         if OPERATOR not in await operators.names():
             await operators.add(OPERATOR, demo.operator_password, Role.CONFIGURE)

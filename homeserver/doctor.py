@@ -23,8 +23,15 @@ from homeserver.errors import (
 )
 from homeserver.protocol.mesdonnees import parse_upload_url
 from homeserver.serving import Say
-from homeserver.storage.database import open_database, ping
-from homeserver.wiring import container_client, identity_provider, storage_client, trusted_signers, wall_clock_ms
+from homeserver.storage.database import ping
+from homeserver.wiring import (
+    container_client,
+    database_of,
+    identity_provider,
+    storage_client,
+    trusted_signers,
+    wall_clock_ms,
+)
 
 WORRYING_SKEW_S: Final = 60.0
 """Containers refuse a signature that is older than a few minutes."""
@@ -92,7 +99,7 @@ async def _check(name: str, check: Callable[[], Awaitable[str]], say: Say) -> bo
 
 
 async def _database(settings: config.Settings) -> str:
-    async with open_database(settings.database_url, settings.database.schema_name) as database:
+    async with database_of(settings) as database:
         await database.read(ping)
     return f"{settings.database_url.partition(':')[0]} answers, its tables are up to date"
 

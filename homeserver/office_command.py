@@ -20,8 +20,7 @@ from homeserver.services.dossiers import Dossiers
 from homeserver.services.operator_views import Wanted
 from homeserver.services.secret_box import derive
 from homeserver.serving import Say
-from homeserver.storage.database import open_database
-from homeserver.wiring import open_core, wall_clock_ms
+from homeserver.wiring import database_of, open_core, wall_clock_ms
 from homeserver.wiring_admin import Office, office_of
 
 SHOWN: Final = 50
@@ -39,7 +38,7 @@ class OfficeCommand:
     async def _office(self) -> AsyncIterator[Office]:
         settings = self._settings
         key = derive(settings.server.secret_key.get_secret_value(), "operators' cursors")
-        async with open_database(settings.database_url, settings.database.schema_name) as database:
+        async with database_of(settings) as database:
             yield office_of(database, settings.container.name, wall_clock_ms, key)
 
     async def _player(self, office: Office, id_: str) -> int:
@@ -247,10 +246,10 @@ class OfficeCommand:
 
     # --- tokens -------------------------------------------------------------------------------------------------------
 
-    async def add_token(self, owner: str, name: str, role: Role, days: int, actor: str) -> bool:
+    async def add_token(self, owner: str, name: str, role: Role, days: int) -> bool:
         """`admin token`: the token is shown this once."""
         async with self._office() as office:
-            made: NewToken = await office.tokens.add(owner, name, role, days=days, actor=actor)
+            made: NewToken = await office.tokens.add(owner, name, role, days=days, actor=self._why["actor"])
         self._say(f"{made.token}\nGood until {_time(made.listed.expires_ms)}, to {role.value}. It is not shown again.")
         return True
 
@@ -262,10 +261,10 @@ class OfficeCommand:
                 self._say(f"{each.id} {each.role:<10} until {_time(each.expires_ms)}, {used}  {each.name}")
         return True
 
-    async def revoke(self, owner: str, token: str, actor: str) -> bool:
+    async def revoke(self, owner: str, token: str) -> bool:
         """`admin revoke`."""
         async with self._office() as office:
-            await office.tokens.revoke(owner, token, actor=actor)
+            await office.tokens.revoke(owner, token, actor=self._why["actor"])
         self._say("The token is worth nothing any more.")
         return True
 

@@ -14,8 +14,8 @@ from homeserver.services import backups, key_rotation
 from homeserver.services.backups import Backups
 from homeserver.serving import Say
 from homeserver.storage.backup_file import Head
-from homeserver.storage.database import is_open_elsewhere, is_sqlite, open_database
-from homeserver.wiring import secret_box, wall_clock_ms
+from homeserver.storage.database import is_open_elsewhere, is_sqlite
+from homeserver.wiring import database_of, secret_box, wall_clock_ms
 
 
 async def backup(settings: config.Settings, file: Path, say: Say) -> None:
@@ -25,7 +25,7 @@ async def backup(settings: config.Settings, file: Path, say: Say) -> None:
         As `Backups.make`.
     """
     bar = Bar("rows")
-    async with open_database(settings.database_url, settings.database.schema_name) as database:
+    async with database_of(settings) as database:
         try:
             head = await Backups(database, wall_clock_ms, sqlite=is_sqlite(settings.database_url)).make(file, bar.show)
         finally:
@@ -52,7 +52,7 @@ async def restore(
         if not agreed():
             return False
     bar = Bar("rows")
-    async with open_database(url, schema) as database:
+    async with database_of(settings) as database:
         try:
             restored = await Backups(database, wall_clock_ms, sqlite=is_sqlite(url)).restore(
                 file, bar.show, replace=replace
@@ -78,7 +78,7 @@ async def rotate(settings: config.Settings, say: Say) -> bool:
         return False
     bar = Bar("sealed texts")
     boxes = {purpose: secret_box(settings, purpose) for purpose in key_rotation.PURPOSES}
-    async with open_database(settings.database_url, settings.database.schema_name) as database:
+    async with database_of(settings) as database:
         try:
             found = await key_rotation.rotate(database, boxes, bar.show)
         finally:

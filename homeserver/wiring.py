@@ -107,6 +107,12 @@ def make_app(settings: config.Settings, *, now_ms: NowMs = wall_clock_ms, jobs: 
     return app
 
 
+def database_of(settings: config.Settings) -> contextlib.AbstractAsyncContextManager[WatchedDatabase]:
+    """The database, to be opened; see `open_database`."""
+    wanted = settings.database
+    return open_database(settings.database_url, wanted.schema_name, connections=wanted.connections)
+
+
 @dataclass(frozen=True, slots=True)
 class Core:
     """What the server and the commands that do its work share: the database, the container, the boards, the sync."""
@@ -130,9 +136,7 @@ async def open_core(settings: config.Settings, now_ms: NowMs = wall_clock_ms) ->
     """
     name = settings.container.name
     async with (
-        open_database(
-            settings.database_url, settings.database.schema_name, connections=settings.database.connections
-        ) as database,
+        database_of(settings) as database,
         open_session(max_connections=settings.container.max_connections) as session,
     ):
         container = container_client(settings, session, now_ms)

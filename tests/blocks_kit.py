@@ -16,6 +16,7 @@ from homeserver.storage.blocks import Sizes
 from homeserver.storage.boundaries import BLOCKS, FIRST, LEVELS, SUPERBLOCKS, Place
 from homeserver.storage.database import Database, Reader, Transaction
 from tests.clock import NOON_MS
+from tests.writing import apply_changes
 
 BOARDS: Final = tuple(Board(f"{ties}", "B", "score", keep=Keep.LATEST, ties=ties, spans=(Span.ALL,)) for ties in Ties)
 LATER_MS: Final = NOON_MS + 10**9
@@ -52,7 +53,7 @@ def change(player: int, score: int | None, at_ms: int) -> Change:
 
 
 async def apply(database: Database, changes: Sequence[Change], sizes: Sizes) -> None:
-    await database.write(lambda tx: store.apply_changes(tx, changes, LATER_MS, sizes))
+    await database.write(lambda tx: apply_changes(tx, changes, LATER_MS, sizes))
 
 
 def settle(model: dict[int, tuple[int, int]], changes: Sequence[Change]) -> None:

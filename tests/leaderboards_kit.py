@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 
 from homeserver.errors import RemoteUnavailable
 from homeserver.model import AppData, Board, Change, EntryPage, Origin, Person
-from homeserver.storage import leaderboards as store
 from homeserver.storage import people
 from homeserver.storage.database import Database, Transaction
 from tests.clock import NOON_MS, Clock
+from tests.writing import apply_changes, observe_person
 
 KEY = b"a key for cursors in tests, long"
 BOARD = Board("letters", "Letters", "letters")
@@ -57,7 +57,7 @@ async def make_players(database: Database, *names: str) -> list[int]:
     async def work(tx: Transaction) -> list[int]:
         numbers = [await people.player_of(tx, "orkut", f"0{number}") for number, _ in enumerate(names)]
         for player, name in zip(numbers, names, strict=True):
-            await people.observe_person(tx, player, Person(str(player), given_name=name), 1)
+            await observe_person(tx, player, Person(str(player), given_name=name), 1)
         return numbers
 
     return await database.write(work)
@@ -75,7 +75,7 @@ async def give(
         Change(player, key, None, new, at_ms + number, Origin.READ)
         for number, (player, new) in enumerate(scores.items())
     ]
-    await database.write(lambda tx: store.apply_changes(tx, changes, at_ms + 86_400_000))
+    await database.write(lambda tx: apply_changes(tx, changes, at_ms + 86_400_000))
 
 
 def ranks(page: EntryPage) -> list[str]:

@@ -147,6 +147,7 @@ TABLES = {
     "players": ("player",),
     "friendships": ("player", "friend"),
     "appdata": ("player",),
+    "appdata_writes": ("player",),
     "events": ("player",),
     "entries": ("player",),
     "entries_by_player": ("player",),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import resource
 import shutil
@@ -9,6 +10,7 @@ import stat
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,8 @@ from homeserver.storage import backups as store
 from homeserver.storage import erased, leases, people, sessions
 from homeserver.storage import leaderboards as boards_store
 from homeserver.storage import uploads as upload_rows
-from homeserver.storage.backup_file import Head
+from homeserver.storage.backup_file import BackupWriter, Head, created
+from homeserver.storage.backup_file import opened as opened_file
 from homeserver.storage.database import Database, Reader, Transaction, is_open_elsewhere, is_sqlite, open_database
 from homeserver.storage.migrate import migrate
 from homeserver.storage.sessions import PageRow
@@ -310,6 +313,13 @@ async def test_whatever_is_cut_or_changed_is_noticed_and_changes_nothing(
     lines = plain.splitlines(keepends=True)
     broken += [gzip.compress(b"".join(lines[:-1])), gzip.compress(plain + b"{}\n"), gzip.compress(b"".join(lines[:3]))]
     broken += [gzip.compress(plain.replace(b'"Carlos"', b'"Carlas"')), gzip.compress(b"[]\n"), gzip.compress(b"x\n")]
+    broken.append(gzip.compress(b"".join([lines[0], b"[1]\n", *lines[2:]])))
+    for odd in (
+        {"numbers": ["odd"]},
+        {"numbers": {"players": "many"}},
+        {"tables": [{"name": "n", "columns": [], "rows": {}}]},
+    ):
+        broken.append(gzip.compress(b"".join([orjson.dumps(orjson.loads(lines[0]) | odd), b"\n", *lines[1:]])))
     for content in broken:
         (tmp_path / "broken").write_bytes(content)
         with pytest.raises(BackupBroken):
@@ -340,6 +350,35 @@ async def test_a_backup_replaces_no_file_and_leaves_none_behind_that_is_not_whol
         resource.setrlimit(resource.RLIMIT_FSIZE, (before, most))
     assert [path.name for path in folder.iterdir()] == ["there"]
     assert (folder / "there").read_text() == "mine"
+
+
+async def test_a_file_that_fails_is_told_from_a_database_that_fails(tmp_path: Path) -> None:
+    """While a backup is restored, both may: a connection that is reset says nothing of the file."""
+    with pytest.raises(BadSettings, match="no_file cannot be read: No such file"), opened_file(tmp_path / "no_file"):
+        pass
+    with pytest.raises(BadSettings, match="/proc/self/mem cannot be read"), opened_file(Path("/proc/self/mem")):
+        pass
+    head = Head("0001", 0, (), {})
+    with created(tmp_path / "backup") as file:
+        BackupWriter(file, head).finish()
+    with pytest.raises(ConnectionResetError), opened_file(tmp_path / "backup"):
+        raise ConnectionResetError
+    with Filling("", "wb", 1, BytesIO()) as file:
+        writer = BackupWriter(file, head)
+        file.full = True
+        with pytest.raises(BadSettings, match="cannot be written: No space left"):
+            writer.finish()
+
+
+class Filling(gzip.GzipFile):
+    """A file on a disk that may be full."""
+
+    full = False
+
+    def write(self, data: Any) -> int:
+        if self.full:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return super().write(data)
 
 
 # --- people who were erased since -------------------------------------------------------------------------------------

@@ -13,11 +13,9 @@ from hypothesis import strategies as st
 from homeserver.domain.scores import INT64_MAX, INT64_MIN
 from homeserver.model import Change, Position, Ties
 from homeserver.storage import blocks, boundaries, standings
-from homeserver.storage import leaderboards as store
 from homeserver.storage.blocks import Sizes
 from homeserver.storage.boundaries import BLOCKS, FIRST, SUPERBLOCKS, Boundaries, Memory
 from homeserver.storage.database import Database, Transaction, open_database, sqlite_path
-from homeserver.storage.recount import recount
 from homeserver.storage.sqlite import SqliteTransaction, connect
 from tests.blocks_kit import (
     BOARDS,
@@ -34,6 +32,8 @@ from tests.blocks_kit import (
 )
 from tests.clock import NOON_MS
 from tests.conftest import Place
+from tests.recounting import recount
+from tests.writing import apply_changes
 
 PLAYERS: Final = 60
 TINY: Final = Sizes(block=2, fanout=2)
@@ -212,7 +212,7 @@ async def test_a_move_within_its_block_writes_no_block(database: Database) -> No
 
     async def work(tx: Transaction, score: int) -> list[str]:
         watching = Watching(tx)
-        await store.apply_changes(cast("Transaction", watching), [change(4, score, NOON_MS + score)], NOON_MS * 2)
+        await apply_changes(cast("Transaction", watching), [change(4, score, NOON_MS + score)], NOON_MS * 2)
         return [sql for sql in watching.statements if "UPDATE" in sql or "INSERT" in sql]
 
     await apply(database, [change(player, player, NOON_MS) for player in range(1, 9)], Sizes())
@@ -237,7 +237,7 @@ async def test_boundaries_of_a_transaction_that_was_undone_are_not_believed(data
 
     async def work(tx: Transaction) -> None:
         changes = [change(player, player, NOON_MS) for player in range(20, 60)]
-        await store.apply_changes(tx, changes, NOON_MS * 2, TINY)
+        await apply_changes(tx, changes, NOON_MS * 2, TINY)
         raise OnPurposeError
 
     for _ in range(3):

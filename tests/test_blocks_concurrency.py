@@ -15,13 +15,13 @@ import asyncpg
 import pytest
 
 from homeserver.model import Position, Ties
-from homeserver.storage import leaderboards as store
 from homeserver.storage import postgres, standings
 from homeserver.storage.database import Database, Reader, Row, Transaction, open_database
 from tests.blocks_kit import BOARDS, apply, change, check_all, check_blocks, seed, settle, stored
 from tests.blocks_writer import AT_ONCE, SIZES, history, write
 from tests.clock import NOON_MS
 from tests.conftest import Place
+from tests.writing import apply_changes
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 PROCESSES: Final = {"sqlite": 2, "postgresql": 4}
@@ -152,7 +152,7 @@ async def one_halted_while_another_cuts(place: Place, *, locks: bool) -> AsyncIt
 
     async def late(tx: Transaction) -> None:
         halting = cast("Transaction", Halting(tx, reached, go_on, locks=locks))
-        await store.apply_changes(halting, [change(500, -500, NOON_MS)], NOON_MS * 2, SIZES)
+        await apply_changes(halting, [change(500, -500, NOON_MS)], NOON_MS * 2, SIZES)
 
     async with open_database(place.url, place.schema) as one, open_database(place.url, place.schema) as other:
         await seed(one)
@@ -225,7 +225,7 @@ async def test_an_entry_that_another_took_away_meanwhile_is_not_counted_away_twi
             nonlocal attempts
             attempts += 1
             halting = cast("Transaction", Halting(tx, reached, go_on, locks=True))
-            await store.apply_changes(halting, [change(3, None, NOON_MS)], NOON_MS * 2, SIZES)
+            await apply_changes(halting, [change(3, None, NOON_MS)], NOON_MS * 2, SIZES)
 
         first = asyncio.create_task(one.write(late))
         await reached.wait()  # it has deleted the entry, and not committed
@@ -233,7 +233,7 @@ async def test_an_entry_that_another_took_away_meanwhile_is_not_counted_away_twi
         async def second_work(tx: Transaction) -> None:
             nonlocal attempts
             attempts += 1
-            await store.apply_changes(tx, [change(3, None, NOON_MS)], NOON_MS * 2, SIZES)
+            await apply_changes(tx, [change(3, None, NOON_MS)], NOON_MS * 2, SIZES)
 
         second = asyncio.create_task(other.write(second_work))
         try:

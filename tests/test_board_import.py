@@ -21,6 +21,7 @@ from homeserver.storage.database import Database, Transaction
 from tests.clock import NOON_MS, Clock
 from tests.leaderboards_kit import KEY, Container
 from tests.rebuild_kit import SLOW, SMALL, Writers, check, remains
+from tests.writing import observe_person
 
 BOARD = Board("letters", "Letters", "letters")
 HEAD = b"player,name,value,time\n"
@@ -153,7 +154,7 @@ async def test_what_the_container_says_is_not_touched(
 
     async def known(tx: Transaction) -> int:
         player = await people.player_of(tx, "orkut", "u1")
-        await people.observe_person(tx, player, Person("u1", given_name="Ana Maria"), 1)
+        await observe_person(tx, player, Person("u1", given_name="Ana Maria"), 1)
         return player
 
     ana = await database.write(known)

@@ -8,11 +8,13 @@ import pytest
 
 from homeserver.errors import BadInput, Conflict, NotFound
 from homeserver.model import Action, Board, Counts, Keep, Ties
+from homeserver.services import board_states
 from homeserver.services.board_states import MAX_ARCHIVES, BoardStates
 from homeserver.services.leaderboards import Leaderboards
 from homeserver.services.operator_views import OperatorViews, Wanted
 from homeserver.services.rebuilds import Rebuilds
 from homeserver.services.upkeep import Upkeep
+from homeserver.storage import leaderboards as store
 from homeserver.storage import leases, rebuild
 from homeserver.storage.database import Database, Transaction
 from tests.clock import Clock
@@ -140,6 +142,42 @@ async def test_only_the_newest_reset_is_undone(house: House) -> None:
     with pytest.raises(Conflict, match="not the newest"):
         await house.states.undo_reset(PLAIN.id, one.id, **WHY, progress=lambda *_: None, finished=None)
     assert [each.id for each in await house.states.archives(PLAIN.id)] == [two.id, one.id]
+
+
+async def test_closures_are_counted_from_the_last_reset_and_kept_for_its_undo(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(board_states, "MAX_CLOSURES", 2)
+    ana, bruno = house.scene.players
+
+    async def close_and_open() -> None:
+        await house.states.close(PLAIN.id, **WHY)
+        await house.scene.give(ana, str(house.scene.clock.now_ms() % 1000 + 100))
+        await house.states.open(PLAIN.id, **WHY)
+
+    for _ in range(2):
+        await close_and_open()
+    with pytest.raises(Conflict, match="closed too often"):
+        await house.states.close(PLAIN.id, **WHY)
+    await house.reset(PLAIN)
+    for _ in range(2):
+        await close_and_open()
+    with pytest.raises(Conflict, match="closed too often"):
+        await house.states.close(PLAIN.id, **WHY)
+    await house.undo(PLAIN)
+    assert await house.scores(PLAIN) == ["1 Bruno 20", "2 Ana 10"]
+    with pytest.raises(Conflict, match="closed too often"):
+        await house.states.close(PLAIN.id, **WHY)
+    await house.reset(PLAIN)
+    (archive,) = await house.states.archives(PLAIN.id)
+    await house.states.delete_archive(PLAIN.id, archive.id, **WHY)
+    await house.states.close(PLAIN.id, **WHY)
+    await house.scene.give(bruno, "1000")
+    (plain, _) = await house.scene.database.read(store.boards_in_force)
+    assert (len(plain.closures), plain.closed_ms is None) == (1, False)
+    await house.reset(PLAIN)
+    await house.scene.give(bruno, "2000")
+    assert await house.scores(PLAIN) == []  # it is closed still
 
 
 async def test_who_is_erased_is_in_no_archive(house: House) -> None:

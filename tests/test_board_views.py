@@ -35,6 +35,7 @@ from homeserver.storage.database import Database, Transaction
 from tests.clock import NOON_MS, Clock
 from tests.leaderboards_kit import BOARD, KEY, Container, give, make_players, names, ranks
 from tests.naive_board import NaiveBoard, Row
+from tests.writing import apply_changes
 
 LEAST, MOST = -2, 3
 KINDS: Final = [
@@ -91,7 +92,7 @@ async def test_places_and_distributions_equal_the_naive_list(
         for number, (index, new) in enumerate(history)
     ]
     clock.advance(ms=len(changes))
-    await database.write(lambda tx: store.apply_changes(tx, changes, clock.now_ms()))
+    await database.write(lambda tx: apply_changes(tx, changes, clock.now_ms()))
     naive = NaiveBoard(board.order, board.keep, board.ties, least=LEAST)
     for change in changes:
         naive.apply(change)

@@ -51,7 +51,7 @@ from homeserver.services.leaderboards import Leaderboards
 from homeserver.services.moderation import Moderation
 from homeserver.services.rebuilds import Rebuilds
 from homeserver.services.upkeep import Upkeep
-from homeserver.storage import appdata, people, recount
+from homeserver.storage import appdata, people
 from homeserver.storage import leaderboards as store
 from homeserver.storage.blocks import Sizes
 from homeserver.storage.database import Database, Transaction, open_database
@@ -64,8 +64,10 @@ from tests.moderation_kit import traces
 from tests.naive_board import Row
 from tests.naive_house import NaiveHouse, id_of, ids_at, ranked, score_of, share_of_worse
 from tests.rebuild_kit import SLOW
+from tests.recounting import recount
 from tests.test_board_views import distribution_equals
 from tests.test_leaderboards_model import View, page_row
+from tests.writing import observe_person
 
 T = TypeVar("T")
 
@@ -210,7 +212,7 @@ class House:
         self.container.held[player] = self.container.held.pop(self.players[number], {})
         self.players[number] = player
         named = Person(user_id, given_name=NAMES[number])
-        await self.database.write(lambda tx: people.observe_person(tx, player, named, 1))
+        await self.database.write(lambda tx: observe_person(tx, player, named, 1))
         (card,) = (await self.database.read(lambda reader: people.cards(reader, [player]))).values()
         self.numbers[card.id] = player
 
@@ -689,7 +691,7 @@ class Playing(RuleBasedStateMachine):
 
         async def work(tx: Transaction) -> None:
             for list_, dense in await tx.fetch("SELECT list, dense FROM lists WHERE board = $1", board.id):
-                await recount.recount(tx, list_, dense=bool(dense), sizes=sizes)
+                await recount(tx, list_, dense=bool(dense), sizes=sizes)
 
         self.house.run(self.house.database.write(work))
         self.changed = True

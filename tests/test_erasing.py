@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Coroutine
 from dataclasses import replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 
 from homeserver.domain.score_files import FileFormat
 from homeserver.errors import Conflict, DatabaseUnavailable, NotFound
-from homeserver.model import Action, Board, GadgetSession, HttpRequest, Keep, Ties
+from homeserver.model import Act, Action, Board, GadgetSession, HttpRequest, Keep, Ties
 from homeserver.protocol.trusted_signers import TrustedSigner
 from homeserver.sandbox import Fault
 from homeserver.sandbox.people import ELIZABETH, JANE
@@ -19,9 +20,11 @@ from homeserver.services.eraser import Eraser
 from homeserver.services.gadget_sessions import ADDED, GadgetSessions
 from homeserver.services.leaderboards import Leaderboards
 from homeserver.services.moderation import Moderation
+from homeserver.services.outliers import Outliers
 from homeserver.services.rebuilds import Rebuilds
+from homeserver.services.timed_writes import TimedWrites
 from homeserver.services.upkeep import Upkeep
-from homeserver.storage import appdata, leases, people, rebuild, sessions
+from homeserver.storage import appdata, erasing, leases, people, rebuild, sessions
 from homeserver.storage import leaderboards as store
 from homeserver.storage.database import Database, Reader, Transaction, WriteWork
 from homeserver.storage.sessions import PageRow
@@ -201,6 +204,39 @@ async def test_a_sync_of_their_own_that_was_under_way_brings_nothing_back(settin
     assert await traces(setting.database, elizabeth) == {}
     with pytest.raises(NotFound):
         await setting.player(ELIZABETH)
+
+
+@pytest.mark.parametrize("database_kind", [pytest.param("postgresql", marks=pytest.mark.postgres)], indirect=True)
+@pytest.mark.parametrize("said", ["clear", "unclear", "plan"])
+async def test_what_is_said_of_somebody_just_then_waits_for_the_erasing_and_is_refused(
+    database: Database, clock: Clock, scene: Scene, said: str
+) -> None:
+    """Where there is more than one writer at a time. What was kept of them in between would stay for ever."""
+    bruno = scene.players[1]
+    outliers = Outliers(database, clock.now_ms, KEY)
+    nothing_is_written: Any = None
+    writes = TimedWrites(database, nothing_is_written, "orkut", clock.now_ms)
+    if said == "unclear":
+        await outliers.clear(bruno, BOARD.id, **WHY)
+    acts: dict[str, Callable[[], Coroutine[Any, Any, object]]] = {
+        "clear": lambda: outliers.clear(bruno, BOARD.id, **WHY),
+        "unclear": lambda: outliers.unclear(bruno, BOARD.id, **WHY),
+        "plan": lambda: writes.plan(bruno, "letters", "7", "2030-01-01T12:00"),
+    }
+    doing: list[asyncio.Task[object]] = []
+
+    async def strip(tx: Transaction) -> None:
+        await erasing.strip(tx, bruno, Act(Action.ERASE, clock.now_ms(), "maria", "asked", None, None))
+        doing.append(asyncio.create_task(acts[said]()))
+        while not doing[0].done() and not await database.look(
+            lambda reader: reader.fetch_value("SELECT count(*) FROM pg_locks WHERE NOT granted")
+        ):
+            pass
+
+    await database.write(strip)
+    with pytest.raises(NotFound):
+        await doing[0]
+    assert not {"cleared", "appdata_writes", "audit"} & (await traces(database, bruno)).keys()
 
 
 @pytest.mark.parametrize("finished", [True, False], ids=["to the end", "half way"])

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 
 from homeserver.model import Board, Change, EntryPage, Keep, Order, Origin, Span, Ties
 from homeserver.services.leaderboards import Leaderboards
-from homeserver.storage import leaderboards as store
 from homeserver.storage import people
 from homeserver.storage.database import Database, Transaction
 from tests.clock import NOON_MS, Clock
 from tests.leaderboards_kit import KEY, Container, befriend, make_players
 from tests.naive_board import NaiveBoard, Row
+from tests.writing import apply_changes
 
 KINDS: Final = [
     Board(f"{order}-{keep}-{ties}", "B", "letters", order=order, keep=keep, ties=ties, minimum=-3)
@@ -81,7 +81,7 @@ async def test_every_view_equals_the_naive_list(
         changes.append(Change(players[index], "letters", None, new, clock.now_ms(), origin))
     for begin in range(0, len(changes), batch):
         some = changes[begin : begin + batch]
-        await database.write(lambda tx, some=some: store.apply_changes(tx, some, clock.now_ms()))  # type: ignore[misc]
+        await database.write(lambda tx, some=some: apply_changes(tx, some, clock.now_ms()))  # type: ignore[misc]
         for change in some:
             for naive in model.values():
                 naive.apply(change)

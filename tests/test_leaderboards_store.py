@@ -17,6 +17,7 @@ from homeserver.storage.database import Database, Reader, Row, Transaction, open
 from homeserver.storage.leaderboards import ListName
 from tests.clock import NOON_MS
 from tests.conftest import Place
+from tests.writing import apply_changes
 
 DAY_MS = 86_400_000
 BEST = Board("best", "Best", "score")
@@ -36,7 +37,7 @@ async def seed(database: Database, *boards: Board) -> tuple[str, ...]:
 
 
 async def apply(database: Database, *changes: Change, now_ms: int = NOON_MS + 90 * DAY_MS) -> None:
-    await database.write(lambda tx: store.apply_changes(tx, changes, now_ms))
+    await database.write(lambda tx: apply_changes(tx, changes, now_ms))
 
 
 async def entries(database: Database, board: str) -> dict[str, list[Position]]:
@@ -253,7 +254,7 @@ async def test_two_processes_that_write_one_players_values_lose_nothing(place: P
                 changes = await appdata.observe(
                     tx, 1, {"score": str(number)}, observed_ms=number, at_ms=number, origin=Origin.SUBMITTED
                 )
-                await store.apply_changes(tx, changes, NOON_MS)
+                await apply_changes(tx, changes, NOON_MS)
                 return changes
 
             accepted.extend(await database.write(work))

@@ -6,12 +6,13 @@ The acts: on single players, on all in a range of scores, and on whole boards (c
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import math
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -26,7 +27,7 @@ from homeserver.services.eraser import Eraser
 from homeserver.services.rebuilds import Rebuilds
 from homeserver.storage import leaderboards as store
 from homeserver.storage import people
-from homeserver.storage.database import Database, Reader, WriteWork
+from homeserver.storage.database import Database, Reader, Transaction, WriteWork
 from homeserver.storage.moderation import Verdict
 from tests.clock import NOON_MS, Clock
 from tests.leaderboards_kit import KEY, make_players
@@ -417,7 +418,7 @@ async def rebuild(database: Database, clock: Clock, board: Board) -> None:
 
 
 class Between:
-    """A database before every use of which something else happens."""
+    """A database before every use of which something else happens, and where everybody loses one race."""
 
     def __init__(self, database: Database, happens: Callable[[], Awaitable[None]]) -> None:
         self._database = database
@@ -428,12 +429,23 @@ class Between:
     async def write(self, work: WriteWork[T]) -> T:
         async with self._alone:
             await self._happens()
+        with contextlib.suppress(_LostError):
+            await self._database.write(lambda tx: _lose(tx, work))
         return await self._database.write(work)
 
     async def read(self, work: Callable[[Reader], Awaitable[T]]) -> T:
         async with self._alone:
             await self._happens()
         return await self._database.read(work)
+
+
+class _LostError(Exception):
+    pass
+
+
+async def _lose(tx: Transaction, work: WriteWork[Any]) -> None:
+    await work(tx)
+    raise _LostError
 
 
 @pytest.mark.parametrize("seed", range(6))

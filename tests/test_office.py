@@ -40,14 +40,17 @@ from homeserver.services.operator_views import Wanted
 from homeserver.services.operators import Operators
 from homeserver.services.rebuilds import Rebuilds, Rebuilt
 from homeserver.services.repeats import Answer, Repeats
-from homeserver.storage import board_tasks as store
-from homeserver.storage import people, rebuild, sessions
+from homeserver.services.upkeep import Upkeep
+from homeserver.storage import board_tasks as kept_tasks
+from homeserver.storage import bulk as kept_changes
+from homeserver.storage import rebuild, sessions
 from homeserver.storage.database import Database, Transaction
 from homeserver.wiring_admin import Office, office_of
 from tests.clock import Clock
 from tests.leaderboards_kit import KEY, Container, make_players
 from tests.moderation_kit import WHY, Scene
 from tests.test_operators import CHEAP, PASSWORD
+from tests.writing import observe_person
 
 BOARD = Board("letters", "Letters", "letters")
 JUDGED = Board("judged", "Judged", "letters", counts=Counts.GAINED, largest_step=500)
@@ -163,6 +166,38 @@ async def test_of_two_processes_that_hold_a_bulk_act_only_one_does_each_part(
     assert (await office.tasks.do(task.id)).result == {"changed": 1}
     (removed,) = await scene.moderation.of_player(player)
     assert removed.state is State.REMOVED
+
+
+async def test_an_act_can_be_undone_for_a_year_and_then_what_it_changed_is_forgotten(
+    office: Office, scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was undone is forgotten at once."""
+    monkeypatch.setattr(kept_changes, "FORGOTTEN_AT_ONCE", 4)
+    upkeep = Upkeep(scene.database, scene.clock.now_ms)
+
+    async def kept() -> int:
+        return await scene.database.read(lambda reader: reader.fetch_value("SELECT count(*) FROM bulk_changes"))
+
+    first, last = [
+        await office.tasks.do((await office.tasks.bulk("letters", BulkAct(Action.HIDE, "all", None, most), **WHY)).id)
+        for most in ("104", "109")
+    ]
+    assert await kept() == 10
+    scene.clock.advance(days=365)
+    undo = await office.tasks.undo_bulk(last.id, **WHY)
+    await office.tasks.do(undo.id)
+    assert await kept() == 5
+    scene.clock.advance(ms=1)
+    with pytest.raises(NotFound, match="nothing of this act"):
+        await office.tasks.undo_bulk(first.id, **WHY)
+    await upkeep.tidy()
+    assert await kept() == 5  # it may be at work still that was begun in time
+    scene.clock.advance(days=1)
+    monkeypatch.setattr(kept_tasks, "KEPT", 1)
+    for left, is_there in ((1, True), (0, False)):
+        await upkeep.tidy()
+        assert await kept() == left
+        assert (first.id in [task.id for task in await office.tasks.of_board("letters")]) is is_there
 
 
 async def test_a_dry_run_says_who_a_page_at_a_time_and_changes_nothing(office: Office) -> None:
@@ -296,7 +331,7 @@ async def test_work_that_is_done_is_done_where_only_the_telling_fails(
         told += 1
         raise RuntimeError("not told")
 
-    monkeypatch.setattr(store, "progress", progress)
+    monkeypatch.setattr(kept_tasks, "progress", progress)
     task = await office.tasks.verify("letters", **WHY)
     assert (await office.tasks.do(task.id)).state is TaskState.DONE
     assert told
@@ -447,7 +482,7 @@ async def test_a_dossier_says_what_was_held_and_what_boards_made_of_it(
     await scene.give(ana, "1e3")
     boards = Leaderboards(database, Container(clock), clock.now_ms, KEY)
     dossiers = Dossiers(database, boards, "orkut")
-    await database.write(lambda tx: people.observe_person(tx, ana, Person(str(ana), given_name="Ana"), 10**13))
+    await database.write(lambda tx: observe_person(tx, ana, Person(str(ana), given_name="Ana"), 10**13))
     await database.write(lambda tx: sessions.link_accounts(tx, ana, "storage-user"))
     found = await dossiers.show(await dossiers.player("00"))
     assert (found.card.name, found.user_id, found.uploads) == ("Ana", "00", ())
@@ -531,6 +566,18 @@ async def test_writes_are_counted_once_by_minute_and_hour(office: Office, scene:
         await office.watch.writes("letters", span="day")
     with pytest.raises(BadInput):
         await office.watch.writes("letters", span="minute", from_ms=0)
+
+
+async def test_writes_that_are_counted_late_are_of_the_hour_in_which_they_came(office: Office, scene: Scene) -> None:
+    """Their minutes are not known any more; they are none of the minute in which they are counted."""
+    clock = scene.clock
+    came_ms = clock.now_ms()
+    clock.advance(days=3)
+    await office.watch.count()
+    hours = await office.watch.writes("letters", span="hour", from_ms=came_ms - 3_600_000, until_ms=clock.now_ms() + 1)
+    assert [each.at_ms for each in hours if each.count] == [came_ms // 3_600_000 * 3_600_000]
+    minutes = await office.watch.writes("letters", span="minute", from_ms=clock.now_ms() - 60_000)
+    assert not any(each.count for each in minutes)
 
 
 # --- tokens and repeated calls ----------------------------------------------------------------------------------------

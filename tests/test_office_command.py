@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import getpass
 import re
 from pathlib import Path
 
@@ -96,4 +97,6 @@ def test_tokens_of_operators(run: Run, tmp_path: Path) -> None:
     assert "root: add operator" in log
     assert "import on letters: - (new 2, known 0, bad 0)" in log
     assert "change board on letters: - (add: )" in log
-    assert "revoke token" in log
+    user = getpass.getuser()
+    assert f"{user}: add token" in log
+    assert f"{user}: revoke token" in log

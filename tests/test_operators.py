@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Literal
+from collections.abc import Awaitable, Callable
+from typing import Literal, cast
 
 import pytest
 from argon2 import PasswordHasher
@@ -11,8 +12,10 @@ from argon2 import PasswordHasher
 from homeserver.errors import BadInput, Conflict, NotFound, NotSignedIn, TooMany
 from homeserver.model import Operator, Role
 from homeserver.services.operators import Operators
+from homeserver.storage import operator_tokens as calls
 from homeserver.storage import operators as store
-from homeserver.storage.database import Database, Reader
+from homeserver.storage.database import Database, Reader, Row, Transaction
+from homeserver.storage.operator_tokens import Call
 from homeserver.storage.sessions import secret_hash
 from tests.clock import Clock
 
@@ -213,3 +216,31 @@ async def test_what_is_changed_must_be_there(operators: Operators) -> None:
         await operators.set_password("eve", PASSWORD)
     with pytest.raises(NotFound):
         await operators.remove("eve")
+
+
+class Forgetting:
+    """A transaction before whose first look the call that was made before is forgotten."""
+
+    def __init__(self, tx: Transaction, forget: Callable[[], Awaitable[None]]) -> None:
+        self._tx = tx
+        self._forget = forget
+        self.execute = tx.execute
+
+    async def fetch_one(self, sql: str, *values: object) -> Row | None:
+        await self._forget()
+        return await self._tx.fetch_one(sql, *values)
+
+
+@pytest.mark.parametrize("database_kind", [pytest.param("postgresql", marks=pytest.mark.postgres)], indirect=True)
+async def test_a_call_whose_name_was_set_free_just_then_is_kept_like_any_other(database: Database) -> None:
+    """Where there is more than one writer at a time. If it were not kept, the same call could be made twice at once."""
+    await database.write(lambda tx: calls.begin_call(tx, 1, "k", "hash", 1))
+
+    async def forget() -> None:
+        await database.write(lambda tx: calls.forget_call(tx, 1, "k"))
+
+    async def begin(tx: Transaction) -> Call | None:
+        return await calls.begin_call(cast("Transaction", Forgetting(tx, forget)), 1, "k", "other", 1)
+
+    assert await database.write(begin) is None
+    assert await database.write(lambda tx: calls.begin_call(tx, 1, "k", "third", 1)) == Call("other", None, None)

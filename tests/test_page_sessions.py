@@ -17,6 +17,7 @@ from homeserver.storage import people, sessions
 from homeserver.storage.database import Database, Reader
 from homeserver.storage.sessions import secret_hash
 from tests.clock import Clock
+from tests.writing import observe_person
 
 TOKEN = "B64Zm9vYmFy/+==|sau=3|ted=1795381200|0123456789012345678901234567"
 OLD_KEY, NEW_KEY = derive("the old secret", "page sessions"), derive("the new secret", "page sessions")
@@ -59,7 +60,7 @@ async def player(database: Database) -> int:
 
 async def player_of(database: Database, user_id: str, name: str) -> int:
     player = await database.write(lambda tx: people.player_of(tx, "orkut", user_id))
-    await database.write(lambda tx: people.observe_person(tx, player, Person(user_id, name), 1))
+    await database.write(lambda tx: observe_person(tx, player, Person(user_id, name), 1))
     return player
 
 

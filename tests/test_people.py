@@ -11,6 +11,7 @@ from homeserver.model import Person, PlayerCard
 from homeserver.storage import freshness, people
 from homeserver.storage.database import Database, Reader, Transaction
 from homeserver.storage.texts import search_key
+from tests.writing import observe_person
 
 GUIDE_IDS = ("10459228050876679741", "07365476160138082838", "15913663323317925521")
 """The guide's own: two above 2^63, one that begins with 0."""
@@ -85,11 +86,11 @@ async def test_nobody_knows_a_player_who_is_not_there(database: Database) -> Non
 async def test_an_older_observation_of_a_person_changes_nothing(database: Database) -> None:
     player = await player_of(database, "1")
     jane = Person("1", "Jane", "Bennet", "", "http://img.example/jane.gif", has_app=True)
-    await database.write(lambda tx: people.observe_person(tx, player, jane, 2_000))
-    await database.write(lambda tx: people.observe_person(tx, player, Person("1", "Mary", "Bennet"), 1_999))
+    await database.write(lambda tx: observe_person(tx, player, jane, 2_000))
+    await database.write(lambda tx: observe_person(tx, player, Person("1", "Mary", "Bennet"), 1_999))
     card = await database.look(lambda r: people.card(r, player))
     assert card == PlayerCard(card.id, "Jane Bennet", "http://img.example/jane.gif")
-    await database.write(lambda tx: people.observe_person(tx, player, Person("1", display_name="Lizzy"), 2_001))
+    await database.write(lambda tx: observe_person(tx, player, Person("1", display_name="Lizzy"), 2_001))
     assert (await database.look(lambda r: people.card(r, player))).name == "Lizzy"
 
 
@@ -104,25 +105,25 @@ async def test_has_app_stays_where_an_answer_does_not_say(database: Database) ->
     player = await player_of(database, "1")
     assert await stored(database, "has_app", player) is None
     await database.write(lambda tx: people.set_has_app(tx, player, True, 0))
-    await database.write(lambda tx: people.observe_person(tx, player, Person("1", "Jane"), 1))
+    await database.write(lambda tx: observe_person(tx, player, Person("1", "Jane"), 1))
     assert await stored(database, "has_app", player) == 1
-    await database.write(lambda tx: people.observe_person(tx, player, Person("1", "Jane", has_app=False), 2))
+    await database.write(lambda tx: observe_person(tx, player, Person("1", "Jane", has_app=False), 2))
     assert await stored(database, "has_app", player) == 0
 
 
 async def test_a_signed_call_about_the_application_outlasts_a_read_that_began_before(database: Database) -> None:
     player = await player_of(database, "1")
     await database.write(lambda tx: people.set_has_app(tx, player, False, 10))
-    await database.write(lambda tx: people.observe_person(tx, player, Person("1", "Jane", has_app=True), 9))
+    await database.write(lambda tx: observe_person(tx, player, Person("1", "Jane", has_app=True), 9))
     assert await stored(database, "has_app", player) == 0
-    await database.write(lambda tx: people.observe_person(tx, player, Person("1", "Jane", has_app=True), 11))
+    await database.write(lambda tx: observe_person(tx, player, Person("1", "Jane", has_app=True), 11))
     assert await stored(database, "has_app", player) == 1
 
 
 async def test_hostile_names_are_kept_in_bounds(database: Database) -> None:
     player = await player_of(database, "1")
     person = Person("1", "a\x00b\ud83d" + "x" * 5_000, "'; DROP TABLE players; --", "", "http://h/" + "y" * 3_000)
-    await database.write(lambda tx: people.observe_person(tx, player, person, 1))
+    await database.write(lambda tx: observe_person(tx, player, person, 1))
     card = await database.look(lambda r: people.card(r, player))
     assert card.name.startswith("a\ufffdb\ufffdxxx")
     assert card.name.endswith("'; DROP TABLE players; --")
@@ -132,7 +133,7 @@ async def test_hostile_names_are_kept_in_bounds(database: Database) -> None:
 
 async def test_a_name_is_searched_without_case_and_accents(database: Database) -> None:
     player = await player_of(database, "1")
-    await database.write(lambda tx: people.observe_person(tx, player, Person("1", "Åsa  Élise", "STRAẞE"), 1))
+    await database.write(lambda tx: observe_person(tx, player, Person("1", "Åsa  Élise", "STRAẞE"), 1))
     assert await stored(database, "search_name", player) == "asa elise strasse" == search_key(" åsa ÉLISE\tStraße ")
 
 

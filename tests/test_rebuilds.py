@@ -239,6 +239,26 @@ async def test_one_that_was_taken_for_dead_does_no_harm(
     await check(database, BOARD, least=-5)
 
 
+@pytest.mark.parametrize("database_kind", [pytest.param("postgresql", marks=pytest.mark.postgres)], indirect=True)
+async def test_a_board_that_is_made_while_all_are_held_is_held_too(database: Database, writers: Writers) -> None:
+    """Where there is more than one writer at a time."""
+    other = replace(BOARD, id="other", field="numbers")
+    original = rebuild.alone
+    held: list[list[str]] = []
+
+    async def alone(tx: Transaction, *boards: Board) -> None:
+        if not held:
+            await database.write(lambda tx: store.seed(tx, [other]))
+        held.append([board.id for board in boards])
+        await original(tx, *boards)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rebuild, "alone", alone)
+        found = await database.write(rebuild.all_alone)
+    assert held == [["letters"], ["letters", "other"]]
+    assert [each.board.id for each in found] == held[-1]
+
+
 async def test_who_plans_with_an_old_definition_is_refused(
     database: Database, rebuilds: Rebuilds, writers: Writers
 ) -> None:

@@ -119,6 +119,35 @@ async def test_one_that_came_while_we_were_away_is_written_late_but_not_days_lat
     assert await writes.do_due() == 0
 
 
+async def test_a_birthday_that_is_learned_on_the_day_is_planned_within_minutes(setting: Setting) -> None:
+    """Rules are not planned at every look: that reads everybody whose birthday is near."""
+    setting.world.clock.set(ms("2027-05-28T11:55"))
+    writes, elizabeth = setting.writes(rules=(BIRTHDAY,), offline=False), await setting.player(ELIZABETH)
+    task = asyncio.create_task(writes.run())
+
+    async def look() -> list[Write]:
+        while not writes._wake._waiters:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        writes.arrived(elizabeth)
+        while writes._present:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        while not writes._wake._waiters:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        return await writes.recent()
+
+    try:
+        assert await look() == []
+        await setting.know(ELIZABETH)
+        setting.world.clock.set(ms("2027-05-28T12:04"))
+        assert await look() == []
+        setting.world.clock.set(ms("2027-05-28T12:05"))
+        (planned,) = await look()
+        assert planned.due_ms == ms("2027-05-28T12:00")
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+
+
 async def test_whoever_has_no_known_birthday_is_listed(setting: Setting) -> None:
     await setting.know(ELIZABETH)
     await setting.player(JANE)

@@ -23,8 +23,8 @@ from homeserver.storage import leaderboards as store
 from homeserver.storage.database import Database, open_database
 from homeserver.storage.leaderboards import ListName, NewList
 from homeserver.storage.migrate import migrate
-from homeserver.storage.recount import recount
 from tests.embedded_postgres import embedded_postgres
+from tests.recounting import recount
 
 NOW_MS: Final = 1_795_348_800_000
 ROWS: Final = 20_000

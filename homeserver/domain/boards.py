@@ -46,6 +46,10 @@ class Closure(NamedTuple):
         """Whether an event of this number came while the board was closed."""
         return event > self.after_event and (self.until_event is None or event <= self.until_event)
 
+    def is_over(self, event: int) -> bool:
+        """Whether the board was open again when this event came: whoever counts those behind it need not know of it."""
+        return self.until_event is not None and self.until_event <= event
+
 
 @dataclass(frozen=True, slots=True)
 class BoardInForce:
@@ -54,8 +58,8 @@ class BoardInForce:
     board: Board
     revision: int
     generation: int
-    moderated: int = 0
-    """How many players an operator has hidden from it, or removed scores of."""
+    moderated: bool = False
+    """Whether anybody is hidden from it, or had a score removed, or has left it: else nobody has to ask who."""
     since_event: int = 0
     """No event up to this one makes entries: the board was reset then."""
     closures: tuple[Closure, ...] = ()

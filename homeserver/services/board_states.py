@@ -3,9 +3,9 @@
 A closed board shows its last state. What players write meanwhile is known and remembered, and makes no entries, then
 and in every later rebuild; where gains are counted, they go on from what it has become.
 
-After a reset, nothing counts that was reached before. A board that remembers something of players (it counts gains, or
-judges claims) is folded anew for that, as by a rebuild; any other begins anew in one short transaction. To undo it, the
-board is rebuilt from all that it counted before and what came since.
+After a reset, nothing counts that was reached before; a board that is closed stays so. A board that remembers something
+of players (it counts gains, or judges claims) is folded anew for that, as by a rebuild; any other begins anew in one
+short transaction. To undo it, the board is rebuilt from all that it counted before and what came since.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from homeserver.storage.database import Database, Reader, Transaction
 
 MAX_ARCHIVES: Final = 50
 MAX_CLOSURES: Final = 500
-"""Each replay reads all of them. A reset forgets them."""
+"""Since the last reset. Those before it are kept as long as the reset can be undone: each replay reads all of them."""
 MAX_NAME: Final = 100
 
 
@@ -53,10 +53,12 @@ class BoardStates:
             in_force = await self._alone(tx, board_id)
             if in_force.closed_ms is not None:
                 raise Conflict("The board is closed already.")
-            if len(in_force.closures) >= MAX_CLOSURES:
+            if sum(not each.is_over(in_force.since_event) for each in in_force.closures) >= MAX_CLOSURES:
                 raise Conflict("The board was closed too often. Reset it: then it begins to count anew.")
             newest = await rebuild.newest_event(tx, in_force.board)
-            await store.set_closures(tx, board_id, [*in_force.closures, Closure(newest, None, act.at_ms)])
+            first = min([in_force.since_event, *(kept.since_event for kept in await store.archives(tx, board_id))])
+            obeyed = [each for each in in_force.closures if not each.is_over(first)]
+            await store.set_closures(tx, board_id, [*obeyed, Closure(newest, None, act.at_ms)])
             await moderation.log(tx, act)
 
         await self._database.write(work)

@@ -183,11 +183,11 @@ class Bulk:
         """Keep the task of undoing an act, to be done by `run_undo`; its number.
 
         Raises:
-            NotFound: No such act, or all of it was undone.
+            NotFound: No such act, or all of it was undone, or it ended more than a year ago.
         """
         task = await _task(tx, task_id)
         total = await bulk.count_kept(tx, task_id)
-        if not total:
+        if not total or (task.ended_ms is not None and task.ended_ms < act.at_ms - bulk.UNDONE_MS):
             raise NotFound("There is nothing of this act that could be undone.")
         what = {"task": task_id, "total": total, "restored": 0, "left": 0}
         number = await board_tasks.add(tx, TaskKind.UNDO_BULK, task.board, what, act)

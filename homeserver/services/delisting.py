@@ -55,12 +55,12 @@ class Delisting:
         return changed
 
     async def _move(self, tx: Transaction, players: Collection[int]) -> list[int]:
-        await rebuild.alone(tx, *(each.board for each in await store.boards_in_force(tx)))
+        boards = await rebuild.all_alone(tx)
         now_ms = self._now_ms()
         changed = await moderation.set_delisted(tx, players, now_ms)
         gone = await moderation.delisted_among(tx, changed)
         moves: list[Move] = []
-        for in_force in await store.boards_in_force(tx):
+        for in_force in boards:
             # In the log, so that a rebuild that is under way learns of it.
             for player in changed:
                 await moderation.log(tx, self._act(in_force.board.id, player, now_ms, gone=player in gone))

@@ -138,14 +138,10 @@ class Moderation:
 
     async def _hold(self, tx: Transaction, board_id: str | None) -> list[BoardInForce]:
         """The board, or all, held alone until the end of the transaction."""
-
-        async def found() -> list[BoardInForce]:
-            if board_id is None:
-                return list(await store.boards_in_force(tx))
-            return [await board_lists.board(tx, board_id)]
-
-        await rebuild.alone(tx, *(each.board for each in await found()))
-        return await found()
+        if board_id is None:
+            return list(await rebuild.all_alone(tx))
+        await rebuild.alone(tx, (await board_lists.board(tx, board_id)).board)
+        return [await board_lists.board(tx, board_id)]
 
     async def _last_that_counts(self, reader: Reader, in_force: BoardInForce, player: int, was: Verdict) -> int | None:
         """The player's last event, if there is anything on this board that it could be removed with."""

@@ -21,6 +21,7 @@ from homeserver.model import Act, Action, Board, NowMs, Oddity, PlayerCard, Posi
 from homeserver.services import board_lists, reasons
 from homeserver.services.board_lists import List
 from homeserver.storage import adjustments, admin_views, counts, moderation, people, standings
+from homeserver.storage import leaderboards as store
 from homeserver.storage.admin_views import Step
 from homeserver.storage.database import Database, Reader, Transaction
 from homeserver.storage.standings import Standing
@@ -139,6 +140,7 @@ class Outliers:
         act = reasons.act(Action.CLEAR, self._now_ms(), actor, reason, board_id)
 
         async def work(tx: Transaction) -> None:
+            await store.begin(tx)  # nobody is erased, no board dropped meanwhile
             list_ = await board_lists.named(tx, board_id, "all", act.at_ms)
             await people.user_of(tx, player)
             position = await standings.entry_of(tx, list_.number, player)
@@ -158,6 +160,7 @@ class Outliers:
         act = reasons.act(Action.UNCLEAR, self._now_ms(), actor, reason, board_id)
 
         async def work(tx: Transaction) -> None:
+            await store.begin(tx)
             await board_lists.board(tx, board_id)
             await people.user_of(tx, player)
             if not await adjustments.unclear(tx, player, board_id):

@@ -42,6 +42,7 @@ from homeserver.storage import leaderboards as store
 from homeserver.storage.blocks import SIZES, Move, Sizes
 from homeserver.storage.database import Database, Reader, Transaction
 from homeserver.storage.erasing import Erasures
+from homeserver.storage.moderation import ActedOn
 from homeserver.storage.rebuild import Cuts, Row
 from homeserver.storage.sorting import Sorting
 
@@ -319,8 +320,11 @@ class Rebuilds:
             newest, rebuilt = await self._database.write(lambda tx, most=most: self._try_switch(tx, build, most))  # type: ignore[misc]
             if rebuilt is not None:
                 return rebuilt
-            while await self._database.write(lambda tx: self._catch_up_with_acts(tx, build)):
-                pass
+            more = True
+            while more:
+                acted, late = await self._database.write(lambda tx: self._catch_up_with_acts(tx, build))
+                build.acts, more = acted.until, acted.more
+                build.late |= late
             while build.until < newest:
                 build.until, recorded = await self._database.write(lambda tx, to=newest: self._catch_up(tx, build, to))  # type: ignore[misc]
                 build.events += recorded
@@ -335,8 +339,8 @@ class Rebuilds:
         await self._record(tx, build, found)
         return (found[-1][0] if len(found) == limit else newest), len(found)
 
-    async def _catch_up_with_acts(self, tx: Transaction, build: _Build) -> bool:
-        """Replay some of those on whom operators acted meanwhile; whether there are more."""
+    async def _catch_up_with_acts(self, tx: Transaction, build: _Build) -> tuple[ActedOn, set[int]]:
+        """Replay some of those on whom operators acted meanwhile: who they are, and who of them are late."""
         board = build.building.board
         await tx.lock(blocks.lock_name(board.id), shared=True)
         await self._hold(tx, board.id, build.holder)
@@ -344,9 +348,7 @@ class Rebuilds:
         moves = await replays.moves(tx, build.building, acted.players, self._now_ms(), until=build.until)
         await store.write(tx, moves, self._sizes)
         adjusted = await adjustments.on(tx, board.id, acted.players)
-        build.late |= {player for player, its in adjusted.items() if its[-1].event > build.until}
-        build.acts = acted.until
-        return acted.more
+        return acted, {player for player, its in adjusted.items() if its[-1].event > build.until}
 
     async def _try_switch(self, tx: Transaction, build: _Build, most: int | None) -> tuple[int, Rebuilt | None]:
         """Change over if no more than `most` events, and few acts of operators, are left; the newest event."""
@@ -385,7 +387,7 @@ class Rebuilds:
     ) -> None:
         changes = rebuild.changes(build.building.board.field, found)
         now_ms = max([self._now_ms(), *(change.at_ms for change in changes)])  # at the times that they have
-        building = replace(build.building, moderated=1)  # or any number: somebody may have been hidden just now
+        building = replace(build.building, moderated=True)  # somebody may have been hidden just now
         await store.record(tx, [building], changes, now_ms, self._sizes, besides=besides)
 
     async def _entries(self, reader: Reader, in_force: BoardInForce) -> int:

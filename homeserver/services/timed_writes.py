@@ -26,7 +26,7 @@ from homeserver.errors import BadInput, Conflict, HomeServerError, NotFound, Too
 from homeserver.model import Change, NowMs, Origin
 from homeserver.services.appdata import AppDataWriter
 from homeserver.services.turns import to_the_end
-from homeserver.storage import appdata, appdata_writes, leaderboards, people
+from homeserver.storage import appdata, appdata_writes, erased, leaderboards, people
 from homeserver.storage.appdata_writes import State, Write
 from homeserver.storage.database import Database, Reader, Transaction
 
@@ -38,6 +38,9 @@ FIRST_RETRY_S: Final = 60.0
 LONGEST_RETRY_S: Final = 6 * 3600.0
 PLANNED_MS: Final = 86_400_000
 """How far ahead, and how long after, a rule's writes are planned: one that was due while we were away is still done."""
+PLAN_EVERY_MS: Final = 600_000
+"""How often rules are planned. Whoever's birthday is learned on the day itself, near the time, is so much late at most.
+"""
 MAX_WAITING: Final = 100
 """Writes that may wait for one player."""
 MAX_PRESENT: Final = 10_000
@@ -84,6 +87,7 @@ class TimedWrites:
         self._rules = tuple(rules)
         self._offline = offline
         self._present: set[int] = set()
+        self._planned_ms: int | None = None
         self._wake = asyncio.Event()
         self._draw = draw
         self._holder = secrets.token_hex(8)
@@ -109,7 +113,7 @@ class TimedWrites:
         now_ms = self._now_ms()
 
         async def work(tx: Transaction) -> int:
-            await people.user_of(tx, player)
+            await people.unerased(tx, player)
             if await appdata_writes.waiting(tx, player) >= MAX_WAITING:
                 raise TooMany("Too many writes wait for this player.", wait_s=60)
             kind, _, rest = at.partition(":")
@@ -144,6 +148,7 @@ class TimedWrites:
             days.add("02-29")
 
         async def work(tx: Transaction) -> None:
+            await tx.lock(erased.LOCK, shared=True)
             born = await appdata_writes.with_birthday(tx, self._container, days)
             for rule in self._rules:
                 for player, day in born:
@@ -188,7 +193,10 @@ class TimedWrites:
 
     async def _look(self) -> None:
         try:
-            await self.plan_rules()
+            now_ms = self._now_ms()
+            if self._planned_ms is None or abs(now_ms - self._planned_ms) >= PLAN_EVERY_MS:
+                await self.plan_rules()
+                self._planned_ms = now_ms
             present, self._present = self._present, set()
             if self._offline or present:
                 await self.do_due(None if self._offline else present)
@@ -235,7 +243,7 @@ class TimedWrites:
     async def _count(self, tx: Transaction, write: Write, value: str | None, at_ms: int) -> None:
         """Let what the container has taken count, where it is a board's field; and keep that the write is done."""
         boards = await leaderboards.begin(tx, [write.key])
-        await people.user_of(tx, write.player)
+        await people.unerased(tx, write.player)
         changed: list[Change] = []
         if boards:
             changed = await appdata.observe(
@@ -268,8 +276,13 @@ class TimedWrites:
 
         async def work(tx: Transaction) -> None:
             state = State.FAILED if gives_up else State.WAITING
-            await appdata_writes.settle(tx, self._holder, write.id, state, due_ms=due_ms, now_ms=now_ms, detail=detail)
-            if gives_up:
+            await tx.lock(erased.LOCK, shared=True)  # whoever is erased keeps no row, and gets none
+            if (
+                await appdata_writes.settle(
+                    tx, self._holder, write.id, state, due_ms=due_ms, now_ms=now_ms, detail=detail
+                )
+                and gives_up
+            ):
                 await self._again(tx, write)
 
         await self._database.write(work)

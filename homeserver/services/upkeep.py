@@ -19,6 +19,7 @@ from homeserver.services.turns import Sleep
 from homeserver.storage import (
     appdata_writes,
     board_tasks,
+    bulk,
     field_writes,
     leaderboards,
     leases,
@@ -78,6 +79,7 @@ class Upkeep:
                 leases,
                 limits,
                 appdata_writes,
+                bulk,
                 board_tasks,
                 field_writes,
             )

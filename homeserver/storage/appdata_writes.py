@@ -154,7 +154,9 @@ async def counts(reader: Reader) -> dict[State, int]:
 
 async def prune(tx: Transaction, now_ms: int) -> int:
     """Forget what was done, or failed, long ago; how many."""
-    return await tx.execute("DELETE FROM appdata_writes WHERE state <> 'waiting' AND due_ms < $1", now_ms - KEPT_MS)
+    return await tx.execute(
+        "DELETE FROM appdata_writes WHERE state IN ('done', 'failed') AND due_ms < $1", now_ms - KEPT_MS
+    )
 
 
 # --- days of people ---------------------------------------------------------------------------------------------------

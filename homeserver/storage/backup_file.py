@@ -81,8 +81,12 @@ class BackupWriter:
             self._line([tuple(row) for row in rows[begin : begin + ROWS_A_LINE]])
 
     def finish(self) -> None:
-        """That was all."""
-        self._file.write(orjson.dumps({"sha256": self._sum.hexdigest()}) + b"\n")
+        """That was all.
+
+        Raises:
+            BadSettings: There is no room for its end.
+        """
+        self._line({"sha256": self._sum.hexdigest()})
 
     def _line(self, value: object) -> None:
         line = orjson.dumps(value) + b"\n"
@@ -136,7 +140,7 @@ class BackupReader:
     """Reads a backup from its beginning to its end, and is sure of it only there."""
 
     def __init__(self, file: File) -> None:
-        """Raises: BackupBroken."""
+        """Raises: BackupBroken, BadSettings (the file cannot be read)."""
         self._file = file
         self._sum = hashlib.sha256()
         self.head = _head(self._line())
@@ -146,12 +150,13 @@ class BackupReader:
 
         Raises:
             BackupBroken: It was cut or changed. What came before may be wrong as well.
+            BadSettings: The file cannot be read.
         """
         for table in self.head.tables:
             left = table.rows
             while left > 0:
                 rows = self._line()
-                if not isinstance(rows, list) or not rows or any(len(row) != len(table.columns) for row in rows):
+                if not isinstance(rows, list) or not rows or any(not _is_row(row, table) for row in rows):
                     raise BackupBroken(f"The table {table.name} is not what it should be.")
                 left -= len(rows)
                 yield table, rows
@@ -177,6 +182,12 @@ class BackupReader:
             return self._file.readline(most_bytes)
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             raise BackupBroken(f"It is no backup of homeserver, or was cut or changed ({error}).") from error
+        except OSError as error:  # said here: in the midst of a restore the database's own would pass for the file's
+            raise _unreadable(self._file.name, error) from error
+
+
+def _is_row(row: object, table: Contents) -> bool:
+    return isinstance(row, list) and len(row) == len(table.columns)
 
 
 def _head(value: Any) -> Head:
@@ -184,12 +195,12 @@ def _head(value: Any) -> Head:
         if value["homeserver_backup"] != FORMAT:
             raise BackupBroken("It was made by a newer version of homeserver. Restore it with that one.")
         return Head(
-            value["revision"],
-            value["made_ms"],
-            tuple(Contents(each["name"], tuple(each["columns"]), each["rows"]) for each in value["tables"]),
-            dict(value["numbers"]),
+            str(value["revision"]),
+            int(value["made_ms"]),
+            tuple(Contents(str(it["name"]), tuple(map(str, it["columns"])), int(it["rows"])) for it in value["tables"]),
+            {str(table): int(last) for table, last in dict(value["numbers"]).items()},
         )
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise BackupBroken("It is no backup of homeserver.") from error
 
 
@@ -202,9 +213,12 @@ def opened(path: Path) -> Iterator[BackupReader]:
         BackupBroken: It is no backup.
     """
     try:
-        with gzip.open(path, "rb") as file:
-            yield BackupReader(file)
-    except gzip.BadGzipFile as error:
-        raise BackupBroken(f"It is no backup of homeserver ({error}).") from error
+        file = gzip.open(path, "rb")  # noqa: SIM115 - what is done with it may fail in other ways
     except OSError as error:
-        raise BadSettings(f"{path} cannot be read: {error.strerror or error}.") from error
+        raise _unreadable(path, error) from error
+    with file:
+        yield BackupReader(file)
+
+
+def _unreadable(path: object, error: OSError) -> BadSettings:
+    return BadSettings(f"{path} cannot be read: {error.strerror or error}.")

@@ -144,10 +144,11 @@ async def let_go(tx: Transaction, task: int, holder: str) -> None:
 
 
 async def prune(tx: Transaction, now_ms: int) -> int:
-    """Remove the oldest of those that ended, where there are many; how many went."""
+    """Remove the oldest of those that ended, where there are many, but for acts of which something can be undone; how
+    many went."""
     del now_ms
     return await tx.execute(
         "DELETE FROM board_tasks WHERE ended_ms IS NOT NULL AND task <= (SELECT max(task) FROM board_tasks) - $1 "
-        "AND NOT EXISTS (SELECT 1 FROM bulk_changes AS c WHERE c.task = board_tasks.task AND c.undone = 0)",
+        "AND NOT EXISTS (SELECT 1 FROM bulk_changes AS c WHERE c.task = board_tasks.task)",
         KEPT,
     )

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-from homeserver.model import Position
+from homeserver.model import Position, TaskKind
 from homeserver.storage.database import Reader, Transaction
 from homeserver.storage.moderation import Verdict
+
+DAY_MS: Final = 86_400_000
+UNDONE_MS: Final = 365 * DAY_MS
+"""How long after its end an act can be undone."""
+FORGOTTEN_AT_ONCE: Final = 10_000
 
 
 class Changed(NamedTuple):
@@ -58,7 +63,7 @@ async def keep(tx: Transaction, task: int, changed: Sequence[Changed]) -> None:
     await tx.execute_many(
         "INSERT INTO bulk_changes (task, player, was_hidden, was_until, now_hidden, now_until) "
         "VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (task, player) DO UPDATE SET "
-        "now_hidden = excluded.now_hidden, now_until = excluded.now_until, undone = 0",
+        "now_hidden = excluded.now_hidden, now_until = excluded.now_until",
         [
             (task, player, int(was.hidden), was.until_event, int(now.hidden), now.until_event)
             for player, was, now in sorted(changed, key=lambda each: each.player)
@@ -67,10 +72,10 @@ async def keep(tx: Transaction, task: int, changed: Sequence[Changed]) -> None:
 
 
 async def kept(reader: Reader, task: int, limit: int) -> list[Changed]:
-    """Some of what a task changed and was not undone."""
+    """Some of what a task changed and is not undone."""
     rows = await reader.fetch(
         "SELECT player, was_hidden, was_until, now_hidden, now_until FROM bulk_changes "
-        "WHERE task = $1 AND undone = 0 ORDER BY player LIMIT $2",
+        "WHERE task = $1 ORDER BY player LIMIT $2",
         task,
         limit,
     )
@@ -81,14 +86,25 @@ async def kept(reader: Reader, task: int, limit: int) -> list[Changed]:
 
 
 async def count_kept(reader: Reader, task: int) -> int:
-    """How many of what a task changed were not undone."""
-    found: int = await reader.fetch_value("SELECT count(*) FROM bulk_changes WHERE task = $1 AND undone = 0", task)
+    """How many of what a task changed are not undone."""
+    found: int = await reader.fetch_value("SELECT count(*) FROM bulk_changes WHERE task = $1", task)
     return found
 
 
 async def set_undone(tx: Transaction, task: int, players: Iterable[int]) -> None:
-    """Remember that this was undone."""
+    """What is undone has not to be known any more."""
     await tx.execute_many(
-        "UPDATE bulk_changes SET undone = 1 WHERE task = $1 AND player = $2",
-        [(task, player) for player in sorted(players)],
+        "DELETE FROM bulk_changes WHERE task = $1 AND player = $2", [(task, player) for player in sorted(players)]
+    )
+
+
+async def prune(tx: Transaction, now_ms: int) -> int:
+    """Forget, some at a time, what acts changed that cannot be undone any more; how many rows."""
+    # A day later: what was begun in time is undone by then.
+    return await tx.execute(
+        "DELETE FROM bulk_changes WHERE (task, player) IN (SELECT c.task, c.player FROM board_tasks AS t "
+        "CROSS JOIN bulk_changes AS c WHERE t.kind = $1 AND t.ended_ms < $2 AND c.task = t.task LIMIT $3)",
+        TaskKind.BULK.value,
+        now_ms - UNDONE_MS - DAY_MS,
+        FORGOTTEN_AT_ONCE,
     )

@@ -52,12 +52,8 @@ async def strip(tx: Transaction, player: int, act: Act) -> None:
 
 
 async def _alone(tx: Transaction) -> None:
-    while True:
-        boards = [each.board for each in await store.boards_in_force(tx)]
-        await rebuild.alone(tx, *boards)
-        if boards == [each.board for each in await store.boards_in_force(tx)]:
-            await tx.lock(erased.LOCK)
-            return
+    await rebuild.all_alone(tx)
+    await tx.lock(erased.LOCK)
 
 
 async def unfinished(reader: Reader) -> list[int]:

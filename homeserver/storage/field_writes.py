@@ -1,7 +1,8 @@
 """How many changes of each field came in each minute and hour, counted from the events; a bounded number of rows.
 
 An event is counted once, by whoever counts next, as of the time when it was seen (imports, which bring times of their
-own: when it is counted). A transaction that is committed late, behind others with higher numbers, is left out.
+own: when it is counted), if its minute or its hour is kept still. A transaction that is committed late, behind others
+with higher numbers, is left out.
 """
 
 from __future__ import annotations
@@ -40,11 +41,12 @@ async def count_some(tx: Transaction, now_ms: int, settled_ms: int, limit: int) 
     for span, size_ms in SIZE_MS.items():
         rows = await tx.fetch(
             "SELECT key, at_ms - at_ms % $4, count(*) FROM ("
-            "SELECT key, CASE WHEN origin IN ($5, $6) OR at_ms < $3 OR at_ms > $7 THEN $7 ELSE at_ms END AS at_ms "
-            "FROM events WHERE event > $1 AND event <= $2) AS e GROUP BY 1, 2 ORDER BY 1, 2",
+            "SELECT key, CASE WHEN origin IN ($5, $6) OR at_ms > $7 THEN $7 ELSE at_ms END AS at_ms "
+            "FROM events WHERE event > $1 AND event <= $2 AND (origin IN ($5, $6) OR at_ms >= $3)"
+            ") AS e GROUP BY 1, 2 ORDER BY 1, 2",
             after,
             until,
-            now_ms - KEPT_MS["minute"],
+            now_ms - KEPT_MS[span],
             size_ms,
             Origin.IMPORTED.value,
             Origin.VERIFIED.value,

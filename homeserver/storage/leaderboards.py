@@ -48,7 +48,7 @@ async def board_in_force(reader: Reader, board_id: str) -> BoardInForce | None:
 def _in_force(row: Row) -> BoardInForce:
     definition, revision, generation, moderated, since_event, closures, rebuilt_ms = row
     return BoardInForce(
-        _read(definition), revision, generation, moderated, since_event, _closures(closures), rebuilt_ms
+        _read(definition), revision, generation, bool(moderated), since_event, _closures(closures), rebuilt_ms
     )
 
 
@@ -74,8 +74,8 @@ async def seed(tx: Transaction, wanted: Sequence[Board]) -> tuple[str, ...]:
     """
     await tx.execute_many(
         "INSERT INTO boards (board, position, definition, revision, generation, moderated) "
-        "VALUES ($1, $2, $3, $4, $5, (SELECT count(*) FROM moderation WHERE board = $1) "
-        "+ (SELECT count(*) FROM delisted)) "
+        "VALUES ($1, $2, $3, $4, $5, CASE WHEN EXISTS (SELECT 1 FROM moderation WHERE board = $1) "
+        "OR EXISTS (SELECT 1 FROM delisted) THEN 1 ELSE 0 END) "
         "ON CONFLICT (board) DO NOTHING",
         # In sorted order: two servers that start at once wait for each other instead of deadlocking.
         sorted(
@@ -335,12 +335,6 @@ class _Remembered:
         for change, unnumbered in alike.items():
             for event, number in zip(unnumbered, await accounts.events_of(tx, [change] * len(unnumbered)), strict=True):
                 account.flags[number] = account.flags.pop(event)
-
-
-async def apply_changes(tx: Transaction, changes: Sequence[Change], now_ms: int, sizes: Sizes = SIZES) -> None:
-    """`begin` and `record`, for a transaction that does nothing else."""
-    if changes:
-        await record(tx, await begin(tx, {change.key for change in changes}), changes, now_ms, sizes)
 
 
 async def write(tx: Transaction, moves: Sequence[Move], sizes: Sizes = SIZES) -> None:

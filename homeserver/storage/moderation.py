@@ -7,9 +7,9 @@ and that they are hidden goes first.
 Beside that, a row of `delisted` says that a player has removed the application: they are in no list of any board until
 they come back. Operators have no part in it, and what they decided stays as it is meanwhile.
 
-`boards.moderated` counts a board's rows of both, so that boards without any cost nobody anything. Rows change only
-while their board is held alone (`rebuild.alone`): whoever has begun to write on it (`leaderboards.begin`) finds them as
-they are until the end of the transaction.
+`boards.moderated` says whether there is any row of either, so that boards without any cost nobody anything. Rows change
+only while their board is held alone (`rebuild.alone`): whoever has begun to write on it (`leaderboards.begin`) finds
+them as they are until the end of the transaction.
 """
 
 from __future__ import annotations
@@ -137,7 +137,7 @@ async def decide(tx: Transaction, board_id: str, player: int, decided: Verdict, 
             act.actor,
             act.at_ms,
         )
-    await count(tx, [board_id])
+    await note(tx, [board_id])
 
 
 async def forget(tx: Transaction, player: int) -> None:
@@ -147,7 +147,7 @@ async def forget(tx: Transaction, player: int) -> None:
     rows = await tx.fetch("SELECT board FROM moderation WHERE player = $1", player)
     await tx.execute("DELETE FROM moderation WHERE player = $1", player)
     was_delisted = await tx.execute("DELETE FROM delisted WHERE player = $1", player)
-    await count(tx, await _all_boards(tx) if was_delisted else [row[0] for row in rows])
+    await note(tx, await _all_boards(tx) if was_delisted else [row[0] for row in rows])
 
 
 async def _all_boards(reader: Reader) -> list[str]:
@@ -181,18 +181,18 @@ async def set_delisted(tx: Transaction, players: Iterable[int], at_ms: int) -> l
         if not await tx.execute("DELETE FROM delisted WHERE player = $1", player):
             await tx.execute("INSERT INTO delisted (player, at_ms) VALUES ($1, $2)", player, at_ms)
     if changed:
-        await count(tx, await _all_boards(tx))
+        await note(tx, await _all_boards(tx))
     return changed
 
 
-# --- counting ---------------------------------------------------------------------------------------------------------
+# --- whether there is any ---------------------------------------------------------------------------------------------
 
 
-async def count(tx: Transaction, board_ids: Iterable[str]) -> None:
-    """Let these boards know how many rows they have. Each is held alone, or new."""
+async def note(tx: Transaction, board_ids: Iterable[str]) -> None:
+    """Let these boards know whether they have any rows. Each is held alone, or new."""
     await tx.execute_many(
-        "UPDATE boards SET moderated = (SELECT count(*) FROM moderation AS m WHERE m.board = boards.board) "
-        "+ (SELECT count(*) FROM delisted) WHERE board = $1",
+        "UPDATE boards SET moderated = CASE WHEN EXISTS (SELECT 1 FROM moderation AS m WHERE m.board = boards.board) "
+        "OR EXISTS (SELECT 1 FROM delisted) THEN 1 ELSE 0 END WHERE board = $1",
         [(board_id,) for board_id in sorted(board_ids)],
     )
 
@@ -201,9 +201,13 @@ async def count(tx: Transaction, board_ids: Iterable[str]) -> None:
 
 
 async def forget_acts(tx: Transaction, *, before_ms: int, limit: int) -> int:
-    """Delete lines of the log that are older than that, the oldest first; how many."""
+    """Delete those of the first `limit` lines of the log that are older than that; how many.
+
+    Lines are as old as their numbers say, so nothing beyond them has to be looked at.
+    """
     return await tx.execute(
-        "DELETE FROM audit WHERE act IN (SELECT act FROM audit WHERE at_ms < $1 ORDER BY act LIMIT $2)",
+        "DELETE FROM audit WHERE act IN (SELECT a.act FROM (SELECT act, at_ms FROM audit ORDER BY act LIMIT $2) AS a "
+        "WHERE a.at_ms < $1)",
         before_ms,
         limit,
     )

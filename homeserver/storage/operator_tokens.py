@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from homeserver.model import AccessToken, Operator, Role
-from homeserver.storage.database import Reader, Transaction
+from homeserver.storage.database import LostRaceError, Reader, Transaction
 
 
 async def add(tx: Transaction, token_hash: str, operator: int, token: AccessToken) -> None:
@@ -91,7 +91,11 @@ class Call(NamedTuple):
 
 
 async def begin_call(tx: Transaction, operator: int, name: str, call_hash: str, expires_ms: int) -> Call | None:
-    """Keep that a call is made under this name; the one that was made before, if any was: then nothing is kept."""
+    """Keep that a call is made under this name; the one that was made before, if any was: then nothing is kept.
+
+    Raises:
+        LostRaceError: The one that was made before has been forgotten just now.
+    """
     made = await tx.execute(
         "INSERT INTO repeated_calls (operator, name, call_hash, expires_ms) VALUES ($1, $2, $3, $4) "
         "ON CONFLICT (operator, name) DO NOTHING",
@@ -105,7 +109,9 @@ async def begin_call(tx: Transaction, operator: int, name: str, call_hash: str, 
     row = await tx.fetch_one(
         "SELECT call_hash, status, answer FROM repeated_calls WHERE operator = $1 AND name = $2", operator, name
     )
-    return None if row is None else Call(*row)
+    if row is None:
+        raise LostRaceError
+    return Call(*row)
 
 
 async def count_calls(reader: Reader, operator: int) -> int:

@@ -118,6 +118,16 @@ async def user_of(reader: Reader, player: int) -> tuple[str, str]:
     return row[0], row[1]
 
 
+async def unerased(tx: Transaction, player: int) -> None:
+    """Have a player whom nobody erases before this transaction ends. It may hold boards before this, but no row.
+
+    Raises:
+        NotFound: No such player.
+    """
+    await tx.lock(erased.LOCK, shared=True)
+    await user_of(tx, player)
+
+
 async def by_public_id(reader: Reader, public_id: str) -> int | None:
     """The player behind a public id, which may be any text from outside."""
     return cast(
@@ -161,11 +171,6 @@ async def cards(reader: Reader, players: Iterable[int]) -> dict[int, PlayerCard]
 
 
 # --- what the container says of them ----------------------------------------------------------------------------------
-
-
-async def observe_person(tx: Transaction, player: int, person: Person, observed_ms: int) -> None:
-    """Keep what the container said of one person; see `observe_people`."""
-    await observe_people(tx, {player: person}, observed_ms)
 
 
 async def observe_people(tx: Transaction, people: Mapping[int, Person], observed_ms: int) -> None:

@@ -79,7 +79,7 @@ KINDS: Final = (
     _kind("moderated", "moderation WHERE player = $1", {"board": ""}, _plain("board", "state", "at_ms")),
     _kind("adjusted", "adjustments WHERE player = $1", {"adjustment": 0}, _plain("board", "score", "at_ms")),
     _kind("found_right", "cleared WHERE player = $1", {"board": ""}, _plain("board", "key", "at_ms")),
-    _kind("bulk_acts", "bulk_changes WHERE player = $1", {"task": 0}, _plain("was_hidden", "now_hidden", "undone")),
+    _kind("bulk_acts", "bulk_changes WHERE player = $1", {"task": 0}, _plain("was_hidden", "now_hidden")),
     _kind("delisted", "delisted WHERE player = $1", {"player": 0}, _plain("at_ms")),
     _kind("acts", "audit WHERE player = $1", {"act": 0}, _plain("action", "board", "at_ms", "detail")),
     _kind(

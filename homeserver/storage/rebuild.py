@@ -50,6 +50,16 @@ async def alone(tx: Transaction, *boards: Board) -> None:
         held |= missing
 
 
+async def all_alone(tx: Transaction) -> tuple[BoardInForce, ...]:
+    """Hold all boards, as `alone` does, also those that are made while others are waited for; all as they are then."""
+    while True:
+        boards = [each.board for each in await store.boards_in_force(tx)]
+        await alone(tx, *boards)
+        found = await store.boards_in_force(tx)
+        if boards == [each.board for each in found]:
+            return found
+
+
 async def under_way(reader: Reader, now_ms: int, board_id: str | None = None) -> bool:
     """Whether this board, or any, is being rebuilt.
 
@@ -330,7 +340,7 @@ async def put_in_force(tx: Transaction, building: BoardInForce, now_ms: int) -> 
         building.generation,
     )
     await tx.execute("DELETE FROM meta WHERE name = $1", _DUE + board.id)
-    await moderation.count(tx, [board.id])
+    await moderation.note(tx, [board.id])
     tx.announce()
 
 

@@ -17,10 +17,7 @@ branch_labels = None
 depends_on = None
 
 TABLES = """
-CREATE TABLE meta (
-    name TEXT PRIMARY KEY,
-    value TEXT NOT NULL
-);
+CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 
 CREATE TABLE players (
     player {identity},
@@ -43,8 +40,8 @@ CREATE TABLE players (
     birthday TEXT,
     UNIQUE (container, user_id)
 );
-
 CREATE INDEX players_search_name ON players (search_name, player);
+CREATE INDEX players_birthday ON players (container, birthday) WHERE birthday IS NOT NULL;
 
 CREATE TABLE friendships (
     player BIGINT NOT NULL,
@@ -79,7 +76,7 @@ CREATE TABLE boards (
     definition TEXT NOT NULL,
     revision BIGINT NOT NULL,
     generation BIGINT NOT NULL,
-    moderated BIGINT NOT NULL DEFAULT 0,
+    moderated SMALLINT NOT NULL DEFAULT 0,
     since_event BIGINT NOT NULL DEFAULT 0,
     closures TEXT NOT NULL DEFAULT '[]',
     rebuilt_ms BIGINT
@@ -124,7 +121,6 @@ CREATE TABLE bulk_changes (
     was_until BIGINT,
     now_hidden SMALLINT NOT NULL,
     now_until BIGINT,
-    undone SMALLINT NOT NULL DEFAULT 0,
     PRIMARY KEY (task, player)
 ) {without_rowid};
 CREATE INDEX bulk_changes_player ON bulk_changes (player);
@@ -202,6 +198,7 @@ CREATE TABLE moderation (
     PRIMARY KEY (player, board)
 ) {without_rowid};
 CREATE INDEX moderation_board ON moderation (board, player);
+CREATE INDEX moderation_state ON moderation (board, state, player);
 
 CREATE TABLE adjustments (
     adjustment {identity},
@@ -226,10 +223,7 @@ CREATE TABLE cleared (
 ) {without_rowid};
 CREATE INDEX cleared_player ON cleared (player);
 
-CREATE TABLE delisted (
-    player BIGINT PRIMARY KEY,
-    at_ms BIGINT NOT NULL
-);
+CREATE TABLE delisted (player BIGINT PRIMARY KEY, at_ms BIGINT NOT NULL);
 
 CREATE TABLE audit (
     act {identity},
@@ -244,9 +238,7 @@ CREATE TABLE audit (
 CREATE INDEX audit_player ON audit (player, act);
 CREATE INDEX audit_board ON audit (board, act);
 
-CREATE TABLE erased (
-    mark TEXT PRIMARY KEY
-) {without_rowid};
+CREATE TABLE erased (mark TEXT PRIMARY KEY) {without_rowid};
 
 CREATE TABLE claims (
     list BIGINT NOT NULL,
@@ -276,6 +268,7 @@ CREATE TABLE decisions (
     decision TEXT NOT NULL,
     PRIMARY KEY (board, player, event)
 ) {without_rowid};
+CREATE INDEX decisions_player ON decisions (player);
 
 CREATE TABLE gadget_sessions (
     token_hash TEXT PRIMARY KEY,
@@ -296,8 +289,8 @@ CREATE TABLE page_sessions (
     expires_ms BIGINT NOT NULL
 );
 CREATE INDEX page_sessions_storage_user ON page_sessions (storage_user);
-
 CREATE INDEX page_sessions_player ON page_sessions (player) WHERE player IS NOT NULL;
+CREATE INDEX page_sessions_expires ON page_sessions (expires_ms);
 
 CREATE TABLE sign_in_answers (
     answer_hash TEXT PRIMARY KEY,
@@ -384,6 +377,7 @@ CREATE TABLE sync_tasks (
     PRIMARY KEY (player, kind)
 ) {without_rowid};
 CREATE INDEX sync_tasks_order ON sync_tasks (container, priority, due_ms);
+CREATE INDEX sync_tasks_holder ON sync_tasks (holder) WHERE holder IS NOT NULL;
 
 CREATE TABLE containers (
     container TEXT PRIMARY KEY,
@@ -455,6 +449,8 @@ CREATE INDEX uploads_user ON uploads (storage_user, created_ms);
 CREATE INDEX uploads_created ON uploads (created_ms);
 CREATE INDEX uploads_updated ON uploads (updated_ms);
 CREATE INDEX uploads_open ON uploads (storage_user) WHERE storage NOT IN ('cancelled', 'expired', 'refused', 'stored');
+CREATE INDEX uploads_open_created ON uploads (created_ms)
+    WHERE storage NOT IN ('cancelled', 'expired', 'refused', 'stored');
 
 CREATE TABLE step_one (
     only_row SMALLINT PRIMARY KEY,

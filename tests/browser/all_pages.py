@@ -17,6 +17,7 @@ from homeserver.storage import appdata, leaderboards, people, uploads
 from homeserver.storage.database import Database, Transaction, open_database
 from homeserver.wiring import wall_clock_ms
 from tests.web.conftest import Browser, Stack, running_stack
+from tests.writing import observe_person
 
 Scheme = Literal["light", "dark"]
 LANGUAGES: Final = ("en", "pt-BR", "fr")
@@ -191,7 +192,7 @@ async def _people(database: Database, stack: Stack) -> str:
         long, changes = "", []
         for number, name in enumerate(ODD_NAMES):
             player = await people.player_of(tx, container, f"odd-{number}")
-            await people.observe_person(tx, player, Person(f"odd-{number}", name, "Mbappé-Riscado"), now_ms)
+            await observe_person(tx, player, Person(f"odd-{number}", name, "Mbappé-Riscado"), now_ms)
             value = {"letters": str(1_000_000 + number // 2)}
             changes += await appdata.observe(
                 tx, player, value, observed_ms=now_ms, at_ms=now_ms, origin=Origin.SUBMITTED

@@ -12,6 +12,7 @@ from homeserver.storage.appdata import Observation
 from homeserver.storage.database import Transaction, open_database
 from homeserver.wiring import wall_clock_ms
 from tests.browser.conftest import KeepPicture
+from tests.writing import observe_person
 
 pytestmark = pytest.mark.chromium
 
@@ -26,7 +27,7 @@ async def score(demo: Demo, **letters: int) -> None:
         found: list[Observation] = []
         for name, count in letters.items():
             player = await people.player_of(tx, "sandbox", f"test-{name}")
-            await people.observe_person(tx, player, Person(name, given_name=name), now_ms)
+            await observe_person(tx, player, Person(name, given_name=name), now_ms)
             found.append(Observation(player, {"letters": str(count)}, now_ms, now_ms, Origin.SUBMITTED))
         changed = await appdata.observe_all(tx, found)
         await leaderboards.record(tx, boards, [change for each in changed for change in each], now_ms)

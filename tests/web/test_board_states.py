@@ -11,11 +11,12 @@ from homeserver.model import Board, Change, Origin, Span
 from homeserver.sandbox.people import CHARLOTTE, ELIZABETH, JANE
 from homeserver.services.board_states import BoardStates
 from homeserver.services.rebuilds import Rebuilds
-from homeserver.storage import leaderboards, people
+from homeserver.storage import people
 from homeserver.storage.database import Transaction, open_database
 from tests.clock import NOON_MS, Clock
 from tests.web.conftest import Stack, running_stack
 from tests.web.test_pages import page, texts, values
+from tests.writing import apply_changes
 
 DAY_MS = 86_400_000
 LETTERS = Board("letters", "Letters", "letters", spans=(Span.ALL, Span.MONTH, Span.DAY))
@@ -35,7 +36,7 @@ async def give(stack: Stack, at_ms: int, **scores: int) -> None:
         for number, (user, score) in enumerate(scores.items()):
             player = await people.player_of(tx, "sandbox", user.removeprefix("u"))
             changes.append(Change(player, "letters", None, str(score), at_ms + number, Origin.READ))
-        await leaderboards.apply_changes(tx, changes, at_ms)
+        await apply_changes(tx, changes, at_ms)
 
     async with open_database(stack.settings.database_url) as database:
         await database.write(work)

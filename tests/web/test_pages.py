@@ -17,13 +17,13 @@ from homeserver.model import Board, Change, Origin, Span
 from homeserver.sandbox.people import ELIZABETH, JANE
 from homeserver.services.health import Health
 from homeserver.services.jobs import Jobs
-from homeserver.storage import leaderboards
 from homeserver.storage.database import open_database
 from homeserver.web import formats, rendering, setup
 from homeserver.web.keys import HEALTH, SITE, Site
 from homeserver.web.security import local_path
 from homeserver.wiring import wall_clock_ms
 from tests.web.conftest import PASSWORD, Browser, Reply, Stack, running_stack, until
+from tests.writing import apply_changes
 
 WEEK_MS = 7 * 86_400_000
 
@@ -228,7 +228,7 @@ async def test_a_new_week_begins_with_the_winners_of_the_last_one(folder: Path) 
         async with open_database(stack.settings.database.url.get_secret_value()) as database:
             player = (await database.read(lambda reader: reader.fetch_value("SELECT min(player) FROM players"))) or 0
             change = Change(player, "letters", None, "8", now_ms - WEEK_MS, Origin.READ)
-            await database.write(lambda tx: leaderboards.apply_changes(tx, [change], now_ms))
+            await database.write(lambda tx: apply_changes(tx, [change], now_ms))
         tree = page(await browser.get("/boards/letters?period=week"))
         assert "Last week" in texts(tree, "//aside//h2")
         (winner,) = texts(tree, "//ol[@class='winners']/li")

@@ -1,4 +1,4 @@
-"""Counting a whole list anew: for entries that were written all at once, where counting each would cost more."""
+"""Counting a whole list anew: for entries that a test or a benchmark wrote all at once."""
 
 from __future__ import annotations
 
