@@ -24,9 +24,21 @@ from homeserver.web.visitors import operator
 DONE: Final = "done"
 """The query's name for the number of the act that a page tells of."""
 
+TAKES_BACK: Final[Mapping[Action, Action]] = {
+    Action.HIDE: Action.RESTORE,
+    Action.REMOVE: Action.UNREMOVE,
+    Action.ADJUST: Action.UNADJUST,
+    Action.CLEAR: Action.UNCLEAR,
+    Action.APPROVE: Action.REOPEN,
+    Action.REJECT: Action.REOPEN,
+    Action.CLOSE: Action.OPEN,
+    Action.OPEN: Action.CLOSE,
+}
+"""What takes an act back."""
+OF_BOARDS: Final = frozenset({Action.CLOSE, Action.OPEN})
+"""Those among them that are about a board, and nobody on it."""
+
 _AT_ONCE: Final = 200
-_OF_PLAYERS: Final = frozenset({Action.HIDE, Action.REMOVE, Action.APPROVE, Action.REJECT, Action.ADJUST, Action.CLEAR})
-_OF_BOARDS: Final = frozenset({Action.CLOSE, Action.OPEN})
 
 
 async def operator_who_may(request: web.Request, role: Role) -> Operator:
@@ -57,12 +69,12 @@ class Done:
     @property
     def can_be_undone(self) -> bool:
         """Whether there is an act that takes it back."""
-        return self.act.action in _OF_BOARDS or (self.act.action in _OF_PLAYERS and self.act.player is not None)
+        return self.act.action in TAKES_BACK and (self.act.action in OF_BOARDS or self.act.player is not None)
 
     @property
     def undone_by(self) -> Role:
         """Who may do that."""
-        return Role.CONFIGURE if self.act.action in _OF_BOARDS else Role.MODERATE
+        return Role.CONFIGURE if self.act.action in OF_BOARDS else Role.MODERATE
 
 
 async def page(

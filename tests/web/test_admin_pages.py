@@ -99,6 +99,37 @@ async def test_what_was_done_on_all_boards_is_undone_on_all(stack: Stack) -> Non
     assert at.texts("//caption//*[contains(@class, 'chip')]") == ["visible"] * 3
 
 
+async def test_a_removal_is_undone_and_nothing_else(stack: Stack) -> None:
+    friend = await stack.player(JANE)
+    await stack.player()
+    at = await player_page(await desk(stack, Role.MODERATE), ELIZABETH)
+    page = at.address
+    await at.act("/hide", board="letters", reason=WHY)
+    await at.open(page)
+    await at.act("/remove", board="letters", reason=WHY)
+    await at.undo()
+    assert at.done.startswith("Done: score counts again. Elizabeth Bennet")
+    assert "This cannot be undone here." in at.done
+    assert "Elizabeth Bennet" not in await names(stack, friend)
+    assert "hidden" in at.texts("//main//table[1]//tbody/tr[1]")[0]
+
+
+async def test_what_cannot_be_undone_everywhere_is_undone_nowhere(stack: Stack) -> None:
+    friend = await stack.player(JANE)
+    await stack.player()
+    at = await player_page(await desk(stack, Role.MODERATE), ELIZABETH)
+    page = at.address
+    hidden = await at.send("/hide", reason=WHY)
+    for board in ("letters", "busiest"):  # whichever comes last, there is one before it
+        await at.open(page)
+        await at.act("/remove", board=board, reason=WHY)
+        await at.open(hidden.location)
+        assert (await at.send("/undo")).status == 409
+        assert "Elizabeth Bennet" not in await names(stack, friend)
+        await at.open(page)
+        assert at.texts("//caption//*[contains(@class, 'chip')]") == ["hidden"] * 3
+
+
 async def test_an_older_act_is_not_undone_over_a_newer_one(stack: Stack) -> None:
     await stack.player()
     at = await player_page(await desk(stack, Role.MODERATE), ELIZABETH)
