@@ -41,8 +41,9 @@ _REASON: Final = Param("reason", "Why; it stays in the log: 1 to 500 characters"
 
 
 def _limit(most: int = 200, default: int = 50) -> Param:
-    says = f"How many at most, 1 to {most} ({default})"
-    return Param("limit", says, Kind.NUMBER, least=1, most=most, default=default)
+    return Param(
+        "limit", f"How many at most, 1 to {most} ({default})", Kind.NUMBER, least=1, most=most, default=default
+    )
 
 
 _LIMIT: Final = _limit()
