@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import Page, Route, expect
 
 from homeserver.demo import Demo
 from homeserver.model import Origin, Person
@@ -86,6 +86,25 @@ async def test_rows_move_when_scores_come_and_wait_for_who_reads(
     assert (await names(page))[0] == "Anna"
     await pause.click()
     await expect(page.locator(f"{ROWS} .name").first).to_have_text("Carl")  # told at once what was missed
+
+
+async def test_what_a_busy_server_did_not_give_is_asked_for_again(page: Page, demo: Demo, tolerated: list[str]) -> None:
+    tolerated.append("status of (503|429)")
+    await score(demo, Anna=30, Bert=20)
+    await page.goto(f"{demo.home_url}/boards/letters")
+    await expect(page.locator("#live-state")).to_have_text("Live")
+    refusals = [429, 503]
+
+    async def busy(route: Route) -> None:
+        if refusals:
+            await route.fulfill(status=refusals.pop())
+        else:
+            await route.continue_()
+
+    await page.route("**/boards/letters", busy)
+    await score(demo, Bert=40)
+    await expect(page.locator(f"{ROWS} .name")).to_have_text(["Bert", "Anna"])
+    assert refusals == []
 
 
 async def test_with_reduced_motion_nothing_moves_and_a_hidden_tab_holds_no_stream(page: Page, demo: Demo) -> None:
