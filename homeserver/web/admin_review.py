@@ -9,7 +9,6 @@ from aiohttp import web
 
 from homeserver.errors import BadInput, Conflict, NotFound
 from homeserver.model import Act, Action, Claim, PlayerCard, Role
-from homeserver.web.admin_boards import number
 from homeserver.web.admin_frame import (
     DONE,
     OF_BOARDS,
@@ -18,6 +17,7 @@ from homeserver.web.admin_frame import (
     asked,
     card_of,
     newest,
+    number,
     operator_who_may,
     page,
     see,

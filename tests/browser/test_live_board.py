@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from playwright.async_api import Page, Route, expect
 
@@ -141,7 +143,9 @@ async def test_a_history_is_a_chart_and_stays_a_drawing_without_scripts(
     chart = page.get_by_role("group", name="Letters written over time, now 30")
     await expect(chart.locator("canvas")).to_be_visible()
     await chart.locator(".u-over").hover()
-    await expect(chart.locator(".u-legend")).to_contain_text("Letters written")
+    legend = chart.locator(".u-legend")
+    await expect(legend).to_contain_text("Letters written")
+    await expect(legend).to_contain_text(re.compile(r"\d{1,2} \w{3,4} \d{4}, \d\d:\d\d"))  # as on the page
     await page.emulate_media(color_scheme="dark")
     await expect(chart.locator("canvas")).to_be_visible()
     await keep_picture(page, "player-history-dark")

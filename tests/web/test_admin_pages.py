@@ -6,10 +6,10 @@ import re
 from pathlib import Path
 from urllib.parse import quote
 
-from homeserver.model import Board, Origin, Role
+from homeserver.model import Act, Action, Board, Origin, Role
 from homeserver.sandbox.faults import CannedReply, Fault
 from homeserver.sandbox.people import ELIZABETH, JANE
-from homeserver.storage import appdata, leaderboards, people
+from homeserver.storage import appdata, leaderboards, moderation, people
 from homeserver.storage.database import Transaction, open_database
 from tests.web.admin_desk import Desk, desk
 from tests.web.conftest import PASSWORD, Browser, Stack, running_stack, until
@@ -157,6 +157,20 @@ async def test_erasing_asks_for_the_name_and_leaves_none(stack: Stack) -> None:
     await at.open("/admin/audit")
     assert "Elizabeth" not in at.texts("//main")[0]
     assert at.texts("//main//tbody//b")[0] == "person erased"
+
+
+async def test_the_log_has_words_for_every_act(stack: Stack) -> None:
+    async def work(tx: Transaction) -> None:
+        for action in Action:
+            await moderation.log(tx, Act(action, stack.now_ms(), "maria", WHY, None, None))
+
+    async with open_database(stack.settings.database_url) as database:
+        await database.write(work)
+    at = await desk(stack, Role.VIEW)
+    await at.open("/admin/audit")
+    words = set(at.texts("//main//tbody//b"))
+    assert len(words) == len(Action)
+    assert not words & {action.value for action in Action}
 
 
 async def test_an_act_comes_from_our_pages_and_leads_to_them(stack: Stack) -> None:
