@@ -547,3 +547,16 @@ async def test_a_schema_that_is_there_is_enough_for_who_may_not_make_one(
     await asyncio.to_thread(migrate, url, empty_place.schema)
     async with open_database(url, empty_place.schema) as database:
         await database.read(ping)
+
+
+async def test_a_glance_asks_one_question(database: Database) -> None:
+    async def one(reader: Reader) -> int:
+        return int(await reader.fetch_value("SELECT 1"))
+
+    async def two(reader: Reader) -> int:
+        return await one(reader) + await one(reader)
+
+    assert await database.glance(one) == 1
+    with pytest.raises(RuntimeError, match="one question"):
+        await database.glance(two)
+    assert await database.look(two) == 2

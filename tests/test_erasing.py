@@ -215,7 +215,8 @@ async def test_a_score_that_was_being_written_is_not_kept(
         """Erases the person before one of the writes."""
 
         def __init__(self) -> None:
-            self.read, self.look, self.most_together = database.read, database.look, database.most_together
+            self.read, self.look, self.glance = database.read, database.look, database.glance
+            self.most_together = database.most_together
             self.writes = 0
 
         async def write(self, work: WriteWork[T]) -> T:
@@ -316,7 +317,8 @@ class Stopping:
     def __init__(self, database: Database, writes: int) -> None:
         self._database = database
         self.writes = writes
-        self.read, self.look, self.most_together = database.read, database.look, database.most_together
+        self.read, self.look, self.glance = database.read, database.look, database.glance
+        self.most_together = database.most_together
 
     async def write(self, work: WriteWork[T]) -> T:
         if self.writes == 0:
@@ -399,7 +401,8 @@ async def test_who_is_erased_while_a_board_is_rebuilt_is_not_in_it_and_goes_when
         """Erases somebody before the first write behind the first read of events."""
 
         def __init__(self) -> None:
-            self.read, self.look, self.most_together = database.read, database.look, database.most_together
+            self.read, self.look, self.glance = database.read, database.look, database.glance
+            self.most_together = database.most_together
 
         async def write(self, work: WriteWork[T]) -> T:
             if reads and not finished:
@@ -439,7 +442,8 @@ async def test_what_a_rebuild_left_that_was_killed_does_not_keep_it_from_ending(
 
     class Killed:
         def __init__(self) -> None:
-            self.read, self.look, self.most_together = database.read, database.look, database.most_together
+            self.read, self.look, self.glance = database.read, database.look, database.glance
+            self.most_together = database.most_together
             self.writes = 0
 
         async def write(self, work: WriteWork[T]) -> T:

@@ -445,7 +445,7 @@ class Between:
         self._database = database
         self._happens = happens
         self._alone = asyncio.Lock()  # a rebuild reads and writes at the same time
-        self.look, self.most_together = database.look, database.most_together
+        self.look, self.glance, self.most_together = database.look, database.glance, database.most_together
 
     async def write(self, work: WriteWork[T]) -> T:
         async with self._alone:

@@ -78,7 +78,7 @@ class AppDataWriter:
             TooMany: This player is written too often, or others are writing them all the time.
             RemoteError: The container failed, and may or may not have taken it where it is RemoteUnavailable.
         """
-        container, user_id = await self._database.look(lambda reader: people.user_of(reader, player))
+        container, user_id = await self._database.glance(lambda reader: people.user_of(reader, player))
         if container != self._container:
             raise NotFound("The player's container is not connected.")
         await self._limits.take(SCORES, str(player))

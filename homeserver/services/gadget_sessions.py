@@ -137,7 +137,7 @@ class GadgetSessions:
         async def work(reader: Reader) -> GadgetSession | None:
             return await sessions.find_gadget_session(reader, token_hash, now_ms)
 
-        session = await self._database.look(work)
+        session = await self._database.glance(work)
         if session is None:
             raise NotSignedIn("This token is not good, or no longer. Open a session again.")
         if stamp is not None:

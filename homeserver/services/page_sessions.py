@@ -279,7 +279,9 @@ class PageSessions:
         if not cookie:
             return None
         token_hash = secret_hash(cookie)
-        return await self._database.look(lambda reader: sessions.find_page_session(reader, token_hash, self._now_ms()))
+        return await self._database.glance(
+            lambda reader: sessions.find_page_session(reader, token_hash, self._now_ms())
+        )
 
     async def _replace(self, tx: Transaction, old: PageRow | None, row: PageRow) -> None:
         """Keep `row` in place of `old`, with what only `old` holds."""

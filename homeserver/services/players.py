@@ -24,7 +24,7 @@ class Players:
         known = self._public_ids.get(player)
         if known is not None:
             return known
-        found = (await self._database.look(lambda reader: people.cards(reader, [player]))).get(player)
+        found = (await self._database.glance(lambda reader: people.cards(reader, [player]))).get(player)
         if found is None:
             return None
         if len(self._public_ids) >= _MAX_KNOWN:
@@ -42,7 +42,7 @@ class Players:
         async def work(reader: Reader) -> PlayerCard:
             return await people.card(reader, player)
 
-        return await self._database.look(work)
+        return await self._database.glance(work)
 
     async def find(self, public_id: str) -> int:
         """The player behind a public id, which may be any text from outside.
@@ -54,7 +54,7 @@ class Players:
         async def work(reader: Reader) -> int | None:
             return await people.by_public_id(reader, public_id)
 
-        player = await self._database.look(work)
+        player = await self._database.glance(work)
         if player is None:
             raise NotFound("There is no such player.")
         return player

@@ -15,7 +15,7 @@ import asyncpg
 import structlog
 
 from homeserver.errors import BadSettings, DatabaseUnavailable
-from homeserver.storage.database import LostRaceError, ReadWork, Row, WriteWork, check_revision
+from homeserver.storage.database import LostRaceError, OneQuestion, ReadWork, Row, WriteWork, check_revision
 from homeserver.storage.postgres_hints import LOST_CONNECTIONS, Hints
 
 T = TypeVar("T")
@@ -242,6 +242,10 @@ class PostgresDatabase:
     async def look(self, work: ReadWork[T]) -> T:
         return await self.read(work)
 
+    async def glance(self, work: ReadWork[T]) -> T:
+        async with self._connected() as connection:
+            return await work(OneQuestion(PostgresTransaction(connection, self._schema)))
+
     def stamp(self) -> None:
         """It would have to be asked."""
 
@@ -290,6 +294,11 @@ async def is_open_elsewhere(url: str, schema: str) -> bool:
     return found > 0
 
 
+async def _nothing(_: object) -> None:
+    """What has to be set back before a connection is used again: all that we set ends with its transaction, and whoever
+    listens has a connection of their own. Asked for, it would be one more round trip each time."""
+
+
 @asynccontextmanager
 async def open_postgres(url: str, schema: str, connections: int) -> AsyncIterator[PostgresDatabase]:
     """Open a migrated schema; see `database.open_database`."""
@@ -298,6 +307,7 @@ async def open_postgres(url: str, schema: str, connections: int) -> AsyncIterato
             url,
             min_size=1,
             max_size=connections,
+            reset=_nothing,
             server_settings={
                 "search_path": schema,
                 "timezone": "UTC",

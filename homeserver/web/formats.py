@@ -117,8 +117,14 @@ def number(value: int) -> str:
 
 def score(display: str) -> str:
     """A score's `display`, or any number written as in `1,032.50` or `1:02:03`, with the language's own marks."""
-    marks = current().locale.number_symbols["latn"]
-    return display.translate({ord(","): marks["group"], ord("."): marks["decimal"]})
+    return display.translate(_marks(current().locale))
+
+
+@lru_cache
+def _marks(locale: Locale) -> dict[int, str]:
+    """Kept: a page has a hundred numbers, and CLDR's tables take longer than all else that is done with them."""
+    marks = locale.number_symbols["latn"]
+    return {ord(","): marks["group"], ord("."): marks["decimal"]}
 
 
 def place(rank: int | None, tied: bool) -> str:
