@@ -34,9 +34,10 @@ if (going) {
     if (document.hidden) return setTimeout(look, 1000);
     try {
       const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
+      if (answer.status === 429 || answer.status >= 500) throw new Error(String(answer.status));
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");
       const now = page.querySelector("#" + going.id);
-      if (!answer.ok || !now) return location.reload();
+      if (!now) return location.reload();
       going.replaceChildren(...now.childNodes);
       if (now.hasAttribute("data-refresh")) setTimeout(look, Number(going.dataset.refresh) * 1000);
     } catch {

@@ -6,7 +6,6 @@
 import { _, _n } from "./words.js";
 
 const QUIET_MS = 1000; // changes that come together are shown together
-const JITTER_MS = 1000; // and not everybody asks at the same moment
 const MOVE_MS = 160;
 const OFTEN_MS = 2000;
 const SELDOM_MS = 60000;
@@ -40,6 +39,7 @@ class LiveBoard {
     this.timer = null;
     this.retry = null;
     this.retryMs = OFTEN_MS;
+    this.waitMs = QUIET_MS;
     this.asking = false;
     this.again = false;
     this.next = null; // a document that waits until the reader leaves the list
@@ -116,7 +116,7 @@ class LiveBoard {
     this.timer = setTimeout(() => {
       this.timer = null;
       this.refresh();
-    }, QUIET_MS + Math.random() * JITTER_MS);
+    }, this.waitMs * (1 + Math.random())); // not everybody asks at the same moment
   }
 
   async refresh() {
@@ -127,13 +127,16 @@ class LiveBoard {
     this.asking = true;
     try {
       const response = await fetch(window.location.href, { headers: { Accept: "text/html" }, cache: "no-cache" });
+      if (response.status === 429 || response.status >= 500) throw new Error(String(response.status));
+      this.waitMs = QUIET_MS;
       if (!response.ok) return;
       const page = new DOMParser().parseFromString(await response.text(), "text/html");
       if (this.paused || page.getElementById("list") === null) return;
       this.next = page;
       this.show();
     } catch {
-      this.again = true; // no line: the stream notices too, and tells when it is back
+      this.again = true;
+      this.waitMs = Math.min(this.waitMs * 2, SELDOM_MS);
     } finally {
       this.asking = false;
     }

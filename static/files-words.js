@@ -59,13 +59,10 @@ export function uppyLocale(maxBytes) {
       showErrorDetails: _("Show what went wrong"),
       done: _("Done"),
       // after the page was loaded again
-      recoveredXFiles: {
-        0: _("1 file had not got here whole. Choose the same file again, and it goes on where it stopped."),
-        1: _(
-          "%(count)s files had not got here whole. Choose the same files again, and they go on where they stopped.",
-          { count: "%{smart_count}" },
-        ),
-      },
+      recoveredXFiles: _both(
+        "%(n)s file had not got here whole. Choose the same file again, and it goes on where it stopped.",
+        "%(n)s files had not got here whole. Choose the same files again, and they go on where they stopped.",
+      ),
       recoveredAllFiles: _("Everything is here again and goes on."),
       sessionRestored: _("Not everything is here yet"),
       reSelect: _("Choose again"),

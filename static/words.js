@@ -2,7 +2,7 @@
 // A text that is not there is said as it stands in the code, in English. Holes are named, `%(name)s`; `%%` is a percent sign.
 
 const block = document.getElementById("words");
-const { language = "en", ones = [1], marks = {}, texts = {} } = block === null ? {} : JSON.parse(block.textContent);
+const { language = "en-GB", ones = [1], marks = {}, texts = {} } = block === null ? {} : JSON.parse(block.textContent);
 
 const filled = (text, holes) => text.replace(/%\((\w+)\)s|%%/g, (found, name) => (name === undefined ? "%" : String(holes[name])));
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 
+from homeserver.errors import Conflict
 from homeserver.model import Action, Origin
 from homeserver.services.delisting import AT_ONCE, Delisting
 from homeserver.services.moderation import Moderation
@@ -102,6 +103,15 @@ async def test_who_was_hidden_by_an_operator_stays_hidden(setting: Setting) -> N
     await setting.has_app("p3", True)
     await setting.delisting.settle()
     assert (await listed(setting.database))["p3"] == 3
+
+
+async def test_nothing_is_restored_of_one_who_has_only_left(setting: Setting) -> None:
+    p3 = await setting.player("p3")
+    await setting.has_app("p3", False)
+    await setting.delisting.settle()
+    with pytest.raises(Conflict):
+        await setting.moderation.restore(p3, actor="ada", reason="asked for it")
+    assert (await setting.moderation.log(player=p3))[0].action is Action.DELIST
 
 
 async def rebuild(setting: Setting) -> None:

@@ -229,6 +229,50 @@ async def test_hidden_and_removed_are_undone_one_after_the_other(scene: Scene) -
     assert await lists_of(scene.database, BOARD) == everything
 
 
+async def removed(scene: Scene, player: int) -> int:
+    """Remove the player's score on the board of letters; the number of that act."""
+    await scene.moderation.remove(player, board_id="letters", **WHY)
+    return (await scene.moderation.log(board_id="letters", player=player, limit=1))[0].id
+
+
+async def test_a_removal_is_taken_back_and_nothing_else(scene: Scene) -> None:
+    bruno = scene.players[BRUNO]
+    before = await lists_of(scene.database, BOARD)
+    await scene.moderation.hide(bruno, board_id="letters", **WHY)
+    act = await removed(scene, bruno)
+    await scene.moderation.unremove(act, **WHY)
+    assert [each.state for each in await scene.moderation.of_player(bruno)] == [State.HIDDEN]
+    assert bruno not in (await lists_of(scene.database, BOARD))["all"]
+    await scene.moderation.restore(bruno, board_id="letters", **WHY)
+    assert await lists_of(scene.database, BOARD) == before
+    log = await scene.moderation.log(player=bruno)
+    assert [(each.action, each.detail) for each in log[:2]] == [
+        (Action.RESTORE, "letters=900"),
+        (Action.UNREMOVE, "letters=900"),
+    ]
+
+
+async def test_of_two_removals_each_is_taken_back_alone_and_once(scene: Scene) -> None:
+    bruno = scene.players[BRUNO]
+    first = await removed(scene, bruno)
+    await scene.give(bruno, "901")
+    second = await removed(scene, bruno)
+    with pytest.raises(Conflict):
+        await scene.moderation.unremove(first, **WHY)
+    await scene.moderation.unremove(second, **WHY)
+    assert (await lists_of(scene.database, BOARD))["all"][bruno][0] == 901
+    assert [each.state for each in await scene.moderation.of_player(bruno)] == [State.REMOVED]
+    with pytest.raises(Conflict):
+        await scene.moderation.unremove(second, **WHY)
+    await scene.give(bruno, "899")
+    assert (await lists_of(scene.database, BOARD))["all"][bruno][0] == 901
+    await scene.moderation.unremove(first, **WHY)
+    assert await scene.moderation.of_player(bruno) == ()
+    for act in (first + 1_000, (await scene.moderation.log(limit=1))[0].id):
+        with pytest.raises(NotFound):
+            await scene.moderation.unremove(act, **WHY)
+
+
 async def test_what_stands_says_why_since_when_and_by_whom(scene: Scene) -> None:
     bruno = scene.players[BRUNO]
     await scene.moderation.hide(bruno, board_id="dense", actor=" paulo ", reason="  see ticket 7\0 ")

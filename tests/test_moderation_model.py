@@ -47,7 +47,7 @@ BOARDS: Final = [
 JUDGED: Final = BOARDS[-1]
 PLAYERS: Final = 5
 VALUES: Final = [*map(str, range(-4, 8)), "junk", None]
-ACTS: Final = ["hide", "restore", "remove", "adjust", "unadjust"]
+ACTS: Final = ["hide", "restore", "remove", "unremove", "adjust", "unadjust"]
 BULK: Final = [Action.HIDE, Action.REMOVE, Action.RESTORE]
 STATES: Final = ["close", "open", "reset", "unreset"]
 SAID: Final = ["approve", "reject", "reopen"]
@@ -60,6 +60,8 @@ class Decided:
     database: Database
     hidden: set[tuple[str, int]] = field(default_factory=set)
     removed: dict[tuple[str, int], int] = field(default_factory=dict)
+    removals: dict[tuple[str, int], list[tuple[int, int | None, int]]] = field(default_factory=dict)
+    """Each act that removed something, and up to which event that was so before it and since."""
     said: dict[str, dict[int, Decision]] = field(default_factory=lambda: {board.id: {} for board in BOARDS})
     adjusted: dict[str, list[tuple[int, int, int]]] = field(default_factory=lambda: {board.id: [] for board in BOARDS})
     """Player, last event, score."""
@@ -105,6 +107,9 @@ class Decided:
         if word in {"adjust", "unadjust"}:
             await self.adjust(scene, word, board, player)
             return
+        if word == "unremove":
+            await self.unremove(scene, board, player)
+            return
         place = (board.id, player)
         if word == "hide":
             changes = place not in self.hidden
@@ -123,11 +128,28 @@ class Decided:
         if word == "hide":
             self.hidden.add(place)
         elif word == "remove":
+            (done,) = await scene.moderation.log(board_id=board.id, player=player, limit=1)
+            self.removals.setdefault(place, []).append((done.id, self.removed.get(place), newest))
             self.removed[place] = newest
         elif place in self.hidden:
             self.hidden.remove(place)
         else:
             del self.removed[place]
+
+    async def unremove(self, scene: Scene, board: Board, player: int) -> None:
+        """The last one that was not taken back, unless that is no longer what is removed."""
+        place = (board.id, player)
+        if not self.removals.get(place):
+            with pytest.raises(NotFound):
+                await scene.moderation.unremove(10**9, **WHY)
+            return
+        act, was, now = self.removals[place].pop()
+        if self.removed.get(place) != now:
+            with pytest.raises(Conflict):
+                await scene.moderation.unremove(act, **WHY)
+            return
+        await scene.moderation.unremove(act, **WHY)
+        self.decide(board.id, player, Verdict(place in self.hidden, was))
 
     async def adjust(self, scene: Scene, word: str, board: Board, player: int) -> None:
         its = [each for each in self.adjusted[board.id] if each[0] == player]
@@ -476,6 +498,9 @@ async def test_acts_between_any_two_steps_of_a_rebuild_are_obeyed(database: Data
                 b: {e: said for e, said in its.items() if e not in events} for b, its in decided.said.items()
             }
             decided.removed = {place: until for place, until in decided.removed.items() if place[1] != player}
+            for act, *_ in (each for place, its in decided.removals.items() if place[1] == player for each in its):
+                with pytest.raises(NotFound):
+                    await scene.moderation.unremove(act, **WHY)
             decided.adjusted = {b: [each for each in its if each[0] != player] for b, its in decided.adjusted.items()}
 
     for _ in range(60):

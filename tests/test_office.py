@@ -250,6 +250,9 @@ async def test_tasks_fail_in_words_and_are_not_asked_for_twice(
     assert (await office.tasks.do(task.id)).result["entries_before"] == 240
     assert (await office.tasks.do((await office.tasks.verify("letters", **WHY)).id)).state is TaskState.DONE
     assert [each.id for each in await office.tasks.of_board("letters", limit=2)] == [4, 3] or scene.players[0] > 60
+    for too in (0, 101):
+        with pytest.raises(BadInput):
+            await office.tasks.of_board("letters", limit=too)
     monkeypatch.setattr(board_tasks, "MAX_OPEN", 1)
     await office.tasks.verify("letters", **WHY)
     with pytest.raises(Conflict, match="Too much"):

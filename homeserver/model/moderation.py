@@ -16,6 +16,8 @@ class Action(StrEnum):
     HIDE = "hide"
     RESTORE = "restore"
     REMOVE = "remove"
+    UNREMOVE = "unremove"
+    """Take one removal back."""
     APPROVE = "approve"
     REJECT = "reject"
     REOPEN = "reopen"

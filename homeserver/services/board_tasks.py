@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 
 import structlog
 
-from homeserver.errors import Conflict, DatabaseUnavailable, HomeServerError, NotFound
+from homeserver.errors import BadInput, Conflict, DatabaseUnavailable, HomeServerError, NotFound
 from homeserver.model import Act, Action, BulkAct, NowMs, Task, TaskKind, TaskState
 from homeserver.services import board_checks, board_lists, reasons
 from homeserver.services.board_states import BoardStates
@@ -192,9 +192,14 @@ class BoardTasks:
         return await self._database.look(lambda reader: _found(reader, task_id))
 
     async def of_board(self, board_id: str, *, limit: int = 20, before: int | None = None) -> tuple[Task, ...]:
-        """What was done to a board, newest first, before the task of this number."""
-        most = max(1, min(limit, MAX_LIMIT))
-        return tuple(await self._database.look(lambda reader: store.of_board(reader, board_id, most, before)))
+        """What was done to a board, newest first, before the task of this number.
+
+        Raises:
+            BadInput: `limit` is not 1 to 100 (field "limit").
+        """
+        if not 1 <= limit <= MAX_LIMIT:
+            raise BadInput(f"1 to {MAX_LIMIT} at a time", field="limit")
+        return tuple(await self._database.look(lambda reader: store.of_board(reader, board_id, limit, before)))
 
     # --- doing it -----------------------------------------------------------------------------------------------------
 

@@ -163,18 +163,16 @@ class Bulk:
             if after != before:
                 changed.append(Changed(player, before, after))
         await bulk.keep(tx, number, changed)
-        await self._apply(tx, in_force, [(each.player, each.now) for each in changed], act)
+        await self._apply(tx, in_force, changed, act)
 
-    async def _apply(
-        self, tx: Transaction, in_force: BoardInForce, decided: Sequence[tuple[int, Verdict]], act: Act
-    ) -> None:
-        if not decided:
+    async def _apply(self, tx: Transaction, in_force: BoardInForce, changes: Sequence[Changed], act: Act) -> None:
+        if not changes:
             return
-        for player, verdict in decided:
+        for player, was, now in changes:
             one = replace(act, player=player)
-            await moderation.decide(tx, in_force.board.id, player, verdict, one)
-            await moderation.log(tx, one)
-        moves = await replays.moves(tx, in_force, [player for player, _ in decided], act.at_ms)
+            await moderation.decide(tx, in_force.board.id, player, now, one)
+            await moderation.log(tx, one, was, now)
+        moves = await replays.moves(tx, in_force, [each.player for each in changes], act.at_ms)
         await store.write(tx, moves, self._sizes)
 
     # --- undo ---------------------------------------------------------------------------------------------------------
@@ -216,7 +214,7 @@ class Bulk:
         now = await moderation.verdicts(tx, board.id, [each.player for each in found])
         as_left = [each for each in found if now.get(each.player, VISIBLE)._replace(delisted=False) == each.now]
         act = Act(Action.RESTORE, self._now_ms(), task.actor, task.reason, task.board, None, f"task {task.id}")
-        await self._apply(tx, in_force, [(each.player, each.was) for each in as_left], act)
+        await self._apply(tx, in_force, [Changed(each.player, each.now, each.was) for each in as_left], act)
         await bulk.set_undone(tx, number, [each.player for each in found])
         restored, left = restored + len(as_left), left + len(found) - len(as_left)
         await board_tasks.want(tx, task.id, {**wanted, "restored": restored, "left": left})

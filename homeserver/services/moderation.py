@@ -36,7 +36,7 @@ from homeserver.storage import accounts, adjustments, appdata, erasing, moderati
 from homeserver.storage import leaderboards as store
 from homeserver.storage.blocks import SIZES, Move, Sizes
 from homeserver.storage.database import Database, Reader, Transaction
-from homeserver.storage.moderation import VISIBLE, Verdict
+from homeserver.storage.moderation import Verdict
 
 MAX_REASON: Final = reasons.MAX_REASON
 MAX_ACTOR: Final = reasons.MAX_ACTOR
@@ -108,8 +108,35 @@ class Moderation:
             player,
             board_id,
             self._reasoned(Action.RESTORE, actor, reason),
-            lambda was, _: was._replace(hidden=False) if was.hidden else VISIBLE,
+            lambda was, _: was._replace(hidden=False) if was.hidden else was._replace(until_event=None),
         )
+
+    async def unremove(self, act: int, *, actor: str, reason: str) -> None:
+        """Take back the `remove` on one board that has this number in the log: what counted before it counts again.
+
+        Whether the player is hidden stays as it is, and so does what was removed before.
+
+        Raises:
+            NotFound: There is no such removal.
+            Conflict: Something else was removed since, or all of it restored.
+        """
+        back = self._reasoned(Action.UNREMOVE, actor, reason)
+
+        async def work(tx: Transaction) -> None:
+            of = await moderation.removal(tx, act)
+            if of is None:
+                raise NotFound("There is no such removal.")
+            (in_force,) = await self._hold(tx, of.board)
+            await people.user_of(tx, of.player)
+            was = await moderation.verdict(tx, in_force, of.player)
+            if was.until_event != of.now_until:
+                raise Conflict("What was removed then is not what is removed now.")
+            held = await appdata.values_of(tx, of.player)
+            one = replace(back, board=of.board, player=of.player, detail=_detail(in_force.board, held))
+            await moderation.decide(tx, of.board, of.player, was._replace(until_event=of.was_until), one)
+            await self._replay(tx, in_force, of.player, one)
+
+        await self._database.write(work)
 
     async def _act(self, player: int, board_id: str | None, act: Act, decide: _Decide) -> tuple[str, ...]:
         async def work(tx: Transaction) -> tuple[str, ...]:
@@ -126,7 +153,7 @@ class Moderation:
                     continue
                 one = replace(act, board=board.id, player=player, detail=_detail(board, held))
                 await moderation.decide(tx, board.id, player, now, one)
-                await moderation.log(tx, one)
+                await moderation.log(tx, one, was, now)
                 moves += await replays.moves(tx, in_force, [player], act.at_ms)
                 changed.append(board.id)
             if not changed:

@@ -16,6 +16,7 @@ from homeserver.storage import uploads as store
 from homeserver.storage.database import Database, Reader, Transaction
 
 PAGE: Final = 50
+MAX_LIMIT: Final = 200
 
 GROUPS: Final[Mapping[str, frozenset[StorageLeg]]] = {
     "moving": store.UNDER_WAY,
@@ -74,8 +75,11 @@ class UploadDesk:
         Cost: reads the open uploads to count them, beyond the ones that are shown.
 
         Raises:
-            BadInput: No such group (field "group"), or `after` was never a `next` (field "after").
+            BadInput: No such group (field "group"), `after` was never a `next` (field "after"), or `limit` is not 1 to
+                200 (field "limit").
         """
+        if not 1 <= limit <= MAX_LIMIT:
+            raise BadInput(f"1 to {MAX_LIMIT} at a time", field="limit")
         if group is not None and group not in GROUPS:
             raise BadInput(f"One of {', '.join(GROUPS)}.", field="group")
         legs = None if group is None else GROUPS[group]

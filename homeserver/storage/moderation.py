@@ -213,13 +213,13 @@ async def forget_acts(tx: Transaction, *, before_ms: int, limit: int) -> int:
     )
 
 
-async def log(tx: Transaction, act: Act) -> int:
-    """Append what was done; its number."""
+async def log(tx: Transaction, act: Act, was: Verdict = VISIBLE, now: Verdict = VISIBLE) -> int:
+    """Append what was done, and up to which event nothing counted of the player before it, and since; its number."""
     return cast(
         "int",
         await tx.fetch_value(
-            "INSERT INTO audit (at_ms, actor, action, board, player, reason, detail) "
-            "VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING act",
+            "INSERT INTO audit (at_ms, actor, action, board, player, reason, detail, was_until, now_until) "
+            "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING act",
             act.at_ms,
             act.actor,
             act.action.value,
@@ -227,8 +227,29 @@ async def log(tx: Transaction, act: Act) -> int:
             act.player,
             act.reason,
             act.detail,
+            was.until_event,
+            now.until_event,
         ),
     )
+
+
+class Removal(NamedTuple):
+    """What an act removed: up to which event nothing counted of the player before it, and since."""
+
+    board: str
+    player: int
+    was_until: int | None
+    now_until: int
+
+
+async def removal(reader: Reader, act: int) -> Removal | None:
+    """What the act of this number removed; None where it is none, or removed nothing, or the person was erased."""
+    row = await reader.fetch_one(
+        "SELECT board, player, was_until, now_until FROM audit WHERE act = $1 AND action = $2 AND player IS NOT NULL",
+        act,
+        Action.REMOVE.value,
+    )
+    return None if row is None else Removal(*row)
 
 
 async def acts(
@@ -286,4 +307,8 @@ async def acted_on(reader: Reader, board_id: str, after: int, limit: int) -> Act
 
 async def forget_in_log(tx: Transaction, player: int) -> None:
     """Leave of what was done to a player only what, when and by whom. Words about them may name them."""
-    await tx.execute("UPDATE audit SET player = NULL, reason = '', detail = '' WHERE player = $1", player)
+    await tx.execute(
+        "UPDATE audit SET player = NULL, reason = '', detail = '', was_until = NULL, now_until = NULL "
+        "WHERE player = $1",
+        player,
+    )

@@ -7,7 +7,7 @@ from aiohttp import web
 from homeserver.paths import STATIC
 from homeserver.web.board_cache import BOARD_PAGES, BOARD_SHELLS, BoardPages, BoardShells, serve_kept
 from homeserver.web.entry_cache import ENTRY_ANSWERS, EntryAnswers
-from homeserver.web.file_events import STREAMS, Streams
+from homeserver.web.event_streams import STREAMS, Streams
 from homeserver.web.gadget_script import FOLDER, GADGET_SCRIPT, GadgetScript
 from homeserver.web.keys import SITE
 from homeserver.web.language_choice import choose_language

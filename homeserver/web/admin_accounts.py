@@ -8,8 +8,7 @@ from aiohttp import web
 
 from homeserver.errors import BadInput, Conflict, NotSignedIn
 from homeserver.model import NewToken, Operator, Role
-from homeserver.web.admin_boards import number
-from homeserver.web.admin_frame import Asked, asked, operator_who_may, page, see
+from homeserver.web.admin_frame import Asked, asked, number, operator_who_may, page, see
 from homeserver.web.keys import OPERATOR_TOKENS, OPERATORS
 from homeserver.web.security import ADMIN_COOKIE, cookie, peer
 
@@ -68,7 +67,7 @@ async def add_token(request: web.Request) -> web.Response:
 
 
 async def revoke_token(request: web.Request) -> web.Response:
-    """`POST /admin/account/tokens/{token}/revoke`."""
+    """`POST /admin/account/tokens/{token_id}/revoke`."""
     act = await asked(request, Role.VIEW, ACCOUNT)
     await request.app[OPERATOR_TOKENS].revoke(act.who.name, request.match_info["token_id"])
     return see(ACCOUNT)

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from aiohttp import web
 
-from homeserver.errors import Forbidden
 from homeserver.model import (
     Action,
     BulkAct,
@@ -40,8 +37,6 @@ from homeserver.web.keys import (
     VERIFIED_SCORES,
 )
 
-MAX_UPLOADS: Final = 200
-
 
 def _wanted(given: Given) -> Wanted:
     state = given.maybe("state")
@@ -54,7 +49,7 @@ def _wanted(given: Given) -> Wanted:
         search=given.maybe("search"),
         state=None if state is None else State(state),
         verified=given.flag("verified"),
-        limit=given.number("limit", 50),
+        limit=given.number("limit"),
     )
 
 
@@ -118,7 +113,7 @@ async def sync(request: web.Request, _who: Operator, _given: Given) -> SyncHealt
 async def uploads(request: web.Request, _who: Operator, given: Given) -> UploadPage:
     """`GET /uploads`."""
     found = await request.app[UPLOAD_DESK].listed(
-        group=given.maybe("group"), after=given.maybe("after"), limit=min(given.number("limit", 50), MAX_UPLOADS)
+        group=given.maybe("group"), after=given.maybe("after"), limit=given.number("limit")
     )
     lines = tuple(
         UploadLine(each.id, each.size_bytes, each.storage, each.code, each.created_ms, each.updated_ms)
@@ -147,7 +142,7 @@ async def periods(request: web.Request, _who: Operator, given: Given) -> object:
     """`GET /boards/{board}/periods`."""
     span = given.maybe("span")
     return await request.app[BOARD_VIEWS].periods(
-        _board(request), span=None if span is None else Span(span), limit=given.number("limit", 50)
+        _board(request), span=None if span is None else Span(span), limit=given.number("limit")
     )
 
 
@@ -163,7 +158,7 @@ async def writes(request: web.Request, _who: Operator, given: Given) -> object:
 
 async def claims(request: web.Request, _who: Operator, given: Given) -> object:
     """`GET /boards/{board}/claims`."""
-    after, limit = given.number("after", 0), given.number("limit", 50)
+    after, limit = given.number("after"), given.number("limit")
     return await request.app[MODERATION].review(_board(request), after=after, limit=limit)
 
 
@@ -175,7 +170,7 @@ async def export_claims(request: web.Request, _who: Operator, given: Given) -> o
 
 async def suspects(request: web.Request, _who: Operator, given: Given) -> object:
     """`GET /boards/{board}/suspects`."""
-    far, limit = given.fraction("far", 5.0), given.number("limit", 50)
+    far, limit = given.fraction("far", 5.0), given.number("limit")
     outliers = request.app[OUTLIERS]
     if given.text("oddity", "score") == "jump":
         return await outliers.jumps(_board(request), far=far, limit=limit)
@@ -198,7 +193,7 @@ async def archives(request: web.Request, _who: Operator, _given: Given) -> objec
 async def tasks(request: web.Request, _who: Operator, given: Given) -> object:
     """`GET /boards/{board}/tasks`."""
     return await request.app[BOARD_TASKS].of_board(
-        _board(request), limit=given.number("limit", 20), before=given.maybe_number("before")
+        _board(request), limit=given.number("limit"), before=given.maybe_number("before")
     )
 
 
@@ -209,7 +204,7 @@ async def task(request: web.Request, _who: Operator, _given: Given) -> object:
 
 async def players(request: web.Request, _who: Operator, given: Given) -> object:
     """`GET /players`."""
-    return await request.app[DOSSIERS].search(given.text("search"), limit=given.number("limit", 50))
+    return await request.app[DOSSIERS].search(given.text("search"), limit=given.number("limit"))
 
 
 async def dossier(request: web.Request, _who: Operator, _given: Given) -> object:
@@ -223,7 +218,7 @@ async def changes(request: web.Request, _who: Operator, given: Given) -> object:
         await _player(request),
         board_id=given.maybe("board"),
         before=given.maybe_number("before"),
-        limit=given.number("limit", 50),
+        limit=given.number("limit"),
     )
 
 
@@ -242,7 +237,7 @@ async def log(request: web.Request, _who: Operator, given: Given) -> object:
         board_id=given.maybe("board"),
         player=None if named is None else await dossiers.player(named),
         before=given.maybe_number("before"),
-        limit=given.number("limit", 50),
+        limit=given.number("limit"),
     )
 
 
@@ -352,7 +347,7 @@ def _bulk_act(given: Given) -> BulkAct:
 
 async def preview(request: web.Request, _who: Operator, given: Given) -> object:
     """`GET /boards/{board}/bulk`."""
-    cursor, limit = given.maybe("cursor"), given.number("limit", 50)
+    cursor, limit = given.maybe("cursor"), given.number("limit")
     return await request.app[BULK].preview(_board(request), _bulk_act(given), cursor=cursor, limit=limit)
 
 
@@ -420,10 +415,8 @@ async def tokens(request: web.Request, who: Operator, _given: Given) -> object:
 
 async def add_token(request: web.Request, who: Operator, given: Given) -> object:
     """`POST /tokens`."""
-    role = Role(given.text("role"))
-    if not who.role.allows(role):  # of a token, which may do less than its owner
-        raise Forbidden(f"This takes the role {role.value}.")
-    return await request.app[OPERATOR_TOKENS].add(who.name, given.text("name"), role, days=given.number("days", 90))
+    role, days = Role(given.text("role")), given.number("days")
+    return await request.app[OPERATOR_TOKENS].add(who.name, given.text("name"), role, days=days)
 
 
 async def revoke_token(request: web.Request, who: Operator, _given: Given) -> None:

@@ -38,7 +38,15 @@ from homeserver.web.admin_calls import Call, Kind, Param, route
 # --- what calls take --------------------------------------------------------------------------------------------------
 
 _REASON: Final = Param("reason", "Why; it stays in the log: 1 to 500 characters", required=True)
-_LIMIT: Final = Param("limit", "How many at most, 1 to 200 (50)", Kind.NUMBER)
+
+
+def _limit(most: int = 200, default: int = 50) -> Param:
+    return Param(
+        "limit", f"How many at most, 1 to {most} ({default})", Kind.NUMBER, least=1, most=most, default=default
+    )
+
+
+_LIMIT: Final = _limit()
 _CURSOR: Final = Param("cursor", "`next` or `previous` of an earlier answer")
 _PERIOD: Final = Param("period", "Such as all (where nothing is said), week (the current), week:2026-W47")
 _BEFORE: Final = Param("before", "Older than the one of this id", Kind.NUMBER)
@@ -97,7 +105,7 @@ CALLS: Final = (
         "The periods of a board, the current ones first.",
         api.periods,
         ListedPeriods,
-        query=(Param("span", "Of this length alone", words=tuple(span.value for span in Span)), _LIMIT),
+        query=(Param("span", "Of this length alone", words=tuple(span.value for span in Span)), _limit(100)),
     ),
     Call(
         "GET",
@@ -121,7 +129,7 @@ CALLS: Final = (
         api.claims,
         Claim,
         named="claims",
-        query=(Param("after", "Newer than the claim of this id", Kind.NUMBER), _LIMIT),
+        query=(Param("after", "Newer than the claim of this id", Kind.NUMBER, default=0), _LIMIT),
     ),
     Call("GET", f"{_B}/claims/export", VIEW, "All of them, as a file.", api.export_claims, str, query=(_FORMAT,)),
     Call(
@@ -157,7 +165,7 @@ CALLS: Final = (
         api.tasks,
         Task,
         named="tasks",
-        query=(_BEFORE, _LIMIT),
+        query=(_BEFORE, _limit(100, 20)),
     ),
     Call(
         "GET",
@@ -342,16 +350,25 @@ CALLS: Final = (
             Param("name", "What it is for: 1 to 64 characters", required=True),
             Param(
                 "role",
-                "What it may do: not more than the caller",
+                "What it may do: not more than its owner",
                 words=tuple(role.value for role in Role),
                 required=True,
             ),
-            Param("days", "How long it is good: 1 to 366 days (90)", Kind.NUMBER),
+            Param("days", "How long it is good: 1 to 366 days (90)", Kind.NUMBER, least=1, most=366, default=90),
         ),
         status=201,
         is_secret=True,
+        in_person=True,
     ),
-    Call("DELETE", "/tokens/{token}", VIEW, "End one of the caller's tokens.", api.revoke_token, status=204),
+    Call(
+        "DELETE",
+        "/tokens/{token}",
+        VIEW,
+        "End one of the caller's tokens.",
+        api.revoke_token,
+        status=204,
+        in_person=True,
+    ),
 )
 
 

@@ -10,7 +10,7 @@ from aiohttp import web
 from homeserver.errors import BadInput, Conflict
 from homeserver.model import Action, BulkAct, Role, State, Task, TaskKind
 from homeserver.services.operator_views import Wanted
-from homeserver.web.admin_frame import DONE, Asked, asked, newest, operator_who_may, page, see
+from homeserver.web.admin_frame import DONE, Asked, asked, newest, number, operator_who_may, page, see
 from homeserver.web.boards import default_period
 from homeserver.web.keys import (
     BOARD_STATES,
@@ -107,17 +107,6 @@ def wanted(query: Mapping[str, str], period: str) -> Wanted:
         verified=None if trust is None else trust == "verified",
         limit=ENTRIES,
     )
-
-
-def number(text: str, field: str) -> int:
-    """A number from an address or a form.
-
-    Raises:
-        BadInput: It is none.
-    """
-    if not (text.isascii() and text.isdigit() and len(text) < 19):
-        raise BadInput("That is no number.", field=field)
-    return int(text)
 
 
 # --- acts on a board --------------------------------------------------------------------------------------------------

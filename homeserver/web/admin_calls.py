@@ -50,13 +50,16 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Param:
-    """A value that a call takes. `words` are all that it may be."""
+    """A value that a call takes. `words` are all that it may be; a number is `least` to `most`, or else `default`."""
 
     name: str
     says: str
     kind: Kind = Kind.TEXT
     words: tuple[str, ...] = ()
     required: bool = False
+    least: int = 0
+    most: int | None = None
+    default: int | None = None
 
 
 class Given:
@@ -75,10 +78,10 @@ class Given:
         value: str | None = self._values.get(name)
         return value
 
-    def number(self, name: str, default: int) -> int:
-        """A whole number."""
-        value: int | None = self._values.get(name)
-        return default if value is None else value
+    def number(self, name: str) -> int:
+        """A whole number; 0 where it was not given and has no default."""
+        value: int = self._values.get(name, 0)
+        return value
 
     def maybe_number(self, name: str) -> int | None:
         """A whole number or a time, if it was given."""
@@ -122,6 +125,8 @@ class Call:
     status: int = 200
     is_secret: bool = False
     """Its answer is not kept anywhere, so it is made anew where the call is repeated."""
+    in_person: bool = False
+    """It is for operators who are signed in on the pages, not for their programs."""
 
     @property
     def is_act(self) -> bool:
@@ -139,6 +144,8 @@ def route(call: Call) -> web.RouteDef:
 
 async def _serve(call: Call, request: web.Request) -> web.StreamResponse:
     who = await caller(request)
+    if call.in_person and hdrs.AUTHORIZATION in request.headers:
+        raise Forbidden("This is for operators who are signed in on the pages, and for no token.")
     if not who.role.allows(call.role):
         raise Forbidden(f"This takes the role {call.role.value}; {who.name} may {who.role.value} with this.")
     query = _read_query(call.query, request)
@@ -237,6 +244,8 @@ def _complete(params: Sequence[Param], given: dict[str, Any]) -> dict[str, Any]:
     for param in params:
         if param.required and param.name not in given:
             raise BadInput(f"{param.name} is missing.", field=param.name)
+        if param.default is not None:
+            given.setdefault(param.name, param.default)
     return given
 
 
@@ -248,7 +257,10 @@ def _read(param: Param, text: str) -> object:
         case Kind.NUMBER:
             if not _NUMBER.fullmatch(text):
                 raise BadInput(f"{name} must be a whole number.", field=name)
-            return int(text)
+            number = int(text)
+            if number < param.least or (param.most is not None and number > param.most):
+                raise BadInput(f"{name} must be {param.least} to {param.most}.", field=name)
+            return number
         case Kind.FRACTION:
             if not _FRACTION.fullmatch(text):
                 raise BadInput(f"{name} must be a number.", field=name)

@@ -13,7 +13,7 @@ from urllib.parse import urlencode, urlsplit
 
 from aiohttp import hdrs, web
 
-from homeserver.errors import Forbidden, NotFound
+from homeserver.errors import BadInput, Forbidden, NotFound
 from homeserver.model import Act, Action, Operator, PlayerCard, Role
 from homeserver.web.bodies import read_form
 from homeserver.web.keys import MODERATION, PLAYERS
@@ -24,9 +24,21 @@ from homeserver.web.visitors import operator
 DONE: Final = "done"
 """The query's name for the number of the act that a page tells of."""
 
+TAKES_BACK: Final[Mapping[Action, Action]] = {
+    Action.HIDE: Action.RESTORE,
+    Action.REMOVE: Action.UNREMOVE,
+    Action.ADJUST: Action.UNADJUST,
+    Action.CLEAR: Action.UNCLEAR,
+    Action.APPROVE: Action.REOPEN,
+    Action.REJECT: Action.REOPEN,
+    Action.CLOSE: Action.OPEN,
+    Action.OPEN: Action.CLOSE,
+}
+"""What takes an act back."""
+OF_BOARDS: Final = frozenset({Action.CLOSE, Action.OPEN})
+"""Those among them that are about a board, and nobody on it."""
+
 _AT_ONCE: Final = 200
-_OF_PLAYERS: Final = frozenset({Action.HIDE, Action.REMOVE, Action.APPROVE, Action.REJECT, Action.ADJUST, Action.CLEAR})
-_OF_BOARDS: Final = frozenset({Action.CLOSE, Action.OPEN})
 
 
 async def operator_who_may(request: web.Request, role: Role) -> Operator:
@@ -57,12 +69,12 @@ class Done:
     @property
     def can_be_undone(self) -> bool:
         """Whether there is an act that takes it back."""
-        return self.act.action in _OF_BOARDS or (self.act.action in _OF_PLAYERS and self.act.player is not None)
+        return self.act.action in TAKES_BACK and (self.act.action in OF_BOARDS or self.act.player is not None)
 
     @property
     def undone_by(self) -> Role:
         """Who may do that."""
-        return Role.CONFIGURE if self.act.action in _OF_BOARDS else Role.MODERATE
+        return Role.CONFIGURE if self.act.action in OF_BOARDS else Role.MODERATE
 
 
 async def page(
@@ -89,28 +101,42 @@ def _without_done(request: web.Request) -> str:
 
 
 async def _done(request: web.Request) -> Done | None:
-    number = request.query.get(DONE, "")
-    if not (number.isascii() and number.isdigit() and len(number) < 19):
-        return None
-    acts = await acts_of(request, int(number))
+    act = _number(request.query.get(DONE, ""))
+    acts = [] if act is None else await acts_of(request, act)
     if not acts:
         return None
     boards = tuple(act.board for act in reversed(acts) if act.board is not None)
     return Done(acts[0], await card_of(request, acts[0]), boards)
 
 
-async def acts_of(request: web.Request, number: int) -> list[Act]:
+def number(text: str, field: str) -> int:
+    """A number from an address or a form.
+
+    Raises:
+        BadInput: It is none.
+    """
+    found = _number(text)
+    if found is None:
+        raise BadInput("That is no number.", field=field)
+    return found
+
+
+def _number(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
+
+
+async def acts_of(request: web.Request, last_act: int) -> list[Act]:
     """What was done at once and ended with the act of this number: one player may be hidden from many boards.
 
     The newest comes first; none where there is no such act.
     """
-    found = await request.app[MODERATION].log(before=number + 1, limit=1)
-    if not found or found[0].id != number:
+    found = await request.app[MODERATION].log(before=last_act + 1, limit=1)
+    if not found or found[0].id != last_act:
         return []
     last = found[0]
     if last.player is None:
         return [last]
-    log = await request.app[MODERATION].log(player=last.player, before=number + 1, limit=_AT_ONCE)
+    log = await request.app[MODERATION].log(player=last.player, before=last_act + 1, limit=_AT_ONCE)
     return [each for each in log if (each.action, each.actor, each.at_ms) == (last.action, last.actor, last.at_ms)]
 
 

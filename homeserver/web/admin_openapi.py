@@ -14,7 +14,6 @@ from homeserver.web.admin_calls import KEY_HEADER, PREFIX, Call, Kind, Param
 
 _TYPES: Final[Mapping[Kind, Schema]] = {
     Kind.TEXT: {"type": "string"},
-    Kind.NUMBER: {"type": "integer", "minimum": 0},
     Kind.FRACTION: {"type": "number"},
     Kind.FLAG: {"type": "boolean"},
     Kind.TIME: {"type": "string", "format": "date-time"},
@@ -22,7 +21,7 @@ _TYPES: Final[Mapping[Kind, Schema]] = {
 _PROBLEMS: Final[Mapping[str, str]] = {
     "400": "Something in the call is wrong; `field` names it",
     "401": "No token, or one that is not good (any more)",
-    "403": "The token, or its owner, may not do that",
+    "403": "The token, or its owner, may not do that; or a page of another site asks for it",
     "404": "There is no such board, player, claim, task",
     "409": "Nothing would change, or something else is being done",
     "429": "Asked too often; Retry-After says when to come back",
@@ -30,7 +29,12 @@ _PROBLEMS: Final[Mapping[str, str]] = {
 
 
 def _schema(param: Param) -> Schema:
-    return {"enum": list(param.words)} if param.words else dict(_TYPES[param.kind])
+    if param.words:
+        return {"enum": list(param.words)}
+    if param.kind is not Kind.NUMBER:
+        return dict(_TYPES[param.kind])
+    bounds = {"minimum": param.least, "maximum": param.most, "default": param.default}
+    return {"type": "integer", **{name: value for name, value in bounds.items() if value is not None}}
 
 
 def _parameters(call: Call) -> list[dict[str, Any]]:
@@ -86,8 +90,9 @@ def _operation(call: Call, schemas: dict[str, Schema]) -> dict[str, Any]:
     problem = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
     operation: dict[str, Any] = {
         "summary": call.summary,
-        "description": f"Takes the role {call.role.value}.",
-        "security": [{"operator": []}],
+        "description": f"Takes the role {call.role.value}."
+        + (" For operators who are signed in on the pages, and for no token." if call.in_person else ""),
+        "security": [{"operators_cookie": []}] if call.in_person else [{"operator": []}, {"operators_cookie": []}],
         "responses": {
             str(call.status): _answer(call, schemas),
             **{status: {"description": says, "content": problem} for status, says in _PROBLEMS.items()},

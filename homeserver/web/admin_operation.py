@@ -6,9 +6,8 @@ from typing import Final
 
 from aiohttp import web
 
-from homeserver.errors import BadInput
 from homeserver.model import Role
-from homeserver.web.admin_frame import DONE, asked, operator_who_may, page, see
+from homeserver.web.admin_frame import DONE, asked, number, operator_who_may, page, see
 from homeserver.web.keys import DOSSIERS, HEALTH, LEADERBOARDS, PLAYERS, SETTINGS_SHOWN, SYNC_REPORT, UPLOAD_DESK
 
 LOG_PAGE: Final = 50
@@ -67,13 +66,9 @@ async def audit_page(request: web.Request) -> web.Response:
     """`GET /admin/audit`: what operators did, the newest first; of one board or one player if they are named."""
     who = await operator_who_may(request, Role.VIEW)
     query = {name: request.query.get(name, "").strip() for name in ("board", "player", "before")}
-    before = query["before"]
-    if before and not (before.isascii() and before.isdigit() and len(before) < 19):
-        raise BadInput("This is no place in the log.", field="before")
+    before = number(query["before"], "before") if query["before"] else None
     player = await request.app[PLAYERS].find(query["player"]) if query["player"] else None
-    log = await request.app[DOSSIERS].log(
-        board_id=query["board"] or None, player=player, before=int(before) if before else None, limit=LOG_PAGE
-    )
+    log = await request.app[DOSSIERS].log(board_id=query["board"] or None, player=player, before=before, limit=LOG_PAGE)
     return await page(
         request,
         who,

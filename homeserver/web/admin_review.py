@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from typing import Final
 
 from aiohttp import web
 
 from homeserver.errors import BadInput, Conflict, NotFound
 from homeserver.model import Act, Action, Claim, PlayerCard, Role
-from homeserver.web.admin_boards import number
-from homeserver.web.admin_frame import DONE, acts_of, asked, card_of, newest, operator_who_may, page, see
+from homeserver.web.admin_frame import (
+    DONE,
+    OF_BOARDS,
+    TAKES_BACK,
+    acts_of,
+    asked,
+    card_of,
+    newest,
+    number,
+    operator_who_may,
+    page,
+    see,
+)
 from homeserver.web.keys import BOARD_STATES, BOARD_WATCH, MODERATION, OUTLIERS
 
 REVIEW: Final = "/admin/review"
@@ -19,18 +29,6 @@ REVIEW: Final = "/admin/review"
 _CLAIMS: Final = 50
 _ACTS: Final = 20
 _DECIDED: Final = frozenset({Action.APPROVE, Action.REJECT, Action.CLEAR})
-_OF_BOARDS: Final = frozenset({Action.OPEN, Action.CLOSE})
-_BACK: Final[Mapping[Action, Action]] = {
-    Action.HIDE: Action.RESTORE,
-    Action.REMOVE: Action.RESTORE,
-    Action.ADJUST: Action.UNADJUST,
-    Action.CLEAR: Action.UNCLEAR,
-    Action.APPROVE: Action.REOPEN,
-    Action.REJECT: Action.REOPEN,
-    Action.CLOSE: Action.OPEN,
-    Action.OPEN: Action.CLOSE,
-}
-"""What takes an act back."""
 _LOOKED_AT: Final = 200
 _WHAT: Final = ("claims", "scores", "jumps")
 _CLAIM: Final = re.compile(r"claim ([0-9]{1,18});")
@@ -104,14 +102,15 @@ async def undo(request: web.Request) -> web.Response:
     acts = await acts_of(request, number(request.match_info["act"], "act"))
     if not acts:
         raise NotFound("There is no such act.")
-    back = _BACK.get(acts[0].action)
+    back = TAKES_BACK.get(acts[0].action)
     if back is None:
         raise Conflict("This cannot be taken back.")
     if acts[0].player is None:
         await operator_who_may(request, Role.CONFIGURE)
     reason = act.reason.strip() or f"takes back act {acts[0].id}"
-    for each in acts:
+    for each in acts:  # all of them first, lest it stop half-way
         await _check_last(request, each)
+    for each in acts:
         await _take_back(request, each, actor=act.who.name, reason=reason)
     of = {"player": acts[0].player} if acts[0].player is not None else {"board_id": acts[0].board}
     return see(act.back, **{DONE: await newest(request, back, act.who, **of)})
@@ -120,7 +119,7 @@ async def undo(request: web.Request) -> web.Response:
 async def _check_last(request: web.Request, act: Act) -> None:
     """Raises Conflict where something else was decided since, that would be taken back instead."""
     log = await request.app[MODERATION].log(board_id=act.board, player=act.player, limit=_LOOKED_AT)
-    later = (each for each in log if each.id > act.id and (act.player is not None or each.action in _OF_BOARDS))
+    later = (each for each in log if each.id > act.id and (act.player is not None or each.action in OF_BOARDS))
     if any(later):
         raise Conflict("Something else was decided since. Look at it, and decide anew.")
 
@@ -129,8 +128,10 @@ async def _take_back(request: web.Request, act: Act, *, actor: str, reason: str)
     app = request.app
     said = {"actor": actor, "reason": reason}
     match act:
-        case Act(action=Action.HIDE | Action.REMOVE, player=int(player), board=str(board)):
+        case Act(action=Action.HIDE, player=int(player), board=str(board)):
             await app[MODERATION].restore(player, board_id=board, **said)
+        case Act(action=Action.REMOVE):
+            await app[MODERATION].unremove(act.id, **said)
         case Act(action=Action.ADJUST, player=int(player), board=str(board)):
             await app[MODERATION].unadjust(player, board, **said)
         case Act(action=Action.CLEAR, player=int(player), board=str(board)):

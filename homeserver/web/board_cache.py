@@ -18,15 +18,14 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
 from homeserver.model import Distribution, EntryPage
+from homeserver.web.by_bytes import ByBytes
 from homeserver.web.keys import CHANGES
-from homeserver.web.languages import current, negotiated
+from homeserver.web.languages import Language, current, negotiated
 from homeserver.web.security import FIXED_HEADERS, SERVER
 
 KEEP_S: Final = 60.0
 MAX_BYTES: Final = 16 << 20
 MAX_SHELLS: Final = 500
-MAX_ADDRESS: Final = 500
-"""Longer addresses are answered, not kept."""
 _PREFIX: Final = "/boards/"
 _HEADERS: Final = (hdrs.CONTENT_TYPE, hdrs.CONTENT_LANGUAGE, hdrs.VARY)
 
@@ -60,7 +59,6 @@ class _Kept:
         return KeptResponse(body=self.body, headers=self.headers)
 
 
-_Key = tuple[str, str]
 Make = Callable[[], Awaitable[tuple[web.Response, Version]]]
 
 
@@ -68,40 +66,36 @@ class BoardPages:
     """The pages that are kept, the last used last."""
 
     def __init__(self, max_bytes: int = MAX_BYTES) -> None:
-        self._max_bytes = max_bytes
-        self._kept: OrderedDict[_Key, _Kept] = OrderedDict()
-        self._bytes = 0
-        self._making: dict[_Key, asyncio.Event] = {}
+        self._kept: ByBytes[_Kept] = ByBytes(max_bytes)
+        self._making: dict[str, asyncio.Event] = {}
 
     async def answer(self, request: web.Request, make: Make) -> web.Response:
-        """The page from here where it is good, else made anew. Who wants the same one waits for whoever makes it."""
-        key = (request.raw_path, current().tag)
-        while True:
+        """The page from here where it is good, else made anew. Who wants the same one waits for whoever makes it: once,
+        since that may fail, or not be kept, or be of an older list by then."""
+        key = _key(request, current())
+        kept = await self._good(request, key)
+        if kept is None and (making := self._making.get(key)) is not None:
+            await making.wait()
             kept = await self._good(request, key)
-            if kept is not None:
-                return kept.answer(request)
-            made = self._making.get(key)
-            if made is None:
-                break
-            await made.wait()
-        done = self._making[key] = asyncio.Event()
-        try:
-            response, version = await make()
-            kept = self._keep(request, key, response, version)
-        finally:
-            del self._making[key]
-            done.set()
+        if kept is None:
+            done = self._making[key] = asyncio.Event()
+            try:
+                response, version = await make()
+                kept = self._keep(request, key, response, version)
+            finally:
+                if self._making.get(key) is done:
+                    del self._making[key]
+                done.set()
         return kept.answer(request)
 
-    async def _good(self, request: web.Request, key: _Key) -> _Kept | None:
+    async def _good(self, request: web.Request, key: str) -> _Kept | None:
         kept = self._kept.get(key)
         if kept is None or asyncio.get_running_loop().time() - kept.made_s > KEEP_S:
             return None
         of = kept.of
         if await request.app[CHANGES].version(of.board, of.period) != of.version:
             return None
-        if key in self._kept:
-            self._kept.move_to_end(key)
+        self._kept.used(key)
         return kept
 
     def at_once(self, request: web.Request) -> web.Response | None:
@@ -112,13 +106,13 @@ class BoardPages:
         headers = request.headers
         if hdrs.COOKIE in headers:
             return None
-        kept = self._kept.get((request.raw_path, negotiated(headers.get(hdrs.ACCEPT_LANGUAGE, "")).tag))
+        kept = self._kept.get(_key(request, negotiated(headers.get(hdrs.ACCEPT_LANGUAGE, ""))))
         if kept is None or asyncio.get_running_loop().time() - kept.made_s > KEEP_S:
             return None
         of = kept.of
         return kept.answer(request) if request.app[CHANGES].known(of.board, of.period) == of.version else None
 
-    def _keep(self, request: web.Request, key: _Key, response: web.Response, version: Version) -> _Kept:
+    def _keep(self, request: web.Request, key: str, response: web.Response, version: Version) -> _Kept:
         body = response.body
         if not isinstance(body, bytes):
             raise TypeError("a page is bytes")
@@ -129,22 +123,17 @@ class BoardPages:
         headers |= fixed
         headers |= {hdrs.ETAG: etag, hdrs.CACHE_CONTROL: "no-cache", hdrs.SERVER: SERVER}
         kept = _Kept(version, body, etag, headers, asyncio.get_running_loop().time())
-        if len(key[0]) <= MAX_ADDRESS:
-            self._drop(key)
-            self._kept[key] = kept
-            self._bytes += len(body)
-            while self._bytes > self._max_bytes:
-                self._drop(next(iter(self._kept)))
+        self._kept.put(key, kept)
         return kept
 
     @property
     def size_bytes(self) -> int:
         """Of all pages together."""
-        return self._bytes
+        return self._kept.size_bytes
 
-    def _drop(self, key: _Key) -> None:
-        kept = self._kept.pop(key, None)
-        self._bytes -= len(kept.body) if kept else 0
+
+def _key(request: web.Request, language: Language) -> str:
+    return f"{language.tag} {request.raw_path}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Iterator, Mapping
+from contextlib import aclosing, contextmanager
 from typing import Final
 from urllib.parse import parse_qsl
 
@@ -79,21 +79,28 @@ async def stream(
     What goes wrong later cuts the connection: nobody takes a part for the whole, or an error for a part.
     """
     async with aclosing(parts):
-        part = await anext(parts)
+        part: str | bytes | None = await anext(parts)
         response = web.StreamResponse(headers=headers)
-        try:
-            await response.prepare(request)
-            await response.write(_bytes(part))
-            async for part in parts:
-                await response.write(_bytes(part))
-            await response.write_eof()
-        except ConnectionError:  # whoever reads it has seen enough
-            pass
-        except Exception:
-            _log.exception("answer_broke_off", path=request.path)
-            if request.transport is not None:
-                request.transport.abort()
+        with cut_if_it_fails(request):
+            while part is not None:
+                try:
+                    await response.prepare(request)  # once
+                    await response.write(_bytes(part))
+                except ConnectionError:  # whoever reads it has seen enough
+                    break
+                part = await anext(parts, None)
     return response
+
+
+@contextmanager
+def cut_if_it_fails(request: web.Request) -> Iterator[None]:
+    """What goes wrong inside, where an answer is on its way, is logged and cuts the connection."""
+    try:
+        yield
+    except Exception:
+        _log.exception("answer_broke_off", path=request.path)
+        if request.transport is not None:
+            request.transport.abort()
 
 
 def _bytes(part: str | bytes) -> bytes:

@@ -56,7 +56,7 @@ async def readyz(request: web.Request) -> web.Response:
 
 
 async def openapi(request: web.Request) -> web.Response:
-    """`GET /openapi.json`: what the gadget may call."""
+    """`GET /openapi.json`: what the gadget and operators' programs may call."""
     answer = json_answer(orjson.dumps(document(request.app[SITE].public_url)))
     answer.headers[hdrs.CACHE_CONTROL] = "public, max-age=300"
     return answer

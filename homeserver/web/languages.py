@@ -62,7 +62,7 @@ class Language:
         }
         marks = self.locale.number_symbols["latn"]
         return {
-            "language": self.tag,
+            "language": str(self.locale).replace("_", "-"),
             "ones": [0, 1] if self.singular_of_zero else [1],
             "marks": {",": marks["group"], ".": marks["decimal"]},
             "texts": found,

@@ -8,6 +8,7 @@ from homeserver import __version__
 from homeserver.model import Doubt, Origin, Span, State
 from homeserver.protocol.gadget_queries import DEFAULT_LIMIT, MAX_LIMIT
 from homeserver.web import admin_openapi
+from homeserver.web.security import ADMIN_COOKIE
 
 Schema = dict[str, Any]
 
@@ -36,7 +37,14 @@ def document(public_url: str) -> dict[str, Any]:
                 "operator": {
                     "type": "http",
                     "scheme": "bearer",
-                    "description": "An operator's token, from `homeserver admin token` or POST /admin/api/tokens.",
+                    "description": "An operator's token, from `homeserver admin token` or the page of their account.",
+                },
+                "operators_cookie": {
+                    "type": "apiKey",
+                    "in": "cookie",
+                    "name": ADMIN_COOKIE,
+                    "description": "Of an operator who is signed in on the pages; unsafe calls from these alone. "
+                    "It counts where there is no Authorization header. Over HTTPS its name begins with `__Secure-`.",
                 },
                 "signature": {
                     "type": "apiKey",

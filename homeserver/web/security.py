@@ -118,7 +118,7 @@ def drop_cookie(response: web.StreamResponse, site: Site, name: str) -> None:
 
 
 def bearer(request: web.Request) -> str:
-    """The bearer token of a gadget's call.
+    """The bearer token of a call by the gadget or by an operator's program.
 
     Raises:
         NotSignedIn: There is none, more than one, or it is malformed.
@@ -126,7 +126,7 @@ def bearer(request: web.Request) -> str:
     headers = request.headers.getall(hdrs.AUTHORIZATION, [])
     match = _BEARER.fullmatch(headers[0].strip()) if len(headers) == 1 else None
     if match is None:
-        raise NotSignedIn("This call needs the gadget's token.")
+        raise NotSignedIn("This call needs a bearer token.")
     return match[1]
 
 

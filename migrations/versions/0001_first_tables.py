@@ -233,7 +233,8 @@ CREATE TABLE audit (
     board TEXT,
     player BIGINT,
     reason TEXT NOT NULL,
-    detail TEXT NOT NULL
+    detail TEXT NOT NULL,
+    was_until BIGINT, now_until BIGINT
 );
 CREATE INDEX audit_player ON audit (player, act);
 CREATE INDEX audit_board ON audit (board, act);

@@ -4,6 +4,7 @@
 const FIRST_WAIT_MS = 1000;
 const LONGEST_WAIT_MS = 60000;
 const HANDSHAKE_MS = 30000;
+const CALL_MS = 60000; // the server itself waits for a network for less
 
 let token = null;
 let renewing = null; // one handshake serves all calls that wait for it
@@ -62,7 +63,8 @@ async function ask(method, path, { body, signal, accept = "application/json" } =
     let answer;
     try {
       answer = await fetch(`${base}/gadget/v1/${path}`, {
-        method, headers, signal, credentials: "omit", cache: "no-store", body: body && JSON.stringify(body),
+        method, headers, signal: signal || AbortSignal.timeout(CALL_MS), credentials: "omit", cache: "no-store",
+        body: body && JSON.stringify(body),
       });
     } catch {
       throw new Silence(method !== "GET");

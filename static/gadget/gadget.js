@@ -197,23 +197,23 @@ function canAdd() {
   return state.viewer && state.board && state.board.order === "more" && state.board.periods.includes("all");
 }
 
-const ownScore = () => {
-  const own = state.places.find((one) => one.board === state.board.id && one.period.id === "all");
+const ownScore = (board) => {
+  const own = state.places.find((one) => one.board === board.id && one.period.id === "all");
   return own && own.score;
 };
 
-async function addOne() {
-  const board = state.board;
+// To the board of the button: another one may be chosen while the answer is awaited.
+async function addOne(board) {
   state.busy = true;
   say("");
   draw();
   try {
     await readPlaces();
-    if (state.unsure && state.unsure.board === board.id && state.unsure.value === ownScore()) {
+    if (state.unsure && state.unsure.board === board.id && state.unsure.value === ownScore(board)) {
       await finished(_("Saved: %(score)s.", { score: score(state.unsure.value, board) })); // nobody had said so
       return;
     }
-    const sent = { board: board.id, value: plusOne(ownScore() || "0") };
+    const sent = { board: board.id, value: plusOne(ownScore(board) || "0") };
     state.unsure = sent;
     if (board.dated) sent.date = `${new Date().toISOString().slice(0, 19)}Z`; // as the guide writes it
     const placed = await call("POST", "scores", sent);
@@ -225,7 +225,7 @@ async function addOne() {
     const isUnsure = error instanceof Silence && error.sent;
     if (!isUnsure) state.unsure = null;
     const text = isUnsure ? _("No answer came: perhaps it was saved, perhaps not. Trying again looks first.") : words(error);
-    complain(error, addOne, { isRead: false, text });
+    complain(error, () => addOne(board), { isRead: false, text });
   }
 }
 
@@ -237,7 +237,7 @@ async function finished(text) {
   await show();
 }
 
-// What a score did: the place in each period, and and who was overtaken, where most were.
+// What a score did: the place in each period, and who was overtaken, where most were.
 function outcome(placed, board) {
   const value = { score: score(placed.value, board) };
   if (placed.pending) return _("Saved: %(score)s. It counts once it has been looked at.", value);

@@ -4,8 +4,8 @@
 const DEFAULT_LANGUAGE = "en";
 let language = DEFAULT_LANGUAGE;
 
-// Day, month, year and the 24-hour clock in English too, as on the pages.
-const locale = () => (language === "en" ? "en-GB" : language);
+// How the pages write numbers and dates: day, month, year and the 24-hour clock in English too.
+const locale = () => WORDS[language].language;
 
 // The container says which language its page is in; one that does not say leaves it to the browser.
 function chooseLanguage() {

@@ -224,7 +224,7 @@ function actions() {
     type: "button", class: isPrimary ? "button primary" : "button", "data-key": key, disabled: state.busy, onclick,
   }, text);
   if (canAdd()) {
-    const add = button("add", actionText, addOne, true);
+    const add = button("add", actionText, () => addOne(state.board), true);
     add.disabled = state.busy || !state.synced;
     bar.append(add);
   }

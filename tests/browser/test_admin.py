@@ -6,7 +6,7 @@ import re
 from typing import Final
 
 import pytest
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Browser, Page, Response, Route, expect
 
 from homeserver.demo import OPERATOR, Demo
 from homeserver.sandbox.people import ELIZABETH
@@ -194,3 +194,35 @@ async def test_without_scripts_a_task_tells_how_far_it_is(demo: Demo, browser: B
     await act(page, "Rebuild")
     await over(page)  # the page asks again by itself
     await context.close()
+
+
+async def test_a_task_is_asked_about_until_the_server_is_back(page: Page, demo: Demo, tolerated: list[str]) -> None:
+    tolerated.append("status of 50")
+    await sign_in(page, demo)
+    opened: list[str] = []
+    asked: list[str] = []
+
+    async def away_for_a_moment(route: Route) -> None:
+        if route.request.is_navigation_request():
+            opened.append(route.request.url)
+            answer = await route.fetch()
+            going_on = (await answer.text()).replace('<div id="task">', '<div id="task" data-refresh="1">')
+            await route.fulfill(response=answer, body=going_on)
+            return
+        asked.append(route.request.url)
+        if len(asked) == 1:
+            await route.fulfill(status=502, body="<h1>Bad gateway</h1>", content_type="text/html")
+        else:
+            await route.continue_()
+
+    def is_well(answer: Response) -> bool:
+        return len(asked) == 2 and answer.url == asked[1] and answer.status == 200
+
+    await page.goto(f"{demo.home_url}/admin/boards/letters")
+    await act(page, "Rebuild")
+    await over(page)
+    await page.route("**/admin/tasks/*", away_for_a_moment)
+    async with page.expect_response(is_well):
+        await page.reload()
+    await over(page)
+    assert len(opened) == 1

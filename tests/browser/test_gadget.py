@@ -198,6 +198,44 @@ async def test_the_keyboard_alone_plays_the_main_job(world: World) -> None:
         await expect(add).to_be_enabled()
 
 
+async def test_what_is_added_goes_to_the_board_of_its_button(world: World) -> None:
+    """Whichever is chosen before the answers come, also when it has to be tried again."""
+    before = world.stack.sandbox.container.appdata_of(CHARLOTTE)
+    wanted = str(int(before["letters"]) + 1)
+    async with world.tab(tolerated="status of 503") as page:
+        gadget = await world.open(page, CHARLOTTE)
+        add, said = gadget.get_by_role("button", name="Write a letter"), gadget.get_by_role("status")
+        await expect(add).to_be_enabled()
+        await expect(gadget.locator(".pulse.on")).to_be_visible()
+        is_chosen = asyncio.Event()
+        written: list[Any] = []
+
+        async def later(route: Route) -> None:
+            await is_chosen.wait()
+            await route.continue_()
+
+        async def second_time(route: Route) -> None:
+            written.append(route.request.post_data_json)
+            if len(written) == 1:
+                await route.fulfill(status=503, json={"code": "busy"}, headers={"Access-Control-Allow-Origin": "*"})
+            else:
+                await route.continue_()
+
+        await page.route("**/gadget/v1/me", later)
+        await page.route("**/gadget/v1/scores", second_time)
+        async with page.expect_request("**/gadget/v1/me"):
+            await add.click()
+        await gadget.get_by_role("button", name="Fastest letter").click()
+        await expect(gadget.locator("caption")).to_contain_text("Fastest letter")
+        is_chosen.set()
+        await gadget.get_by_role("button", name="Try again").click()
+        await expect(said).to_contain_text(f"Saved: {wanted}.")
+        assert [(each["board"], each["value"]) for each in written] == [("letters", wanted)] * 2
+        after = world.stack.sandbox.container.appdata_of(CHARLOTTE)
+        assert (after["letters"], after.get("best_time")) == (wanted, before.get("best_time"))
+        await page.unroute_all()
+
+
 async def test_a_change_elsewhere_moves_the_rows(world: World) -> None:
     """But not under the pointer."""
     async with world.tab() as page:
@@ -302,6 +340,27 @@ async def test_a_server_that_is_away_is_asked_again(world: World) -> None:
         await gadget.get_by_role("button", name="Try again").click()
         await expect(said).to_contain_text(f"Saved: {wanted}.")
         assert world.stack.sandbox.container.appdata_of(CHARLOTTE)["letters"] == wanted
+
+
+async def test_a_server_that_says_nothing_is_not_waited_for_for_ever(world: World) -> None:
+    async with world.tab(tolerated=AWAY) as page:
+        await page.add_init_script(
+            "const timeout = AbortSignal.timeout.bind(AbortSignal); AbortSignal.timeout = (ms) => timeout(ms / 100);"
+        )
+        gadget = await world.open(page, CHARLOTTE)
+        await expect(gadget.locator(".pulse.on")).to_be_visible()
+        silent: list[Route] = []
+
+        async def answers_nothing(route: Route) -> None:
+            silent.append(route)
+
+        await page.route("**/entries?*", answers_nothing)
+        await gadget.get_by_role("button", name="Friends").click()
+        await expect(gadget.get_by_role("status")).to_contain_text("The server cannot be reached.")
+        await page.unroute("**/entries?*", answers_nothing)
+        await gadget.get_by_role("button", name="Try again now").click()
+        await expect(gadget.locator("caption")).to_contain_text("among you and your friends")
+        assert silent
 
 
 async def test_a_token_that_is_no_longer_good_is_renewed(world: World) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import Page, Route, expect
 
 from homeserver.demo import Demo
 from homeserver.model import Origin, Person
@@ -89,6 +91,25 @@ async def test_rows_move_when_scores_come_and_wait_for_who_reads(
     await expect(page.locator(f"{ROWS} .name").first).to_have_text("Carl")  # told at once what was missed
 
 
+async def test_what_a_busy_server_did_not_give_is_asked_for_again(page: Page, demo: Demo, tolerated: list[str]) -> None:
+    tolerated.append("status of (503|429)")
+    await score(demo, Anna=30, Bert=20)
+    await page.goto(f"{demo.home_url}/boards/letters")
+    await expect(page.locator("#live-state")).to_have_text("Live")
+    refusals = [429, 503]
+
+    async def busy(route: Route) -> None:
+        if refusals:
+            await route.fulfill(status=refusals.pop())
+        else:
+            await route.continue_()
+
+    await page.route("**/boards/letters", busy)
+    await score(demo, Bert=40)
+    await expect(page.locator(f"{ROWS} .name")).to_have_text(["Bert", "Anna"])
+    assert refusals == []
+
+
 async def test_with_reduced_motion_nothing_moves_and_a_hidden_tab_holds_no_stream(page: Page, demo: Demo) -> None:
     await page.emulate_media(reduced_motion="reduce")
     await score(demo, Anna=30, Bert=20)
@@ -123,7 +144,9 @@ async def test_a_history_is_a_chart_and_stays_a_drawing_without_scripts(
     chart = page.get_by_role("group", name="Letters written over time, now 30")
     await expect(chart.locator("canvas")).to_be_visible()
     await chart.locator(".u-over").hover()
-    await expect(chart.locator(".u-legend")).to_contain_text("Letters written")
+    legend = chart.locator(".u-legend")
+    await expect(legend).to_contain_text("Letters written")
+    await expect(legend).to_contain_text(re.compile(r"\d{1,2} \w{3,4} \d{4}, \d\d:\d\d"))  # as on the page
     await page.emulate_media(color_scheme="dark")
     await expect(chart.locator("canvas")).to_be_visible()
     await keep_picture(page, "player-history-dark")

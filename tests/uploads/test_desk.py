@@ -58,6 +58,9 @@ async def test_uploads_are_listed_by_group_newest_first_in_pages(house_on_both: 
         for never in ("x", "1.\u00e9", "-1.a"):
             with pytest.raises(BadInput):
                 await desk.listed(after=never)
+        for too in (0, 201):
+            with pytest.raises(BadInput):
+                await desk.listed(limit=too)
 
 
 async def test_a_failed_file_goes_on_at_once_where_its_owner_is_signed_in(house_on_both: House) -> None:

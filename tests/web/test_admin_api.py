@@ -23,7 +23,7 @@ from homeserver.web.admin_api_calls import CALLS
 from homeserver.web.admin_calls import PREFIX, Call, Kind, Param
 from homeserver.web.openapi import document
 from homeserver.wiring import wall_clock_ms
-from tests.web.conftest import Gadget, Reply, Stack, running_stack, until
+from tests.web.conftest import Browser, Gadget, Reply, Stack, running_stack, until
 from tests.web.test_gadget import conforms
 
 WHY: Final = {"reason": "see ticket 7"}
@@ -107,6 +107,12 @@ def filled(call: Call, names: dict[str, str]) -> tuple[str, dict[str, object] | 
     return f"{path}?{query}" if query else path, body
 
 
+async def in_person(house: House, browser: Browser, method: str, path: str, body: object, **headers: str) -> Reply:
+    """A call by whoever is signed in to the pages."""
+    said = {"Origin": house.stack.home_url, "Content-Type": "application/json", **headers}
+    return await browser.request(method, f"{PREFIX}{path}", said, json.dumps(body))
+
+
 def test_routes_and_document_have_the_same_calls() -> None:
     served = {
         (route.method.lower(), route.path) for route in admin_api_calls.routes() if isinstance(route, web.RouteDef)
@@ -122,7 +128,8 @@ def test_routes_and_document_have_the_same_calls() -> None:
 
 
 async def test_every_call_for_every_role_and_for_nobody(house: House) -> None:
-    """With a token, and with the cookie of the pages; nobody who may not learns whether there is such a thing."""
+    """With a token, which is not enough for some, and with the cookie of the pages; nobody who may not learns whether
+    there is such a thing."""
     names = {
         "board": "none",
         "player": "nobody",
@@ -144,10 +151,8 @@ async def test_every_call_for_every_role_and_for_nobody(house: House) -> None:
         for role in Role:
             allowed = {200, 201, 202, 204, 404} if role.allows(call.role) else {403}
             got[f"{role} token"] = (await programs[role].call(call.method, path, body)).status
-            said = {"Origin": house.stack.home_url, "Content-Type": "application/json"}
-            reply = await browsers[role].request(call.method, f"{PREFIX}{path}", said, json.dumps(body or {}))
-            got[f"{role} cookie"] = reply.status
-            expected |= {f"{role} token": allowed, f"{role} cookie": allowed}
+            got[f"{role} cookie"] = (await in_person(house, browsers[role], call.method, path, body or {})).status
+            expected |= {f"{role} token": {403} if call.in_person else allowed, f"{role} cookie": allowed}
         wrong += [(call.method, call.path, who, got[who]) for who in got if got[who] not in expected[who]]
     assert wrong == []
 
@@ -190,10 +195,12 @@ async def test_live_answers_are_as_the_document_says(house: House) -> None:
         conforms(reply.json, answers["200"]["content"]["application/json"]["schema"], schemas, path)
         seen += 1
     assert seen == sum(not call.is_act and call.answer is not str for call in CALLS)
-    keyed = [await config.call("POST", "/tokens", {"name": "k", "role": "view"}, Idempotency_Key="t") for _ in range(2)]
-    assert keyed[0].json["token"] != keyed[1].json["token"]  # a secret is kept nowhere, so it cannot be said again
-    made = await config.post("/tokens", {"name": "n", "role": "view"}, 201)
-    conforms(made, {"$ref": "#/components/schemas/OperatorsNewToken"}, schemas)
+    browser, wanted = house.stack.browser(), {"name": "k", "role": "view"}
+    await browser.sign_in_as_operator("configure")
+    key = {"Idempotency-Key": "t"}
+    keyed = [(await in_person(house, browser, "POST", "/tokens", wanted, **key)).json for _ in range(2)]
+    assert keyed[0]["token"] != keyed[1]["token"]  # a secret is kept nowhere, so it cannot be said again
+    conforms(keyed[0], {"$ref": "#/components/schemas/OperatorsNewToken"}, schemas)
     refused = await config.call("GET", "/boards/letters/entries?limit=x")
     conforms(refused.json, schemas["Problem"], schemas)
 
@@ -301,7 +308,13 @@ async def test_an_export_is_the_view_as_a_file(house: House) -> None:
     ("method", "path", "body", "field"),
     [
         ("GET", "/boards/letters/entries?limit=201", None, "limit"),
+        ("GET", "/boards/letters/entries?limit=0", None, "limit"),
         ("GET", "/boards/letters/entries?limit=1&limit=2", None, "limit"),
+        ("GET", "/boards/letters/periods?limit=101", None, "limit"),
+        ("GET", "/boards/letters/tasks?limit=0", None, "limit"),
+        ("GET", "/boards/letters/tasks?limit=101", None, "limit"),
+        ("GET", "/uploads?limit=0", None, "limit"),
+        ("GET", "/uploads?limit=201", None, "limit"),
         ("GET", "/boards/letters/entries?nothing=1", None, "nothing"),
         ("GET", "/boards/letters/entries?rank=1&score=2", None, "score"),
         ("GET", "/boards/letters/entries?cursor=x", None, "cursor"),
@@ -312,7 +325,6 @@ async def test_an_export_is_the_view_as_a_file(house: House) -> None:
         ("POST", "/boards/letters/verify", {"reason": 7}, "reason"),
         ("POST", "/boards/letters/verify", {}, "reason"),
         ("POST", "/boards/letters/verify", {**WHY, "more": 1}, "more"),
-        ("POST", "/tokens", {"name": "", "role": "view"}, "name"),
     ],
 )
 async def test_what_is_wrong_is_named(house: House, method: str, path: str, body: object, field: str) -> None:
@@ -320,14 +332,49 @@ async def test_what_is_wrong_is_named(house: House, method: str, path: str, body
     assert (reply.status, reply.json["field"]) == (400, field)
 
 
-async def test_tokens_end_and_are_not_above_their_owner(house: House) -> None:
-    assert (await house.view.call("POST", "/tokens", {"name": "n", "role": "moderate"})).status == 403
-    made = await house.view.post("/tokens", {"name": "n", "role": "view", "days": 1}, 201)
+async def test_limits_are_what_the_document_says(house: House) -> None:
+    """The most and the least are answered; what is beyond them is refused."""
+    names = {"board": "letters", "player": (await house.gadget.call("GET", "me")).json["me"]["id"]}
+    described, looked_at = document(house.stack.home_url)["paths"], 0
+    for call in CALLS:
+        for param in described[f"{PREFIX}{call.path}"][call.method.lower()].get("parameters", ()):
+            if param["name"] != "limit":
+                continue
+            looked_at += 1
+            path, _ = filled(call, names)
+            path += "&limit=" if "?" in path else "?limit="
+            schema = param["schema"]
+            assert schema["minimum"] <= schema["default"] <= schema["maximum"]
+            least, most = schema["minimum"], schema["maximum"]
+            for limit, status in ((least - 1, 400), (least, 200), (most, 200), (most + 1, 400)):
+                assert (await house.view.call("GET", f"{path}{limit}")).status == status, (path, limit)
+    assert looked_at == 10
+
+
+async def test_tokens_are_made_and_ended_in_person(house: House) -> None:
+    """They end, and are not above their owner. Whoever has found one makes no other with it, and ends none."""
+    browser = house.stack.browser()
+    await browser.sign_in_as_operator("view")
+
+    async def call(method: str, path: str, body: object = None) -> Reply:
+        return await in_person(house, browser, method, path, body or {})
+
+    assert (await call("POST", "/tokens", {"name": "n", "role": "moderate"})).status == 403
+    for wrong in ({"name": ""}, {"days": 0}, {"days": 367}):
+        reply = await call("POST", "/tokens", {"name": "n", "role": "view", **wrong})
+        assert (reply.status, reply.json["field"]) == (400, next(iter(wrong)))
+    reply = await call("POST", "/tokens", {"name": "n", "role": "view", "days": 1})
+    assert reply.status == 201
+    made = reply.json
     mine = Program(house.stack, made["token"])
     assert (await mine.get("/me"))["role"] == "view"
     listed = (await house.view.get("/tokens"))["tokens"]
     assert made["token"] not in json.dumps(listed)
-    assert (await house.view.call("DELETE", f"/tokens/{made['listed']['id']}")).status == 204
+    assert (await mine.call("POST", "/tokens", {"name": "another", "role": "view"})).status == 403
+    for token in listed:
+        assert (await mine.call("DELETE", f"/tokens/{token['id']}")).status == 403
+    assert (await house.view.get("/tokens"))["tokens"] == listed
+    assert (await call("DELETE", f"/tokens/{made['listed']['id']}")).status == 204
     assert (await mine.call("GET", "/me")).status == 401
 
 

@@ -6,10 +6,10 @@ import re
 from pathlib import Path
 from urllib.parse import quote
 
-from homeserver.model import Board, Origin, Role
+from homeserver.model import Act, Action, Board, Origin, Role
 from homeserver.sandbox.faults import CannedReply, Fault
 from homeserver.sandbox.people import ELIZABETH, JANE
-from homeserver.storage import appdata, leaderboards, people
+from homeserver.storage import appdata, leaderboards, moderation, people
 from homeserver.storage.database import Transaction, open_database
 from tests.web.admin_desk import Desk, desk
 from tests.web.conftest import PASSWORD, Browser, Stack, running_stack, until
@@ -99,6 +99,37 @@ async def test_what_was_done_on_all_boards_is_undone_on_all(stack: Stack) -> Non
     assert at.texts("//caption//*[contains(@class, 'chip')]") == ["visible"] * 3
 
 
+async def test_a_removal_is_undone_and_nothing_else(stack: Stack) -> None:
+    friend = await stack.player(JANE)
+    await stack.player()
+    at = await player_page(await desk(stack, Role.MODERATE), ELIZABETH)
+    page = at.address
+    await at.act("/hide", board="letters", reason=WHY)
+    await at.open(page)
+    await at.act("/remove", board="letters", reason=WHY)
+    await at.undo()
+    assert at.done.startswith("Done: score counts again. Elizabeth Bennet")
+    assert "This cannot be undone here." in at.done
+    assert "Elizabeth Bennet" not in await names(stack, friend)
+    assert "hidden" in at.texts("//main//table[1]//tbody/tr[1]")[0]
+
+
+async def test_what_cannot_be_undone_everywhere_is_undone_nowhere(stack: Stack) -> None:
+    friend = await stack.player(JANE)
+    await stack.player()
+    at = await player_page(await desk(stack, Role.MODERATE), ELIZABETH)
+    page = at.address
+    hidden = await at.send("/hide", reason=WHY)
+    for board in ("letters", "busiest"):  # whichever comes last, there is one before it
+        await at.open(page)
+        await at.act("/remove", board=board, reason=WHY)
+        await at.open(hidden.location)
+        assert (await at.send("/undo")).status == 409
+        assert "Elizabeth Bennet" not in await names(stack, friend)
+        await at.open(page)
+        assert at.texts("//caption//*[contains(@class, 'chip')]") == ["hidden"] * 3
+
+
 async def test_an_older_act_is_not_undone_over_a_newer_one(stack: Stack) -> None:
     await stack.player()
     at = await player_page(await desk(stack, Role.MODERATE), ELIZABETH)
@@ -126,6 +157,20 @@ async def test_erasing_asks_for_the_name_and_leaves_none(stack: Stack) -> None:
     await at.open("/admin/audit")
     assert "Elizabeth" not in at.texts("//main")[0]
     assert at.texts("//main//tbody//b")[0] == "person erased"
+
+
+async def test_the_log_has_words_for_every_act(stack: Stack) -> None:
+    async def work(tx: Transaction) -> None:
+        for action in Action:
+            await moderation.log(tx, Act(action, stack.now_ms(), "maria", WHY, None, None))
+
+    async with open_database(stack.settings.database_url) as database:
+        await database.write(work)
+    at = await desk(stack, Role.VIEW)
+    await at.open("/admin/audit")
+    words = set(at.texts("//main//tbody//b"))
+    assert len(words) == len(Action)
+    assert not words & {action.value for action in Action}
 
 
 async def test_an_act_comes_from_our_pages_and_leads_to_them(stack: Stack) -> None:

@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 from aiohttp.pytest_plugin import AiohttpClient
+from aiohttp.test_utils import make_mocked_request
 from pydantic import SecretStr
 
 from homeserver.config import Visibility
 from homeserver.sandbox.people import CHARLOTTE
-from homeserver.web.board_cache import BoardPages, Version
+from homeserver.web.board_cache import BoardPages, KeptResponse, Version
 from homeserver.web.keys import CHANGES
 from homeserver.web.security import FIXED_HEADERS
 from tests.conftest import Place, sweep
@@ -147,6 +148,43 @@ async def test_pages_take_only_so_much_room_and_are_made_once(aiohttp_client: Ai
     assert made.count("/?same") == 1
     await client.get(f"/?{'x' * 600}")
     assert pages.size_bytes == 5_000
+
+
+class Failing(Exception):
+    pass
+
+
+@pytest.mark.parametrize("address", ["/fails", f"/{'x' * 600}"], ids=["fails", "is not kept"])
+async def test_who_waited_in_vain_makes_it_at_once(address: str) -> None:
+    """Not one after the other, each when the one before is done."""
+    pages, makers = BoardPages(), list[asyncio.Event]()
+
+    async def make() -> tuple[web.Response, Version]:
+        makers.append(asyncio.Event())
+        await makers[-1].wait()
+        if address == "/fails":
+            raise Failing
+        headers = {"Content-Type": "text/html", "Content-Language": "en", "Vary": "Cookie"}
+        return web.Response(body=b"x", headers=headers), Version("b", "all", "b all")
+
+    async def settled() -> int:
+        for _ in range(20):
+            await asyncio.sleep(0)
+        return len(makers)
+
+    app = web.Application()
+    app[FIXED_HEADERS] = {}
+    app[CHANGES] = Unchanging()  # type: ignore[misc]
+    asking = [asyncio.create_task(pages.answer(make_mocked_request("GET", address, app=app), make)) for _ in range(5)]
+    assert await settled() == 1
+    makers[0].set()
+    assert await settled() == 5
+    for each in makers[::-1]:
+        each.set()
+        await settled()
+    found = await asyncio.gather(*asking, return_exceptions=True)
+    assert {type(each) for each in found} == {Failing if address == "/fails" else KeptResponse}
+    assert not pages._making
 
 
 async def test_a_board_weighs_little_and_waits_for_no_script(stack: Stack) -> None:

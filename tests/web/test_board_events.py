@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from aiohttp import ClientResponse, ClientSession
 
 from homeserver.config import Visibility
 from homeserver.sandbox.people import CHARLOTTE
-from homeserver.web import board_events
+from homeserver.web import event_streams
 from tests.web.conftest import Browser, Gadget, Stack, running_stack
 
 
@@ -103,7 +104,7 @@ async def test_what_is_not_there_is_said_before_the_stream_begins(stack: Stack) 
 
 
 async def test_a_session_has_so_many_streams(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(board_events, "PER_SESSION", 1)
+    monkeypatch.setattr(event_streams, "PER_SESSION", 1)
     browser, gadget = await stack.player(), await stack.open_gadget(CHARLOTTE)
     for asked in (page(browser), gadgets(gadget)):
         async with listening(stack.http, *asked) as first, listening(stack.http, *asked) as second:
@@ -111,7 +112,7 @@ async def test_a_session_has_so_many_streams(stack: Stack, monkeypatch: pytest.M
 
 
 async def test_who_signs_out_hears_nothing_more(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(board_events, "HEARTBEAT_S", 0.2)
+    monkeypatch.setattr(event_streams, "HEARTBEAT_S", 0.2)
     browser = await stack.player()
     async with listening(stack.http, *page(browser)) as events:
         await events.next("open")
@@ -123,7 +124,7 @@ async def test_who_signs_out_hears_nothing_more(stack: Stack, monkeypatch: pytes
 async def test_a_gadget_whose_player_removed_the_application_hears_nothing_more(
     stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(board_events, "HEARTBEAT_S", 0.2)
+    monkeypatch.setattr(event_streams, "HEARTBEAT_S", 0.2)
     gadget = await stack.open_gadget(CHARLOTTE)
     async with listening(stack.http, *gadgets(gadget)) as events:
         await events.next("open")
@@ -143,3 +144,30 @@ async def test_the_end_of_the_server_ends_the_stream_of_a_visitor(folder: Path) 
             await events.next("open")
         with pytest.raises(EOFError):
             await events.next()
+
+
+async def test_visitors_of_one_network_share_their_streams(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever has an address of IPv6 has 2^64 of them."""
+    monkeypatch.setattr(event_streams, "PER_ADDRESS", 1)
+    server = {"boards_visible_to": Visibility.EVERYONE, "trusted_proxies": (ip_network("127.0.0.1/32"),)}
+    async with running_stack(folder, server=server) as stack, AsyncExitStack() as held:
+        statuses = []
+        for address in ("2001:db8::1", "2001:db8::2", "2001:db8:0:1::1", "192.0.2.1", "192.0.2.2", "192.0.2.1"):
+            asked = page(stack.browser(), **{"X-Forwarded-For": address})
+            events = await held.enter_async_context(listening(stack.http, *asked))
+            statuses.append(events.response.status)
+        assert statuses == [200, 429, 200, 200, 200, 429]
+
+
+async def test_visitors_leave_room_for_players(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(event_streams, "IN_ALL", 4)
+    async with (
+        running_stack(folder, server={"boards_visible_to": Visibility.EVERYONE}) as stack,
+        AsyncExitStack() as held,
+    ):
+        player = await stack.player()
+        statuses = []
+        for browser in (stack.browser(), stack.browser(), stack.browser(), player, player, player):
+            events = await held.enter_async_context(listening(stack.http, *page(browser)))
+            statuses.append(events.response.status)
+        assert statuses == [200, 200, 429, 200, 200, 429]

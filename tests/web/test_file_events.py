@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from aiohttp import ClientResponse
 
-from homeserver.web import file_events
+from homeserver.web import event_streams
 from tests.web.conftest import Browser, Stack
 
 FORM = {"Content-Type": "multipart/form-data; boundary=b", "Accept": "application/json"}
@@ -113,7 +113,7 @@ async def test_a_session_has_so_many_streams_and_closed_ones_make_room(stack: St
     marie, other = stack.browser(), stack.browser()
     await marie.sign_in_to_storage("marie")
     await other.sign_in_to_storage("marie")
-    held = [await _hold(marie) for _ in range(file_events.PER_SESSION)]
+    held = [await _hold(marie) for _ in range(event_streams.PER_SESSION)]
     async with listening(marie) as events:
         assert events.response.status == 429
         assert events.response.headers["Retry-After"] == "5"
@@ -137,7 +137,7 @@ async def _hold(browser: Browser) -> ClientResponse:
 
 
 async def test_who_signs_out_hears_nothing_more(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(file_events, "HEARTBEAT_S", 0.2)
+    monkeypatch.setattr(event_streams, "HEARTBEAT_S", 0.2)
     marie = stack.browser()
     await marie.sign_in_to_storage("marie")
     async with listening(marie) as events:

@@ -90,11 +90,15 @@ async def test_refusals_on_pages_are_in_words_of_the_language_and_machines_read_
     assert "Vous n’êtes pas connecté" in refused.text
     assert "not_signed_in" in refused.text
     gadget = await browser.get("/gadget/v1/boards", Accept_Language="fr")
-    assert gadget.json["detail"] == "This call needs the gadget's token."
+    assert gadget.json["detail"] == "This call needs a bearer token."
     assert "Content-Language" not in gadget.headers
 
 
 # --- how things are written -----------------------------------------------------------------------------------------
+
+
+def test_scripts_write_dates_as_the_pages_do() -> None:
+    assert [each.words_of("board.js")["language"] for each in all_languages().values()] == ["en-GB", "pt-BR", "fr"]
 
 
 def test_numbers_times_and_spans_by_the_language() -> None:
