@@ -23,9 +23,9 @@ from homeserver.storage.postgres_hints import Hints
 from tests.clock import NOON_MS, Clock
 from tests.conftest import Place
 from tests.leaderboards_kit import BOARD, give, make_players
+from tests.patience import PATIENCE_S
 
 OTHER = Board("words", "Words", "words")
-PATIENCE_S = 10
 
 
 @pytest.fixture

@@ -30,6 +30,7 @@ from homeserver.wiring_admin import Office, office_of
 from tests.clock import Clock
 from tests.leaderboards_kit import KEY, Container, make_players
 from tests.moderation_kit import WHY, Scene
+from tests.patience import PATIENCE_S
 from tests.test_operators import CHEAP, PASSWORD
 
 BOARD = Board("letters", "Letters", "letters")
@@ -167,7 +168,7 @@ async def test_a_server_does_what_waits_and_wakes_for_what_is_new(office: Office
     first = await tasks.verify("letters", **WHY)
     running = asyncio.ensure_future(tasks.run())
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             await ended(tasks, first.id)
             await ended(tasks, (await tasks.verify("judged", **WHY)).id)
     finally:

@@ -23,6 +23,7 @@ from homeserver.storage import appdata, leaderboards, people, sync_tasks
 from homeserver.storage.database import Database, Reader, open_database
 from tests.clock import Clock
 from tests.conftest import Place
+from tests.patience import reached
 from tests.sandboxes import Client, sandbox_settings, serve
 
 PEOPLE = "GET /social/rest/people/*/@friends"
@@ -283,7 +284,7 @@ async def test_a_score_written_while_a_sync_reads_is_not_undone(setting: Setting
     setting.clock.advance(s=1)
     held = setting.sandbox.faults.add(Fault(APPDATA, hold=True))
     reading = asyncio.create_task(setting.sync.sync_player(elizabeth))
-    await held.reached.wait()
+    await reached(held)
     setting.clock.advance(s=1)
     written_ms = setting.clock.now_ms()
     await setting.database.write(
@@ -433,10 +434,10 @@ async def test_a_slow_player_holds_nobody_up(running: Setting) -> None:
     held = running.sandbox.faults.add(Fault(f"GET /social/rest/people/{JANE}/@self", hold=True))
     jane, elizabeth = await running.player(JANE), await running.player(ELIZABETH)
     await running.sync.request(jane)
-    await held.reached.wait()
+    await reached(held)
     other = running.sandbox.faults.add(Fault(f"GET /social/rest/appdata/{ELIZABETH}/@friends/@app", hold=True))
     await running.sync.request(elizabeth)
-    await other.reached.wait()
+    await reached(other)
     assert (await running.sync.state(jane)).queued
     other.release.set()
     held.release.set()
@@ -469,7 +470,7 @@ async def test_two_processes_never_sync_one_player_at_the_same_time(place: Place
                 assert (await sync.request(elizabeth)).queued
             held = sandbox.faults.add(Fault(f"GET /social/rest/people/{ELIZABETH}/@self", hold=True))
             tasks = [asyncio.create_task(setting.sync.run())]
-            await held.reached.wait()
+            await reached(held)
             tasks.append(asyncio.create_task(other.run()))
             await other.settled()
             assert (await other.state(elizabeth)) == SyncState(None, queued=True)
@@ -509,7 +510,7 @@ async def test_a_cancelled_sync_gives_back_what_it_held(setting: Setting) -> Non
     held = setting.sandbox.faults.add(Fault(f"GET /social/rest/people/{ELIZABETH}/@self", hold=True))
     task = asyncio.create_task(setting.sync.run())
     await setting.sync.request(elizabeth)
-    await held.reached.wait()
+    await reached(held)
     task.cancel()
     await asyncio.wait({task})
     held.release.set()

@@ -24,6 +24,7 @@ from homeserver.storage.database import Database
 from tests import sync_kit
 from tests.clock import Clock
 from tests.demos import running_demo
+from tests.patience import reached, until
 from tests.sync_kit import World
 
 WRITES = "PUT /social/rest/appdata/*"
@@ -267,8 +268,7 @@ async def test_what_a_process_leaves_that_is_told_to_stop_another_does_at_once(s
     setting.world.clock.advance(minutes=2)
     hold = setting.world.sandbox.faults.add(Fault(WRITES, hold=True))
     running = asyncio.create_task(first.run())
-    async with asyncio.timeout(20):
-        await hold.reached.wait()
+    await reached(hold)
     assert await second.do_due() == 0
     running.cancel()
     await asyncio.wait({running})
@@ -290,16 +290,18 @@ async def test_where_the_absent_cannot_be_written_a_due_write_waits_for_their_ne
     writes, elizabeth = setting.writes(offline=False), await setting.player(ELIZABETH)
     setting.world.sandbox.container.offline = False
     setting.world.clock.set(await writes.plan(elizabeth, "greeting", "Hello", "2026-12-24T18:00"))
+
+    async def has_looked() -> bool:
+        return bool(writes._wake._waiters)
+
     task = asyncio.create_task(writes.run())
     try:
-        while not writes._wake._waiters:  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
+        await until(has_looked)
         assert "greeting" not in setting.held(ELIZABETH)
         assert (await only(writes)).attempts == 0
         setting.world.sandbox.container.open_gadget(ELIZABETH)
         writes.arrived(elizabeth)
-        while (await only(writes)).state is not State.DONE:  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
+        await until(lambda: only(writes), lambda write: write.state is State.DONE)
         assert setting.held(ELIZABETH)["greeting"] == "Hello"
     finally:
         task.cancel()

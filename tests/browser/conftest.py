@@ -14,9 +14,10 @@ import pytest
 from playwright.async_api import Browser, Page, ProxySettings, async_playwright, expect
 
 from homeserver.demo import Demo, prepare, running
+from tests.patience import PATIENCE_S
 
 SCREENSHOTS: Final = Path(__file__).parents[2] / "build" / "screenshots"
-PATIENCE_MS: Final = 15_000
+PATIENCE_MS: Final = 1_000 * PATIENCE_S
 
 # Chromium's own business on the network is refused here and would fill its log; root needs --no-sandbox.
 FLAGS: Final = (

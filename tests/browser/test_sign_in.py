@@ -15,10 +15,9 @@ from playwright.async_api import Browser, Page, expect
 from homeserver.demo import Demo, prepare, running
 from homeserver.protocol.saml_metadata import metadata
 from homeserver.wiring import service_provider
+from tests.patience import PATIENCE_S
 
 pytestmark = pytest.mark.chromium
-
-STARTED_S = 30.0
 
 
 @asynccontextmanager
@@ -31,7 +30,7 @@ async def signed_by_pysaml2(folder: Path, style: str, *, allow_sha1: bool = Fals
     )
     try:
         assert process.stdout is not None
-        async with asyncio.timeout(STARTED_S):
+        async with asyncio.timeout(PATIENCE_S):
             assert await process.stdout.readline() == b"ready\n"
         changes = {
             "metadata": folder / f"idp-{style}.xml",

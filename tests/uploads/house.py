@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
 
 from aiohttp import ClientSession
 
@@ -26,6 +25,7 @@ from homeserver.services.uploads import Uploads
 from homeserver.storage.database import Database
 from homeserver.storage.spool import Spool
 from tests.clock import Clock
+from tests.patience import until
 from tests.storage_service import SERVICE_ID, SERVICE_PASSWORD, StorageService, start_storage
 
 CONTENT = os.urandom(50_001)
@@ -35,7 +35,6 @@ LARGE = os.urandom(1_000_003) * 12
 NAME = "HelloWorld.jpg"
 FALLBACK = "https://portal.example/"
 L = StorageLeg
-T = TypeVar("T")
 
 
 @dataclass
@@ -145,14 +144,6 @@ class House:
             )
 
         return await self.database.look(count)
-
-
-async def until(look: Callable[[], Awaitable[T]], good: Callable[[T], bool]) -> T:
-    """What `look` finds, as soon as it is good. Another process would look at the database in the same way."""
-    async with asyncio.timeout(10):
-        while not good(found := await look()):  # noqa: ASYNC110 - there is nothing here that tells
-            await asyncio.sleep(0.001)
-    return found
 
 
 class Line:

@@ -13,7 +13,8 @@ from homeserver.errors import BadInput
 from homeserver.model import BrowserLeg, Upload
 from homeserver.sandbox.faults import Fault
 from homeserver.services.uploads import Uploads
-from tests.uploads.house import LARGE, NAME, House, L, Line, running, until
+from tests.patience import reached, until
+from tests.uploads.house import LARGE, NAME, House, L, Line, running
 
 SHA256 = hashlib.sha256(LARGE).hexdigest()
 HALF = len(LARGE) // 2
@@ -279,10 +280,10 @@ async def test_one_users_files_take_turns_and_hold_nobody_else_up(house: House) 
     async with running(house.open()) as uploads:
         holds = [house.service.faults.add(Fault("POST /mesdonnees/upload/*", hold=True)) for _ in range(3)]
         maries = [await house.receive(uploads, name=f"{n}.bin") for n in range(4)]
-        await asyncio.gather(*(hold.reached.wait() for hold in holds[:2]))
+        await reached(*holds[:2])
         house.service.storage.activate("paul")
         pauls = await house.receive(uploads, "paul", name="pauls.bin")
-        await holds[2].reached.wait()
+        await reached(holds[2])
         await house.until(uploads, pauls.id, L.CLOSING, user="paul")
         legs = [(await uploads.find(upload.id, "marie")).storage for upload in maries]
         assert sorted(legs) == sorted([L.CLOSING, L.CLOSING, L.WAITING, L.WAITING])
@@ -299,7 +300,7 @@ async def test_turns_are_counted_across_processes(house: House) -> None:
     async with running(first), running(second):
         hold = house.service.faults.add(Fault("POST /mesdonnees/upload/*", hold=True))
         one = await house.receive(first, name="one")
-        await hold.reached.wait()
+        await reached(hold)
         other = await house.receive(second, name="other")
         await asyncio.sleep(0.25)  # it looks again and again meanwhile
         assert (await second.find(other.id, "marie")).storage is L.WAITING

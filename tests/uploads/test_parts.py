@@ -24,7 +24,8 @@ from homeserver.model import BrowserLeg, StorageLeg, Upload
 from homeserver.sandbox.mesdonnees_xml import STEP_ONE_DETAILS
 from homeserver.services.uploads import Uploads
 from homeserver.storage import spool as spool_module
-from tests.uploads.house import CONTENT, NAME, SHA256, House, L, Line, pieces, running, until
+from tests.patience import until
+from tests.uploads.house import CONTENT, NAME, SHA256, House, L, Line, pieces, running
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from aiohttp import ClientResponse, ClientSession
 from homeserver.config import Visibility
 from homeserver.sandbox.people import CHARLOTTE
 from homeserver.web import board_events
+from tests.patience import PATIENCE_S
 from tests.web.conftest import Browser, Gadget, Stack, running_stack
 
 
@@ -25,7 +26,7 @@ class Events:
     fields: dict[str, str] = field(default_factory=dict)
 
     async def next(self, kind: str = "changed") -> dict[str, str]:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             while line := await self.response.content.readline():
                 name, _, value = line.decode().rstrip("\r\n").partition(": ")
                 if name:

@@ -14,6 +14,7 @@ import pytest
 from aiohttp import ClientResponse
 
 from homeserver.web import file_events
+from tests.patience import PATIENCE_S
 from tests.web.conftest import Browser, Stack
 
 FORM = {"Content-Type": "multipart/form-data; boundary=b", "Accept": "application/json"}
@@ -34,7 +35,7 @@ class Events:
 
     async def next(self) -> Any:
         """The next upload."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             while line := await self.response.content.readline():
                 name, _, value = line.decode().rstrip("\r\n").partition(": ")
                 if name:
@@ -120,7 +121,7 @@ async def test_a_session_has_so_many_streams_and_closed_ones_make_room(stack: St
     async with listening(other) as events:
         assert events.response.status == 200
     held.pop().close()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             async with listening(marie) as events:
                 if events.response.status == 200:

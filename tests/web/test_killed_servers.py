@@ -20,8 +20,9 @@ from homeserver.demo import prepare_sandbox
 from homeserver.sandbox import Sandbox
 from homeserver.sandbox.faults import Fault
 from homeserver.serving import listen, serving
-from tests.test_cli import free_port
-from tests.web.conftest import Browser, until
+from tests.patience import reached, until
+from tests.ports import free_port
+from tests.web.conftest import Browser
 from tests.web.server_process import Process, process
 from tests.web.tus_client import Tus, metadata
 
@@ -91,7 +92,7 @@ async def settled(tus: Tus, id_: str) -> str:
         found.append((await state(tus, id_))["storage"])
         return found[-1] in {"stored", "unknown", "failed", "needs_sign_in"}
 
-    await until(is_settled, tries=1500)
+    await until(is_settled)
     return found[-1]
 
 
@@ -145,7 +146,7 @@ async def test_a_server_killed_while_closing_does_not_know_and_says_so(world: Wo
         hold = world.sandbox.faults.add(Fault(STEP_TWO, hold=True))
         location = await tus.upload("small.bin", CONTENT[:1000])
         id_ = location.rpartition("/")[2]
-        await hold.reached.wait()
+        await reached(hold)
 
         async def is_closing() -> bool:
             return world.leg(id_) == "closing"
@@ -187,14 +188,14 @@ async def test_a_killed_process_leaves_its_files_to_the_one_that_lives(world: Wo
             hold = world.sandbox.faults.add(Fault(STEP_TWO, hold=True))
             location = await tus.upload("left.bin", CONTENT)
             id_ = location.rpartition("/")[2]
-            await hold.reached.wait()
+            await reached(hold)
             await first.kill()
             hold.release.set()
 
             async def is_stored() -> bool:
                 return world.leg(id_) == "stored"
 
-            await until(is_stored, tries=1500)
+            await until(is_stored)
             assert second.url
     assert world.stored("left.bin") == [SHA256]
 

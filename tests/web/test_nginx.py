@@ -24,8 +24,9 @@ from yarl import URL
 
 from homeserver.serving import listen, serving
 from tests.checkout import ROOT
-from tests.test_cli import free_port
-from tests.web.conftest import Browser, Stack, running_stack, until
+from tests.patience import until
+from tests.ports import free_port
+from tests.web.conftest import Browser, Stack, running_stack
 from tests.web.test_file_events import Events
 from tests.web.tus_client import BYTES, VERSION, metadata
 
