@@ -351,7 +351,7 @@ async def test_a_day_that_ends_makes_room_for_the_next(world: World) -> None:
     await write(world, JANE, "1300")
     now = datetime.fromtimestamp(world.stack.now_ms() / 1000, ZoneInfo("America/Sao_Paulo"))
     midnight = datetime.combine(now.date() + timedelta(days=1), time(), now.tzinfo)
-    world.ahead_ms += int((midnight - now).total_seconds() - 10.5 * 60) * 1000
+    world.ahead_ms += int((midnight - now).total_seconds() - 10.95 * 60) * 1000
     async with world.tab() as page:
         await page.clock.install()
         gadget = await world.open(page, CHARLOTTE)

@@ -25,7 +25,7 @@ from homeserver.services.uploads import Uploads
 from homeserver.storage.database import Database
 from homeserver.storage.spool import Spool
 from tests.clock import Clock
-from tests.patience import until
+from tests.patience import PATIENCE_S, until
 from tests.storage_service import SERVICE_ID, SERVICE_PASSWORD, StorageService, start_storage
 
 CONTENT = os.urandom(50_001)
@@ -54,7 +54,7 @@ class House:
     user_sending: int = 2
     user_bytes: int = 1 << 26
     user_files: int = 500
-    silence_s: float = 5
+    silence_s: float = 2 * PATIENCE_S
     forgotten: list[tuple[str, str]] = field(default_factory=list)
 
     @property
@@ -77,8 +77,8 @@ class House:
             SERVICE_PASSWORD,
             upload_hosts=[],
             allow_http_loopback=True,
-            idle_s=20,
-            answer_s=20,
+            idle_s=2 * PATIENCE_S,
+            answer_s=2 * PATIENCE_S,
         )
 
     def step_one(self) -> StepOne:
@@ -144,6 +144,11 @@ class House:
             )
 
         return await self.database.look(count)
+
+
+async def on_disk(house: House, id_: str) -> int:
+    """How much of the file the spool has."""
+    return (house.folder / id_).stat().st_size
 
 
 class Line:

@@ -14,7 +14,7 @@ from homeserver.model import BrowserLeg, Upload
 from homeserver.sandbox.faults import Fault
 from homeserver.services.uploads import Uploads
 from tests.patience import reached, until
-from tests.uploads.house import LARGE, NAME, House, L, Line, running
+from tests.uploads.house import LARGE, NAME, House, L, Line, on_disk, running
 
 SHA256 = hashlib.sha256(LARGE).hexdigest()
 HALF = len(LARGE) // 2
@@ -44,6 +44,11 @@ async def receiving(uploads: Uploads, id_: str, offset: int = 0, user: str = "ma
 async def sent(uploads: Uploads, id_: str, bytes_: int, user: str = "marie") -> Upload:
     """The upload as soon as the storage was given so much."""
     return await until(lambda: uploads.find(id_, user), lambda upload: upload.sent_bytes >= bytes_)
+
+
+async def waits_for_more(uploads: Uploads, id_: str) -> bool:
+    """Whether the sender has given all that is there."""
+    return bool(uploads._sender._kit.spool._followers.get(id_))
 
 
 async def test_bytes_go_out_while_others_still_come_in(house: House) -> None:
@@ -96,7 +101,7 @@ async def test_a_silent_browser_ends_the_request_and_nothing_is_counted(house: H
         async with receiving(uploads, upload.id) as line:
             line.put(LARGE[:HALF])
             await sent(uploads, upload.id, HALF)
-            await asyncio.sleep(0.1)  # until it waits for more
+            await until(lambda: waits_for_more(uploads, upload.id))
             house.clock.advance(s=9)
             await asyncio.sleep(0.3)
             assert (await uploads.find(upload.id, "marie")).storage is L.SENDING
@@ -104,7 +109,7 @@ async def test_a_silent_browser_ends_the_request_and_nothing_is_counted(house: H
             waiting = await house.until(uploads, upload.id, L.WAITING)
             assert waiting.attempts == 1
             line.put(LARGE[HALF : HALF + 10])  # it comes back, but is not followed any more
-            await asyncio.sleep(0.1)
+            await until(lambda: on_disk(house, upload.id), lambda size: size == HALF + 10)
             assert (await uploads.find(upload.id, "marie")).storage is L.WAITING
             assert house.service.storage.urls_issued == 1
             line.put(LARGE[HALF + 10 :])

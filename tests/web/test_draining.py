@@ -9,10 +9,11 @@ import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
-from aiohttp import ServerDisconnectedError
+from aiohttp import ClientConnectionError
 
 from homeserver.sandbox.faults import Fault
 from tests.patience import PATIENCE_S, reached, until
@@ -90,7 +91,7 @@ async def test_a_request_that_runs_is_answered_and_nobody_new_is_let_in(world: W
         async def is_closed() -> bool:
             try:
                 _, writer = await asyncio.open_connection("127.0.0.1", world.home_port)
-            except (ConnectionRefusedError, ConnectionResetError):
+            except ConnectionError:
                 return True  # refused; or reset, where the kernel had taken it and the server closed before it did
             writer.close()
             return False
@@ -117,7 +118,7 @@ async def test_a_request_that_takes_too_long_is_cut(world: World) -> None:
         server.terminate()
         assert await server.ended() == 0
         assert time.monotonic() - began_s > 0.5
-        with pytest.raises(ServerDisconnectedError):
+        with pytest.raises(ClientConnectionError):
             await sending
         hold.release.set()
 
@@ -228,17 +229,23 @@ async def test_workers_end_as_one(world: World) -> None:
         assert await server.ended() == 0
 
 
-def test_a_worker_that_does_not_end_is_killed() -> None:
-    """And the exit status says so."""
-
-    code = (
-        "import os, signal, sys, threading; from homeserver import serving\n"
-        "serving.LAST_S = 0.3\n"
-        "child = 'import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(1, flush=True);"
-        " time.sleep(60)'\n"
-        "threading.Timer(1.5, lambda: os.kill(os.getpid(), signal.SIGTERM)).start()\n"
-        f"sys.exit(serving.serve_by_workers(['-c', child], 2, '127.0.0.1', {free_port()}, print, grace_s=0.1))"
+def test_a_worker_that_does_not_end_is_killed(tmp_path: Path) -> None:
+    """And the exit status says so. The worker that is ready last tells the server to stop."""
+    child = (
+        "import os, pathlib, signal, time\n"
+        "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        f"ready = pathlib.Path({str(tmp_path)!r})\n"
+        "(ready / str(os.getpid())).touch()\n"
+        "if len(list(ready.iterdir())) == 2:\n"
+        "    os.kill(os.getppid(), signal.SIGTERM)\n"
+        f"time.sleep({2 * PATIENCE_S})\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=False)
+    code = (
+        "import sys; from homeserver import serving\n"
+        "serving.LAST_S = 0.3\n"
+        f"sys.exit(serving.serve_by_workers(['-c', {child!r}], 2, '127.0.0.1', {free_port()}, print, grace_s=0.1))"
+    )
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
     assert done.returncode == 1, done
     assert "2 workers did not end in time, and are killed." in done.stdout

@@ -24,7 +24,7 @@ from yarl import URL
 
 from homeserver.serving import listen, serving
 from tests.checkout import ROOT
-from tests.patience import until
+from tests.patience import PATIENCE_S, until
 from tests.ports import free_port
 from tests.web.conftest import Browser, Stack, running_stack
 from tests.web.test_file_events import Events
@@ -107,7 +107,7 @@ def nginx(file: Path) -> Iterator[subprocess.Popen[bytes]]:
         yield process
     finally:
         process.terminate()
-        process.wait(timeout=20)
+        process.wait(timeout=PATIENCE_S)
 
 
 @asynccontextmanager
@@ -120,7 +120,7 @@ async def front(folder: Path, ports: dict[str, int]) -> AsyncIterator[Front]:
     async def answers() -> bool:
         try:
             _, writer = await asyncio.open_connection("127.0.0.1", https_port)
-        except ConnectionRefusedError:
+        except ConnectionError:
             return False
         writer.close()
         return True
@@ -219,9 +219,9 @@ async def test_a_file_goes_on_while_it_comes_in_and_events_come_when_they_happen
 
             async def body() -> AsyncIterator[bytes]:
                 sent = 0
-                while not half.is_set() and sent < 200_000:
-                    yield content[sent : sent + 1_000]
-                    sent += 1_000
+                while not half.is_set() and sent < 200_000:  # this takes a quarter of an hour
+                    yield content[sent : sent + 10]
+                    sent += 10
                     await asyncio.sleep(0.05)
                 yield content[sent:]
 
