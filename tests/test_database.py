@@ -517,7 +517,7 @@ def test_migrating_waits_for_another_process_that_is_writing(tmp_path: Path, dat
         with pytest.raises(TimeoutError):
             migrated.result(timeout=0.5)
         other.execute("ROLLBACK")
-        migrated.result(timeout=30)
+        migrated.result(timeout=PATIENCE_S)
 
 
 @only_sqlite

@@ -70,11 +70,13 @@ def test_roots_command_runs_as_the_server_does(tmp_path: Path) -> None:
     """What systemd-run is given is what the unit says, and words come through as they are."""
     (tmp_path / "systemd-run").write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
     (tmp_path / "systemd-run").chmod(0o755)
-    command = [DEPLOY / "homeserver", "players", "erase", "0042", "--reason", "asked for  by mail"]
-    done = subprocess.run(command, env={"PATH": str(tmp_path)}, capture_output=True, text=True, check=True)
+    words = ["players", "erase", "0042", "--reason", "asked for  by mail"]
+    done = subprocess.run(
+        [DEPLOY / "homeserver", *words], env={"PATH": str(tmp_path)}, capture_output=True, text=True, check=True
+    )
     lines = done.stdout.splitlines()
     program = lines.index("/opt/homeserver/bin/homeserver")
-    assert lines[program + 1 :] == command[1:]
+    assert lines[program + 1 :] == words
     unit = dict(re.findall(r"^(\w+)=(.*)$", _text("homeserver.service"), re.MULTILINE))
     assert unit["ExecStart"] == "/opt/homeserver/bin/homeserver serve"
     assert set(lines[:program]) >= {

@@ -27,6 +27,7 @@ from homeserver.services.repeats import Answer, Repeats
 from homeserver.storage import people, sessions
 from homeserver.storage.database import Database, Transaction
 from homeserver.wiring_admin import Office, office_of
+from tests.at_work import at_work
 from tests.clock import Clock
 from tests.leaderboards_kit import KEY, Container, make_players
 from tests.moderation_kit import WHY, Scene
@@ -165,13 +166,9 @@ async def ended(tasks: BoardTasks, task: int) -> None:
 async def test_a_server_does_what_waits_and_wakes_for_what_is_new(office: Office) -> None:
     tasks: BoardTasks = office.tasks
     first = await tasks.verify("letters", **WHY)
-    running = asyncio.ensure_future(tasks.run())
-    try:
+    async with at_work(tasks.run()):
         await ended(tasks, first.id)
         await ended(tasks, (await tasks.verify("judged", **WHY)).id)
-    finally:
-        running.cancel()
-        await asyncio.wait({running})
 
 
 # --- outliers ---------------------------------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ from homeserver.services.pace import Pace
 from homeserver.services.sync import ASKED_AT_MOST, DEBOUNCE_MS, LEASE_S, Sync
 from homeserver.storage import appdata, leaderboards, people, sync_tasks
 from homeserver.storage.database import Database, Reader, open_database
+from tests.at_work import at_work
 from tests.clock import Clock
 from tests.conftest import Place
 from tests.patience import reached
@@ -389,10 +390,8 @@ async def test_whoever_lost_the_application_keeps_their_place(setting: Setting) 
 
 @pytest.fixture
 async def running(setting: Setting) -> AsyncIterator[Setting]:
-    task = asyncio.create_task(setting.sync.run())
-    yield setting
-    task.cancel()
-    await asyncio.wait({task})
+    async with at_work(setting.sync.run()):
+        yield setting
 
 
 async def test_a_requested_player_is_synced(running: Setting) -> None:
@@ -449,14 +448,12 @@ async def test_asking_too_often_is_refused(setting: Setting) -> None:
     """Failing syncs may be asked for again at once, but not without end."""
     elizabeth = await setting.player(ELIZABETH)
     setting.sandbox.faults.add(Fault("*", drop=True, times=None))
-    task = asyncio.create_task(setting.sync.run())
-    for _ in range(10):
-        assert (await setting.sync.request(elizabeth)).queued
-        await setting.sync.settled()
-    with pytest.raises(TooMany):
-        await setting.sync.request(elizabeth)
-    task.cancel()
-    await asyncio.wait({task})
+    async with at_work(setting.sync.run()):
+        for _ in range(10):
+            assert (await setting.sync.request(elizabeth)).queued
+            await setting.sync.settled()
+        with pytest.raises(TooMany):
+            await setting.sync.request(elizabeth)
 
 
 async def test_two_processes_never_sync_one_player_at_the_same_time(place: Place, clock: Clock) -> None:
@@ -469,19 +466,16 @@ async def test_two_processes_never_sync_one_player_at_the_same_time(place: Place
             for sync in (setting.sync, other):
                 assert (await sync.request(elizabeth)).queued
             held = sandbox.faults.add(Fault(f"GET /social/rest/people/{ELIZABETH}/@self", hold=True))
-            tasks = [asyncio.create_task(setting.sync.run())]
-            await reached(held)
-            tasks.append(asyncio.create_task(other.run()))
-            await other.settled()
-            assert (await other.state(elizabeth)) == SyncState(None, queued=True)
-            assert (await other.request(elizabeth)).queued
-            held.release.set()
-            await setting.sync.settled()
+            async with at_work(setting.sync.run()):
+                await reached(held)
+                async with at_work(other.run()):
+                    await other.settled()
+                    assert (await other.state(elizabeth)) == SyncState(None, queued=True)
+                    assert (await other.request(elizabeth)).queued
+                    held.release.set()
+                    await setting.sync.settled()
             asked = [r.path for r in sandbox.container.requests]
             assert asked.count(f"people/{ELIZABETH}/@self") == 1
-            for task in tasks:
-                task.cancel()
-            await asyncio.wait(tasks)
     await http.close()
 
 
@@ -494,30 +488,24 @@ async def test_the_work_of_a_process_that_died_is_taken_over(setting: Setting) -
             tx, "sandbox", "dead", limit=10, now_ms=now_ms, until_ms=until_ms, kinds=tuple(sync_tasks.Kind)
         )
     )
-    task = asyncio.create_task(setting.sync.run())
-    await setting.sync.settled()
-    assert (await setting.sync.state(elizabeth)) == SyncState(None, queued=True)
-    setting.clock.set(until_ms)
-    setting.sync.wake()
-    await setting.sync.settled()
-    assert (await setting.sync.state(elizabeth)) == SyncState(until_ms, queued=False)
-    task.cancel()
-    await asyncio.wait({task})
+    async with at_work(setting.sync.run()):
+        await setting.sync.settled()
+        assert (await setting.sync.state(elizabeth)) == SyncState(None, queued=True)
+        setting.clock.set(until_ms)
+        setting.sync.wake()
+        await setting.sync.settled()
+        assert (await setting.sync.state(elizabeth)) == SyncState(until_ms, queued=False)
 
 
 async def test_a_cancelled_sync_gives_back_what_it_held(setting: Setting) -> None:
     elizabeth = await setting.player(ELIZABETH)
     held = setting.sandbox.faults.add(Fault(f"GET /social/rest/people/{ELIZABETH}/@self", hold=True))
-    task = asyncio.create_task(setting.sync.run())
-    await setting.sync.request(elizabeth)
-    await reached(held)
-    task.cancel()
-    await asyncio.wait({task})
+    async with at_work(setting.sync.run()):
+        await setting.sync.request(elizabeth)
+        await reached(held)
     held.release.set()
     assert (await setting.sync.state(elizabeth)).queued
     other = setting.another_process(setting.database)
-    task = asyncio.create_task(other.run())
-    await other.settled()
+    async with at_work(other.run()):
+        await other.settled()
     assert (await setting.sync.state(elizabeth)).synced_ms == setting.clock.now_ms()
-    task.cancel()
-    await asyncio.wait({task})

@@ -22,6 +22,7 @@ from homeserver.storage import people
 from homeserver.storage.appdata_writes import State, Write
 from homeserver.storage.database import Database
 from tests import sync_kit
+from tests.at_work import at_work
 from tests.clock import Clock
 from tests.demos import running_demo
 from tests.patience import reached, until
@@ -267,11 +268,9 @@ async def test_what_a_process_leaves_that_is_told_to_stop_another_does_at_once(s
     await first.plan(player, "greeting", "hello", "2026-11-22T12:01")
     setting.world.clock.advance(minutes=2)
     hold = setting.world.sandbox.faults.add(Fault(WRITES, hold=True))
-    running = asyncio.create_task(first.run())
-    await reached(hold)
-    assert await second.do_due() == 0
-    running.cancel()
-    await asyncio.wait({running})
+    async with at_work(first.run()):
+        await reached(hold)
+        assert await second.do_due() == 0
     hold.release.set()
     assert await second.do_due() == 1
     assert setting.held(ELIZABETH)["greeting"] == "hello"
@@ -294,8 +293,7 @@ async def test_where_the_absent_cannot_be_written_a_due_write_waits_for_their_ne
     async def has_looked() -> bool:
         return bool(writes._wake._waiters)
 
-    task = asyncio.create_task(writes.run())
-    try:
+    async with at_work(writes.run()):
         await until(has_looked)
         assert "greeting" not in setting.held(ELIZABETH)
         assert (await only(writes)).attempts == 0
@@ -303,9 +301,6 @@ async def test_where_the_absent_cannot_be_written_a_due_write_waits_for_their_ne
         writes.arrived(elizabeth)
         await until(lambda: only(writes), lambda write: write.state is State.DONE)
         assert setting.held(ELIZABETH)["greeting"] == "Hello"
-    finally:
-        task.cancel()
-        await asyncio.wait({task})
 
 
 # --- by command -------------------------------------------------------------------------------------------------------

@@ -24,6 +24,7 @@ from homeserver.services.upload_verdicts import PortalRule
 from homeserver.services.uploads import Uploads
 from homeserver.storage.database import Database
 from homeserver.storage.spool import Spool
+from tests.at_work import at_work
 from tests.clock import Clock
 from tests.patience import PATIENCE_S, until
 from tests.storage_service import SERVICE_ID, SERVICE_PASSWORD, StorageService, start_storage
@@ -180,13 +181,8 @@ async def pieces(content: bytes, size: int = 20_000) -> AsyncIterator[bytes]:
 
 @asynccontextmanager
 async def running(uploads: Uploads) -> AsyncIterator[Uploads]:
-    job = asyncio.create_task(uploads.run())
-    try:
+    async with at_work(uploads.run()):
         yield uploads
-        assert not job.done()
-    finally:
-        job.cancel()
-        await asyncio.wait({job})
 
 
 @asynccontextmanager

@@ -19,8 +19,9 @@ from homeserver.sandbox.faults import Fault
 from tests.patience import PATIENCE_S, reached, until
 from tests.ports import free_port
 from tests.web.conftest import Browser
+from tests.web.events import listening_for_files
 from tests.web.server_process import Process, process
-from tests.web.test_file_events import FORM, file, listening
+from tests.web.test_file_events import FORM, file
 from tests.web.test_killed_servers import CONTENT, SHA256, STEP_TWO, World, paced, settled, world
 from tests.web.tus_client import Tus
 
@@ -61,12 +62,12 @@ async def test_nobody_being_there_it_ends_at_once(world: World) -> None:
 
 
 async def test_a_stream_of_events_ends_at_once(world: World) -> None:
-    async with started(world) as (server, tus), listening(tus.browser) as events:
+    async with started(world) as (server, tus), listening_for_files(tus.browser) as events:
         assert events.response.status == 200
         server.terminate()
         assert await server.ended() == 0
         with pytest.raises(EOFError):
-            await events.next()
+            await events.upload()
 
 
 async def test_a_board_that_is_watched_does_not_hold_up_the_end(world: World) -> None:
@@ -218,7 +219,7 @@ async def test_what_was_being_asked_of_the_container_is_free_for_others_at_once(
 async def test_workers_end_as_one(world: World) -> None:
     """Each in order, with a stream and a request under way somewhere among them."""
     hold = world.sandbox.faults.add(Fault(STEP_ONE, hold=True))
-    async with started(world, workers=2) as (server, tus), listening(tus.browser) as events:
+    async with started(world, workers=2) as (server, tus), listening_for_files(tus.browser) as events:
         sending = asyncio.create_task(tus.browser.post("/files", file("form.bin"), **_named(FORM)))
         await reached(hold)
         server.terminate()

@@ -27,7 +27,7 @@ from tests.checkout import ROOT
 from tests.patience import PATIENCE_S, until
 from tests.ports import free_port
 from tests.web.conftest import Browser, Stack, running_stack
-from tests.web.test_file_events import Events
+from tests.web.events import FileEvents
 from tests.web.tus_client import BYTES, VERSION, metadata
 
 pytestmark = pytest.mark.needs("nginx")
@@ -209,12 +209,12 @@ async def test_a_file_goes_on_while_it_comes_in_and_events_come_when_they_happen
         url, content = outside.https_url, os.urandom(300_000)
         async with outside.http.get(f"{url}/files/events", headers=cookies) as heard:
             assert heard.status == 200
-            events = Events(heard)
+            events = FileEvents(heard)
             declared = {**said, "Upload-Length": str(len(content)), "Upload-Metadata": metadata("one.bin")}
             async with outside.http.post(f"{url}/files/tus/", headers=declared) as made:
                 assert made.status == 201, await made.text()
                 location = made.headers["Location"]
-            assert (await events.next())["name"] == "one.bin"
+            assert (await events.upload())["name"] == "one.bin"
             half = asyncio.Event()
 
             async def body() -> AsyncIterator[bytes]:
@@ -228,7 +228,7 @@ async def test_a_file_goes_on_while_it_comes_in_and_events_come_when_they_happen
             path = location.removeprefix(stack.home_url)
             part = {**said, **BYTES, "Upload-Offset": "0"}
             sending = asyncio.create_task(_patch(outside, path, part, body()))
-            while not (await events.next())["received_bytes"]:
+            while not (await events.upload())["received_bytes"]:
                 pass
             assert not sending.done()
             half.set()
