@@ -10,7 +10,7 @@ import pytest
 
 from homeserver.errors import BadCursor, BadInput, NotFound, RemoteUnavailable, StaleCursor
 from homeserver.model import Board, Format, Keep, Order, PlaceChange, Span, Ties
-from homeserver.services.leaderboards import Leaderboards
+from homeserver.services.leaderboards import FEW_FRIENDS, Leaderboards
 from homeserver.storage import appdata
 from homeserver.storage.database import Database
 from tests.clock import NOON_MS, Clock
@@ -260,7 +260,11 @@ async def test_friends_are_listed_with_me_and_nobody_else(database: Database, le
     assert names(await leaderboards.friends("letters", reader=e)) == []
 
 
-async def test_friends_are_paged_both_ways(database: Database, leaderboards: Leaderboards) -> None:
+@pytest.mark.parametrize("few", [0, FEW_FRIENDS])
+async def test_friends_are_paged_both_ways_whether_few_or_many(
+    database: Database, leaderboards: Leaderboards, monkeypatch: pytest.MonkeyPatch, few: int
+) -> None:
+    monkeypatch.setattr("homeserver.services.leaderboards.FEW_FRIENDS", few)
     await leaderboards.seed([BOARD])
     players = await make_players(database, *"ABCDEFG")
     await give(database, {player: str(9 - number) for number, player in enumerate(players)})

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final, NamedTuple, TypeVar
 from zoneinfo import ZoneInfo
 
@@ -158,6 +159,7 @@ def checked(board: Board) -> Board:
     return board_from(board_to(board))
 
 
+@lru_cache(maxsize=256)
 def digest(board: Board) -> str:
     """A name for those settings that decide who stands where. Another title or format leaves it as it is, and so does
     another retention: what is not kept any more is deleted where it lies."""

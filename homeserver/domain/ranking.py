@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
+from itertools import pairwise
 
 from homeserver.domain import scores
 from homeserver.errors import BadInput
@@ -27,15 +28,9 @@ class Ahead:
         """All entries before it: its own index, counted from 0."""
         return self.better + self.earlier
 
-    def after(self, *, same_score: bool) -> Ahead:
-        """What is before the entry that follows directly, which has the same score or a worse one."""
-        if same_score:
-            return Ahead(self.better, self.earlier + 1, self.distinct)
-        return Ahead(self.entries + 1, 0, self.distinct + 1)
-
 
 def rank(ties: Ties, ahead: Ahead) -> int:
-    """The number shown. Every rank that anybody sees is made here."""
+    """The number shown. Every rank that anybody sees is made here, or continued from here by `consecutive`."""
     match ties:
         case Ties.COMPETITION:
             return 1 + ahead.better
@@ -45,20 +40,35 @@ def rank(ties: Ties, ahead: Ahead) -> int:
             return 1 + ahead.entries
 
 
-def among(ties: Ties, keys: Sequence[int]) -> tuple[tuple[int, bool], ...]:
-    """The places of these entries among each other: of each the number shown, and whether it is tied.
+def consecutive(ties: Ties, keys: Sequence[int], first: Ahead) -> list[tuple[int, bool]]:
+    """The places of entries that follow each other: of each the number shown, and whether it is tied.
+
+    Args:
+        keys: Of each, in the order of their list. Of the last one is not seen whether others are tied with it behind.
+        first: What is before the first.
+    """
+    if not keys:
+        return []
+    numbers, same = [rank(ties, first)], [first.earlier > 0]
+    entries = first.entries
+    for before, key in pairwise(keys):
+        entries += 1
+        same.append(before == key)
+        if ties is Ties.ORDINAL or not same[-1]:
+            numbers.append(1 + entries if ties is Ties.COMPETITION else numbers[-1] + 1)
+        else:
+            numbers.append(numbers[-1])
+    same.append(False)
+    return [(number, same[index] or same[index + 1]) for index, number in enumerate(numbers)]
+
+
+def among(ties: Ties, keys: Sequence[int]) -> list[tuple[int, bool]]:
+    """The places of these entries among each other, as `consecutive` gives them.
 
     Args:
         keys: Of all of them, in the order of their list.
     """
-    places: list[tuple[int, bool]] = []
-    ahead = Ahead(0, 0)
-    for index, key in enumerate(keys):
-        as_before = index > 0 and keys[index - 1] == key
-        if index:
-            ahead = ahead.after(same_score=as_before)
-        places.append((rank(ties, ahead), as_before or keys[index + 1 : index + 2] == [key]))
-    return tuple(places)
+    return consecutive(ties, keys, Ahead(0, 0))
 
 
 class NoScore(Enum):

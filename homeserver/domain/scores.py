@@ -71,6 +71,8 @@ def is_score(board: Board, score: int) -> bool:
 
 def exact(score: int, decimals: int) -> str:
     """The score as an exact decimal with all its digits, such as "9007199254740993" or "12.50"; `parse` reads it."""
+    if not decimals:
+        return str(score)
     sign, whole, part = _split(score, decimals)
     return f"{sign}{whole}{_point(part)}"
 
@@ -81,6 +83,8 @@ def display(score: int, board: Board) -> str:
     Integers get thousands separators ("1,032"); money at least two digits after the point ("1,234.50"); durations,
     whose unit is the second, are hours, minutes, seconds ("1:02:03", with decimals "0:00:59.95").
     """
+    if board.format is Format.INTEGER and not board.decimals:
+        return f"{score:,}"  # nearly all
     sign, whole, part = _split(score, board.decimals)
     match board.format:
         case Format.INTEGER:

@@ -54,7 +54,7 @@ from homeserver.model.boards import (
 )
 from homeserver.model.http import HttpReply, HttpRequest
 from homeserver.model.moderation import Act, Action, Adjustment, Claim, Logged, Moderated
-from homeserver.model.people import NEUTRAL_NAME, AppData, Change, Origin, Person, PlayerCard
+from homeserver.model.people import NEUTRAL_NAME, AppData, Change, Origin, Person, PlayerCard, shown_name
 from homeserver.model.sessions import (
     GadgetSession,
     OpenedGadget,
@@ -178,4 +178,5 @@ __all__ = [
     "UploadLine",
     "UploadPage",
     "Writes",
+    "shown_name",
 ]

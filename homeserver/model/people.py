@@ -26,9 +26,13 @@ class Person:
 
     @property
     def name(self) -> str:
-        """Given name and family name, else the display name, else a neutral word."""
-        full = f"{self.given_name} {self.family_name}".strip()
-        return full or self.display_name or NEUTRAL_NAME
+        """See `shown_name`."""
+        return shown_name(self.given_name, self.family_name, self.display_name)
+
+
+def shown_name(given_name: str, family_name: str, display_name: str) -> str:
+    """Given name and family name, else the display name, else a neutral word."""
+    return f"{given_name} {family_name}".strip() or display_name or NEUTRAL_NAME
 
 
 AppData = Mapping[str, str]

@@ -7,9 +7,10 @@ by their public id. A field that has nothing to say is null, never left out.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import date
 from fractions import Fraction
-from typing import Any
+from functools import lru_cache
+from typing import Any, Final
 
 import orjson
 
@@ -34,11 +35,20 @@ from homeserver.model import (
     SyncState,
 )
 
+_EPOCH_ORDINAL: Final = date(1970, 1, 1).toordinal()
+
 
 def iso(ms: int) -> str:
     """Milliseconds since the epoch as `2026-11-22T12:00:00.000Z`."""
-    moment = datetime.fromtimestamp(ms // 1000, UTC)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{ms % 1000:03d}Z"
+    day, ms = divmod(ms, 86_400_000)
+    minutes, ms = divmod(ms, 60_000)
+    return f"{_date(day)}T{minutes // 60:02}:{minutes % 60:02}:{ms // 1000:02}.{ms % 1000:03}Z"
+
+
+@lru_cache(maxsize=1_024)
+def _date(day: int) -> str:
+    """A day since the epoch. Kept, because formatting one takes longer than all the rest of an entry."""
+    return date.fromordinal(_EPOCH_ORDINAL + day).isoformat()
 
 
 def _iso_or_null(ms: int | None) -> str | None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from itertools import zip_longest
 from typing import Final
@@ -127,17 +127,21 @@ async def show(
     cards = await people.cards(db, [standing.position.player for standing in run.standings])
     dates = await _claimed_dates(db, list_, run.standings)
     entries = tuple(
-        replace(
-            _entry(list_.board, standing, cards, reader, among_friends),
-            claimed_date=dates.get(standing.position.player),
-        )
-        for standing, among_friends in zip_longest(run.standings, friend_places)
+        [
+            _entry(list_.board, standing, cards, reader, among_friends, dates)
+            for standing, among_friends in zip_longest(run.standings, friend_places)
+        ]
     )
     return Shown(list_, entries, await standings.total(db, list_.number))
 
 
-def _entry(
-    of: Board, standing: Standing, cards: dict[int, PlayerCard], reader: int | None, among_friends: FriendPlace | None
+def _entry(  # noqa: PLR0917 - what is known of one row
+    of: Board,
+    standing: Standing,
+    cards: Mapping[int, PlayerCard],
+    reader: int | None,
+    among_friends: FriendPlace | None,
+    dates: Mapping[int, str],
 ) -> Entry:
     player = standing.position.player
     score, display = _written(of, standing)
@@ -152,6 +156,7 @@ def _entry(
         me=player == reader,
         friend_rank=friend_rank,
         friend_tied=friend_tied,
+        claimed_date=dates.get(player),
     )
 
 

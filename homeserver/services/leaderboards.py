@@ -4,7 +4,8 @@ Every view is read in one snapshot: its ranks, total, names and cursors fit toge
 request, so `day` cannot change its meaning within one.
 
 A page of a list reads a bounded number of rows, on SQLite in a fraction of a millisecond, so it is looked up on the
-event loop. Friends may be many and each is counted, and a search reads all names: these go to the readers.
+event loop. Friends may be many and each is counted, and a search reads all names: a search, and more than a few
+friends, go to the readers.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ from homeserver.services import board_lists, own_places
 from homeserver.services.board_lists import List, Shown
 from homeserver.services.own_places import Mirror
 from homeserver.services.score_writes import ScoreWrites
+from homeserver.storage import appdata, people, standings
 from homeserver.storage import leaderboards as store
-from homeserver.storage import people, standings
 from homeserver.storage.appdata import Observation
 from homeserver.storage.database import Database, Reader, Transaction
 from homeserver.storage.standings import Run, Standing
@@ -35,6 +36,8 @@ from homeserver.storage.standings import Run, Standing
 MAX_LIMIT: Final = 100
 MAX_SEARCH: Final = 100
 DEFAULT_LIMIT: Final = 20
+FEW_FRIENDS: Final = 200
+"""So many are counted on the event loop: two or three milliseconds, less than it takes to have the readers do it."""
 
 
 class AppDataWrite(Protocol):
@@ -236,11 +239,12 @@ class Leaderboards:
         _check_limit(limit)
         view = f"friends of {reader}"
 
-        async def work(db: Reader) -> EntryPage:
+        async def work(db: Reader, *, look: bool) -> EntryPage | None:
+            if look and await people.has_more_friends(db, reader, FEW_FRIENDS):
+                return None
             shown = await self._list(db, board_id, period)
             at = None if cursor is None else self._cursors.open(shown.scope(view), cursor)
-            friends = [reader, *await people.friends_of(db, reader)]
-            found = await standings.among(db, shown.number, friends)
+            found = await standings.among_friends(db, shown.number, reader)
             begin, end = _part(found, at, limit)
             part = await standings.standings(db, shown.number, shown.board.ties, found[begin:end])
             run = Run(part, more_before=begin > 0, more_behind=end < len(found))
@@ -248,7 +252,7 @@ class Leaderboards:
             entries = await board_lists.show(db, shown, run, reader, places[begin:end])
             return replace(self._page(entries, shown.scope(view), run, at), friends=len(found))
 
-        return await self._database.read(work)
+        return await self._own(work)
 
     async def search(
         self, board_id: str, *, period: str = "all", reader: int | None, text: str, limit: int = DEFAULT_LIMIT
@@ -343,36 +347,43 @@ class Leaderboards:
             changes[board.date_field] = claimed_dates.read(date, self._now_ms())
         # Counted before the next write of this player may begin: the first score of two must be the first to count.
         async with self._writer.updating(player, changes) as written:
-            await self._writes.write(lambda tx, boards: _read(tx, boards, player, written))
-            before = await self._database.look(lambda db: self._standings(db, player, board, written))
+            before = await self._database.look(lambda db: self._before(db, player, board, written, if_known=True))
+            if before is None:
+                await self._writes.write(lambda tx, boards: _read(tx, boards, player, written))
+                before = await self._database.look(lambda db: self._before(db, player, board, written))
             await self._writes.write(
                 lambda tx, boards: _submitted(tx, boards, player, changes, written), fields=changes.keys()
             )
-            placed = await self._database.look(lambda db: self._placed(db, player, board, text, written, before))
-        return await self._as_they_see_it(player, placed)
+            placed, is_seen = await self._database.look(
+                lambda db: self._placed(db, player, board, text, written, before or {})
+            )
+        if is_seen:
+            return placed
+        return await self._database.read(lambda db: self._as_they_see_it(db, player, placed))
 
-    async def _as_they_see_it(self, player: int, placed: Placed) -> Placed:
-        """The same with the places that the player would have, where others do not see theirs."""
-        now_ms = self._now_ms()
+    async def _as_they_see_it(self, db: Reader, player: int, placed: Placed) -> Placed:
+        """The same with the places that the player would have: others do not see theirs."""
+        in_force, mirror = await board_lists.board(db, placed.board.id), Mirror(db, player)
+        periods = [change.place.period for change in placed.changes]
+        lists = await board_lists.lists(db, in_force, periods, self._now_ms())
+        changes = [
+            replace(change, place=await mirror.place(shown))
+            for change, shown in zip(placed.changes, lists, strict=True)
+        ]
+        return replace(placed, changes=tuple(changes))
 
-        async def work(db: Reader, *, look: bool) -> Placed | None:
-            changes, mirror = [], Mirror(db, player)
-            for change in placed.changes:
-                in_force = await board_lists.board(db, placed.board.id)
-                (shown,) = await board_lists.lists(db, in_force, [change.place.period], now_ms)
-                if not await mirror.needs_events(shown):
-                    return placed
-                if look:
-                    return None
-                changes.append(replace(change, place=await mirror.place(shown)))
-            return replace(placed, changes=tuple(changes))
+    async def _before(
+        self, db: Reader, player: int, board: Board, written: AppDataWrite, *, if_known: bool = False
+    ) -> dict[str, Standing | None] | None:
+        """Where the player stands in the current periods, by their ids.
 
-        return await self._own(work)
-
-    async def _standings(
-        self, db: Reader, player: int, board: Board, written: AppDataWrite
-    ) -> dict[str, Standing | None]:
-        """Where the player stands in the current periods, by their ids."""
+        Args:
+            if_known: None, unless what was read on the way is what we have: then nothing of it need be written down.
+        """
+        if if_known:
+            boards = await store.boards_in_force(db)
+            if not await appdata.is_known(db, player, _values_read(boards, written)):
+                return None
         in_force = await board_lists.board(db, board.id)
         lists = await board_lists.current(db, in_force, written.written_at_ms)
         return {shown.period.id: await board_lists.standing_in(db, shown, player) for shown in lists}
@@ -384,14 +395,16 @@ class Leaderboards:
         board: Board,
         text: str,
         written: AppDataWrite,
-        before: dict[str, Standing | None],
-    ) -> Placed:
-        """What came of it, read after it was counted: within, others would wait for the blocks of the list."""
+        before: Mapping[str, Standing | None],
+    ) -> tuple[Placed, bool]:
+        """What came of it, read after it was counted: within, others would wait for the blocks of the list. And whether
+        others see it."""
         in_force = await board_lists.board(db, board.id)
         lists = await board_lists.current(db, in_force, written.written_at_ms)
         changes = [await board_lists.place_change(db, shown, player, before.get(shown.period.id)) for shown in lists]
         pending = await board_lists.pending(db, in_force, player)
-        return Placed(in_force.board, written.after.get(board.field, text), tuple(changes), pending)
+        placed = Placed(in_force.board, written.after.get(board.field, text), tuple(changes), pending)
+        return placed, not lists or not await own_places.needs_events(db, lists[0], player)
 
     # --- parts --------------------------------------------------------------------------------------------------------
 
@@ -428,10 +441,13 @@ async def _read(
 ) -> list[Observation]:
     """What was read on the way; see `submit`."""
     await people.user_of(tx, player)  # erased while the container was asked: nothing may be kept
-    known = [each.board for each in boards]
-    values = {key: written.before.get(key) for key in claimed_dates.keys(known)}
-    words = claimed_dates.only_words(known)
+    words = claimed_dates.only_words(each.board for each in boards)
+    values = _values_read(boards, written)
     return [Observation(player, values, written.read_at_ms, written.read_at_ms, Origin.READ, words)]
+
+
+def _values_read(boards: Sequence[BoardInForce], written: AppDataWrite) -> dict[str, str | None]:
+    return {key: written.before.get(key) for key in claimed_dates.keys(each.board for each in boards)}
 
 
 async def _submitted(

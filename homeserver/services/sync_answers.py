@@ -105,14 +105,15 @@ class Asker:
             return _with(brought, client, task, values={user_id: own})
         theirs = await client.appdata(user_id, "@friends", fields)
         known = await self._known.of(player, len(theirs))
-        values = _of_friends(theirs, known, user_id, fields)
-        lacking = [id_ for id_, have in known.items() if _lacks(values.get(id_, _NOTHING), have.keys(), fields)]
+        values, same = _unlike(theirs, known, user_id, fields)
+        lacking = [id_ for id_, item in values.items() if id_ in known and _lacks(item, known[id_].keys(), fields)]
+        lacking += [id_ for id_ in known.keys() - theirs.keys() if _lacks(_NOTHING, known[id_].keys(), fields)]
         suspected: Mapping[str, int] = {}
         if lacking:
             suspected = await self._database.read(lambda reader: people.known_players(reader, self._container, lacking))
         refused, unasked = await self._ask_suspected(client, suspected, values, fields)
         gone = sum(value is None for id_ in suspected for value in values.get(id_, _NOTHING).values())
-        came = sum(map(len, values.values())) - gone
+        came = same + sum(map(len, values.values())) - gone
         news = _news(values, known)
         return _with(brought, client, task, values=news, refused=refused, unasked=unasked, count=came)
 
@@ -235,16 +236,22 @@ def _friends_in(found: Iterable[Person], user_id: str) -> dict[str, Person]:
     return {friend.id: friend for friend in found if people.usable_user_id(friend.id) and friend.id != user_id}
 
 
-def _of_friends(
+def _unlike(
     answer: Mapping[str, AppData], known: Friends, user_id: str, fields: Sequence[str]
-) -> dict[str, appdata.Values]:
-    """What an `@friends` answer says of friends; keys that were not asked for, and ids that are none, are left out."""
+) -> tuple[dict[str, appdata.Values], int]:
+    """What an `@friends` answer says of friends, but for those of whom it says what we have; and how many values those
+    have. Keys that were not asked for, and ids that are none, are left out.
+    """
     wanted = frozenset(fields)
-    return {
-        friend_id: item if wanted.issuperset(item) else {key: item[key] for key in fields if key in item}
-        for friend_id, item in answer.items()
-        if friend_id in known or (friend_id != user_id and people.usable_user_id(friend_id))
-    }
+    values: dict[str, appdata.Values] = {}
+    same = 0
+    for friend_id, item in answer.items():
+        have = known.get(friend_id)
+        if item == have:  # nearly all
+            same += len(item)
+        elif have is not None or (friend_id != user_id and people.usable_user_id(friend_id)):
+            values[friend_id] = item if wanted.issuperset(item) else {key: item[key] for key in fields if key in item}
+    return values, same
 
 
 def _lacks(came: appdata.Values, known: Set[str], fields: Sequence[str]) -> bool:

@@ -111,7 +111,10 @@ async def observe_all(tx: Transaction, observations: Sequence[Observation]) -> l
     )
     locked = await _rows(tx, {player for player, _ in places})
     newest_ms = await tx.fetch_value("SELECT at_ms FROM events ORDER BY event DESC LIMIT 1")
-    observations = [each._replace(at_ms=periods.seen_at(each.at_ms, newest_ms)) for each in observations]
+    observations = [
+        each if seen_ms == each.at_ms else each._replace(at_ms=seen_ms)
+        for each, seen_ms in ((each, periods.seen_at(each.at_ms, newest_ms)) for each in observations)
+    ]
     # What is not locked does not change: what was known of it says so, and nothing else is known of it.
     changed, after = _settled(observations, known | {place: locked[place] for place in places})
     await tx.execute_many(
@@ -162,6 +165,12 @@ async def values_of(reader: Reader, player: int) -> dict[str, str]:
     """The values that the player has, by key."""
     rows = await reader.fetch("SELECT key, value FROM appdata WHERE player = $1 AND value IS NOT NULL", player)
     return {row[0]: row[1] for row in rows}
+
+
+async def is_known(reader: Reader, player: int, values: Values) -> bool:
+    """Whether the player has exactly these values already, so that to observe them would change nothing."""
+    known = await values_of(reader, player)
+    return all(known.get(key) == (None if value is None else storable(value)) for key, value in values.items())
 
 
 async def held(reader: Reader, players: Collection[int], keys: Collection[str]) -> dict[int, dict[str, str]]:

@@ -139,14 +139,13 @@ async def _before_many(reader: Reader, list_: int, places: Collection[Place]) ->
     whole = dict(
         zip(held.superblocks, accumulate(await _entries_of_superblocks(reader, list_), initial=0), strict=False)
     )
-    asked = [(*place, *held.holder(BLOCKS, place), *held.holder(SUPERBLOCKS, place)) for place in places]
+    above = {place: held.holder(SUPERBLOCKS, place) for place in places}
+    asked = [(*place, *held.holder(BLOCKS, place), *superblock) for place, superblock in above.items()]
     rows = await reader.fetch(_ENTRIES_OF_MANY, list_, *(list(column) for column in zip(*asked, strict=True)))
-    found: dict[Place, Before] = {}
-    for key, reached_ms, player, children, within, same, several in rows:
-        place = (key, reached_ms, player)
-        before = whole[held.holder(SUPERBLOCKS, place)] + children + within + (same or 0)
-        found[place] = Before(before, same, bool(several))
-    return found
+    return {
+        place: Before(whole[above[place]] + children + within + (same or 0), same, bool(several))
+        for place, children, within, same, several in (((row[0], row[1], row[2]), *row[3:]) for row in rows)
+    }
 
 
 async def _entries_of_superblocks(reader: Reader, list_: int) -> list[int]:

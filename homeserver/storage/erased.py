@@ -6,7 +6,6 @@ marks; where both are lost, so is the memory of who was erased.
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 from collections.abc import Collection, Iterable
 from typing import Final, cast
@@ -52,4 +51,4 @@ async def _key(reader: Reader) -> bytes:
 
 
 def _mark(key: bytes, container: str, user_id: str) -> str:
-    return hmac.new(key, f"{container}\0{user_id}".encode(), hashlib.sha256).hexdigest()
+    return hmac.digest(key, f"{container}\0{user_id}".encode(), "sha256").hex()

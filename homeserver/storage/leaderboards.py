@@ -17,7 +17,7 @@ from homeserver.domain import periods, ranking, rules
 from homeserver.domain.boards import BoardInForce, Closure
 from homeserver.domain.ranking import NoScore
 from homeserver.domain.rules import Account, Claimed, Effect
-from homeserver.model import Board, Change, Decision, Period, Position, Ties
+from homeserver.model import Board, Change, Decision, Origin, Period, Position, Ties
 from homeserver.storage import accounts, blocks, boundaries, moderation, versions
 from homeserver.storage.accounts import Accounts, Holder, Kept
 from homeserver.storage.blocks import SIZES, Move, Sizes
@@ -213,17 +213,21 @@ async def record(
     floors = await moderation.floors(tx, boards, {change.player for change in changes})
     work: list[_Work] = []
     concerned: dict[ListName, NewList] = {}
+    known: dict[tuple[str, int, Origin], tuple[str, ...]] = {}  # most come at the same time
     for change in changes:
         at_ms = periods.counts_at(change.at_ms, now_ms)
         for in_force in boards:
             if in_force.board.field != change.key:
                 continue
-            claim = ranking.claim(in_force.board, change.new)
-            found = periods.concerned(in_force.board, at_ms, change.origin, now_ms)
-            for period in found:
-                name = ListName(in_force.board.id, period.id, in_force.generation)
-                concerned[name] = NewList(period, in_force.board.ties is Ties.DENSE)
-            work.append(_Work(in_force, claim, change, at_ms, tuple(period.id for period in found)))
+            board, when = in_force.board, (in_force.board.id, at_ms, change.origin)
+            if when not in known:
+                found = periods.concerned(board, at_ms, change.origin, now_ms)
+                known[when] = tuple(period.id for period in found)
+                concerned |= {
+                    ListName(board.id, period.id, in_force.generation): NewList(period, board.ties is Ties.DENSE)
+                    for period in found
+                }
+            work.append(_Work(in_force, ranking.claim(board, change.new), change, at_ms, known[when]))
     if not work:
         await write(tx, besides, sizes)
         return

@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Final, cast
 
 from homeserver.errors import BadInput, NotFound
-from homeserver.model import Person, PlayerCard
+from homeserver.model import Person, PlayerCard, shown_name
 from homeserver.storage import erased
 from homeserver.storage.database import Reader, Transaction
 from homeserver.storage.texts import search_key, storable
@@ -150,13 +150,13 @@ async def card(reader: Reader, player: int) -> PlayerCard:
 async def cards(reader: Reader, players: Iterable[int]) -> dict[int, PlayerCard]:
     """What others may see of these players; whoever does not exist is left out."""
     rows = await reader.fetch(
-        "SELECT player, public_id, user_id, given_name, family_name, display_name, thumbnail_url FROM players "
-        "WHERE player IN (SELECT w.value FROM each_bigint($1) AS w)",
-        list(players),
+        "SELECT p.player, p.public_id, p.given_name, p.family_name, p.display_name, p.thumbnail_url "
+        "FROM each_bigint($1) AS w CROSS JOIN players AS p WHERE p.player = w.value",
+        list(set(players)),
     )
     return {
-        player: PlayerCard(public_id, Person(user_id, given, family, display).name, thumbnail_url)
-        for player, public_id, user_id, given, family, display, thumbnail_url in rows
+        player: PlayerCard(public_id, shown_name(given, family, display), thumbnail_url)
+        for player, public_id, given, family, display, thumbnail_url in rows
     }
 
 
@@ -274,6 +274,14 @@ async def friends_of(reader: Reader, player: int) -> list[int]:
     """The player's friends who are players, in ascending order."""
     rows = await reader.fetch("SELECT friend FROM friendships WHERE player = $1 ORDER BY friend", player)
     return [row[0] for row in rows]
+
+
+async def has_more_friends(reader: Reader, player: int, than: int) -> bool:
+    """Whether the player has more friends than so many."""
+    return (
+        await reader.fetch_value("SELECT 1 FROM friendships WHERE player = $1 LIMIT 1 OFFSET $2", player, than)
+        is not None
+    )
 
 
 async def hold(tx: Transaction, subjects: Iterable[int], friends: Iterable[int]) -> None:

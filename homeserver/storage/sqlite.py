@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import json
 import queue
 import re
 import sqlite3
@@ -23,6 +22,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar, cast
 
 import aiosqlite
+import orjson
 
 from homeserver.errors import BadSettings, DatabaseUnavailable
 from homeserver.storage.database import POLL_S, ReadWork, Row, WriteWork, check_revision
@@ -54,44 +54,72 @@ PRAGMAS: Final = (
 )
 
 
-Places = tuple[int | tuple[int, ...], ...]
-"""Which of our values each placeholder stands for, from 0. Several stand together as one list of rows."""
-
 _OURS: Final = re.compile(r"\beach_bigints\(([$\d, ]+)\)|\beach_(?:bigint|text)\(\$(\d+)\)|\$(\d+)")
+_Pick = Callable[[Sequence[Any]], Sequence[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Statement:
+    """Our SQL as SQLite reads it, and how it is given our values."""
+
+    sql: str
+    lists: tuple[int | tuple[int, ...], ...]
+    """Which of our values go as one text of JSON, counted from 0; several go together as a list of rows."""
+    pick: _Pick
+    """What each placeholder stands for, out of our values and those texts behind them."""
+    is_in_order: bool
+    """Whether that is what our values are anyway."""
+
+    def bound(self, values: Sequence[object]) -> Sequence[Any]:
+        """The values of the placeholders."""
+        return self.pick((*values, *[_json(each, values) for each in self.lists]) if self.lists else values)
+
+
+def _json(which: int | tuple[int, ...], values: Sequence[object]) -> str:
+    if isinstance(which, int):
+        listed: object = values[which]
+    else:
+        listed = list(zip(*(cast("Sequence[int]", values[each]) for each in which), strict=True))
+    return orjson.dumps(listed).decode()  # SQLite reads JSON from text, not from bytes
 
 
 @functools.cache
-def translated(sql: str) -> tuple[str, Places]:
-    """Our SQL as SQLite reads it, and the places of the values that it is to be given.
+def translated(sql: str) -> _Statement:
+    """Our SQL for SQLite.
 
     `$2` would be a *name* to SQLite, bound by first appearance; and Python 3.12 warns of `?2` with a sequence. So each
     becomes a plain `?`, whose value is found by the order.
     """
-    places: list[int | tuple[int, ...]] = []
+    lists: list[int | tuple[int, ...]] = []
+    places: list[tuple[bool, int]] = []
+
+    def of_list(which: int | tuple[int, ...]) -> None:
+        if which not in lists:
+            lists.append(which)
+        places.append((True, lists.index(which)))
 
     def replace(match: re.Match[str]) -> str:
         columns, listed, plain = match.groups()
-        if columns is None:
-            places.append(int(listed or plain) - 1)
-            return "json_each(?)" if listed else "?"
+        if plain:
+            places.append((False, int(plain) - 1))
+            return "?"
+        if listed:
+            of_list(int(listed) - 1)
+            return "json_each(?)"
         numbers = tuple(int(number) - 1 for number in re.findall(r"\d+", columns))
-        places.append(numbers)
+        of_list(numbers)
         selected = ", ".join(f"json_extract(value, '$[{index}]') AS c{index + 1}" for index in range(len(numbers)))
         return f"(SELECT {selected} FROM json_each(?))"  # noqa: S608 - numbers alone
 
-    return _OURS.sub(replace, sql), tuple(places)
+    text = _OURS.sub(replace, sql)
+    order = [place - len(lists) if is_list else place for is_list, place in places]
+    return _Statement(text, tuple(lists), _picking(order), not lists and order == list(range(len(order))))
 
 
-def _bound(places: Places, values: Sequence[object]) -> list[Any]:
-    bound: list[Any] = []
-    for place in places:
-        if isinstance(place, tuple):
-            columns = [cast("Sequence[int]", values[each]) for each in place]
-            bound.append(json.dumps(list(zip(*columns, strict=True))))
-        else:
-            value = values[place]
-            bound.append(json.dumps(value) if isinstance(value, list | tuple) else value)
-    return bound
+def _picking(order: Sequence[int]) -> _Pick:
+    if len(order) > 1:
+        return itemgetter(*order)
+    return lambda values: [values[place] for place in order]
 
 
 class SqliteTransaction:
@@ -101,8 +129,8 @@ class SqliteTransaction:
         self._connection = connection
 
     def _run(self, sql: str, values: Sequence[object]) -> sqlite3.Cursor:
-        statement, order = translated(sql)
-        return self._connection.execute(statement, _bound(order, values))
+        statement = translated(sql)
+        return self._connection.execute(statement.sql, statement.bound(values))
 
     async def fetch(self, sql: str, *values: object) -> list[Row]:
         return self._run(sql, values).fetchall()
@@ -118,10 +146,8 @@ class SqliteTransaction:
         return self._run(sql, values).rowcount
 
     async def execute_many(self, sql: str, rows: Iterable[Sequence[object]]) -> None:
-        statement, order = translated(sql)
-        if order != tuple(range(len(order))):
-            rows = map(itemgetter(*order), rows)
-        self._connection.executemany(statement, rows)
+        statement = translated(sql)
+        self._connection.executemany(statement.sql, rows if statement.is_in_order else map(statement.pick, rows))
 
     async def load(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
         into = f"INSERT INTO {table} ({', '.join(columns)}) VALUES "  # noqa: S608 - names of ours
@@ -136,15 +162,14 @@ class SqliteTransaction:
         self._connection.executemany(into + row, rows[begin:])
 
     async def update_each(self, sql: str, rows: Sequence[Sequence[int]]) -> list[Row]:
-        statement, order = translated(sql)
-        bound = itemgetter(*order)
-        execute = self._connection.execute
-        return [row for values in rows for row in execute(statement, bound(values)).fetchall()]
+        statement = translated(sql)
+        text, pick, execute = statement.sql, statement.pick, self._connection.execute
+        return [row for values in rows for row in execute(text, pick(values)).fetchall()]
 
     async def change_each(self, sql: str, rows: Sequence[Sequence[int]]) -> int:
-        statement, order = translated(sql)
-        in_order = rows if order == tuple(range(len(order))) else map(itemgetter(*order), rows)
-        return self._connection.executemany(statement, in_order).rowcount
+        statement = translated(sql)
+        in_order = rows if statement.is_in_order else map(statement.pick, rows)
+        return self._connection.executemany(statement.sql, in_order).rowcount
 
     async def lock(self, *names: str, shared: bool = False) -> None:
         """Nothing to do: BEGIN IMMEDIATE has made us the only writer."""
@@ -166,8 +191,8 @@ class PooledReader:
         self._connection = connection
 
     async def fetch(self, sql: str, *values: object) -> list[Row]:
-        statement, order = translated(sql)
-        return list(await self._connection.execute_fetchall(statement, _bound(order, values)))
+        statement = translated(sql)
+        return list(await self._connection.execute_fetchall(statement.sql, statement.bound(values)))
 
     async def fetch_one(self, sql: str, *values: object) -> Row | None:
         rows = await self.fetch(sql, *values)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Final
 
 from homeserver.domain import ranking
@@ -149,19 +148,11 @@ async def run_from(
         first, _ = (await _ahead(reader, list_, ties, positions[:1], places=True))[positions[0]]
     else:
         first = await _ahead_of_indexed(reader, list_, positions[0], index)
-    ahead = first
-    numbers = [ranking.rank(ties, ahead)]
-    same = [first.earlier > 0]
-    for one, other in pairwise(positions):
-        same.append(one.key == other.key)
-        ahead = ahead.after(same_score=same[-1])
-        numbers.append(ranking.rank(ties, ahead))
-    same.append(False)
-    found = [
-        Standing(position, number, before or behind)
-        for position, number, before, behind in zip(positions, numbers, same[:-1], same[1:], strict=True)
-    ]
-    return Run(tuple(found[:limit]), more_before=first.entries > 0, more_behind=len(found) > limit)
+    places = ranking.consecutive(ties, [position.key for position in positions], first)
+    found = tuple(
+        [Standing(position, number, tied) for position, (number, tied) in zip(positions, places, strict=True)]
+    )
+    return Run(found[:limit], more_before=first.entries > 0, more_behind=len(found) > limit)
 
 
 async def run_after(reader: Reader, list_: int, ties: Ties, position: Position, limit: int) -> Run:
@@ -252,6 +243,18 @@ async def among(reader: Reader, list_: int, players: Iterable[int]) -> list[Posi
         sorted(set(players)),
     )
     return sorted(Position(*row) for row in rows)
+
+
+async def among_friends(reader: Reader, list_: int, player: int) -> list[Position]:
+    """The entries of this player's friends, and their own, best first."""
+    rows = await reader.fetch(
+        "SELECT e.key, e.reached_ms, e.player FROM friendships AS f CROSS JOIN entries_by_player AS e "
+        "WHERE f.player = $1 AND e.player = f.friend AND e.list = $2",
+        player,
+        list_,
+    )
+    own = await entry_of(reader, list_, player)
+    return sorted([*(Position(*row) for row in rows), *([own] if own else [])])
 
 
 async def players_behind(reader: Reader, list_: int, key: int, last: int, limit: int) -> list[int]:

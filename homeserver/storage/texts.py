@@ -11,6 +11,8 @@ _UNSTORABLE: Final = re.compile("[\x00\ud800-\udfff]")
 
 def storable(text: str) -> str:
     """The text with U+FFFD for what PostgreSQL or UTF-8 cannot hold: NUL, and halves of surrogate pairs."""
+    if text.isascii() and "\0" not in text:  # nearly all, in a tenth of the time
+        return text
     return _UNSTORABLE.sub("\ufffd", text)
 
 

@@ -62,10 +62,11 @@ async def board_entries(request: web.Request) -> web.Response:
         return json_answer(kept.body)
     asked = gadget_queries.parse_entries_query(request.query.items())
     board = request.match_info["board"]
-    version = await request.app[CHANGES].version(board, asked.period)
+    is_for_all = not (asked.around or asked.friends or asked.search)
+    version = await request.app[CHANGES].version(board, asked.period) if is_for_all else ""
     page = await entries(request.app[LEADERBOARDS], board, asked, session.viewer)
     body = gadget.dump_entries(page)
-    if not (asked.around or asked.friends or asked.search or any(entry.me for entry in page.entries)):
+    if is_for_all and not any(entry.me for entry in page.entries):
         players = frozenset(entry.player.id for entry in page.entries)
         answers.keep(request, Version(board, asked.period, version), body, players)
     return json_answer(body)
