@@ -12,7 +12,7 @@ from typing import Final
 
 from benchmarks.report import Figure
 
-NOT_BENCHMARKS: Final = {"__main__", "report", "upload_kit"}
+NOT_BENCHMARKS: Final = {"__main__", "party", "report", "upload_kit"}
 
 
 def names() -> list[str]:

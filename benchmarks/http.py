@@ -21,9 +21,10 @@ from urllib.parse import parse_qs, urlsplit
 from urllib.request import Request, urlopen
 
 from benchmarks.boards.places import Place, fill, make, p50, p99, place_of
+from benchmarks.party import Party, cpu_s
 from benchmarks.report import Figure
 from benchmarks.web.client import Slice, ask, request
-from benchmarks.web.parties import BOARD, CONTAINER, Party, cpu_s
+from benchmarks.web.parties import BOARD, CONTAINER
 from homeserver.model import Board, GadgetSession, Span
 from homeserver.storage.database import Database
 from homeserver.storage.sessions import PageRow, add_gadget_session, add_page_session, secret_hash
@@ -73,7 +74,7 @@ def _engine(engine: str, place: Place, how: _Run) -> Iterator[Figure]:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="homeserver-http-")))
 
         def party(*arguments: str) -> Party:
-            opened = Party(*arguments)
+            opened = Party("benchmarks.web.parties", *arguments)
             stack.callback(opened.end)
             return opened
 
@@ -110,7 +111,7 @@ def _engine(engine: str, place: Place, how: _Run) -> Iterator[Figure]:
             ("score", requests.scores(), 201),
         ):
             yield from _alone(f"{prefix}.{name}", how, _Side(home, asked, status), used, OF_PEER[engine][name])
-        memory_mb = home.memory_mb()
+        memory_mb = home.memory_bytes() / 1e6
         yield Figure(f"{prefix}.memory", memory_mb, "MB", memory_mb / MEMORY_MB, 1.0)
 
 

@@ -16,7 +16,6 @@ import shutil
 import socket
 import statistics
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -27,6 +26,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from benchmarks.party import Party
 from benchmarks.report import Figure
 from benchmarks.upload_kit import COOKIE, USERS
 from homeserver.web.security import PAGE_COOKIE
@@ -44,53 +44,6 @@ MEMORY_MB: Final = 8.0
 FIRST_BYTE_MS: Final = 10.0
 CPU_S_PER_GB: Final = 1.6
 MANY_MEMORY_MB: Final = 64.0
-
-
-class Party:
-    """A process that says what it has to say in lines of JSON."""
-
-    def __init__(self, *arguments: str) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.upload_kit", *arguments], stdout=subprocess.PIPE, text=True
-        )
-        self.url = str(self.next()["url"])
-
-    def next(self) -> dict[str, Any]:
-        """The next line."""
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        if not line:
-            raise RuntimeError("a party of the benchmark has ended")
-        told: dict[str, Any] = json.loads(line)
-        return told
-
-    @property
-    def cpu_s(self) -> float:
-        """What it has used so far."""
-        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-    def forget_peak(self) -> int:
-        """From now on `peak_bytes` counts anew; what it has now."""
-        Path(f"/proc/{self._process.pid}/clear_refs").write_text("5")
-        return self._status("VmRSS")
-
-    @property
-    def peak_bytes(self) -> int:
-        """The most memory that it had since `forget_peak`."""
-        return self._status("VmHWM")
-
-    def _status(self, name: str) -> int:
-        for line in Path(f"/proc/{self._process.pid}/status").read_text().splitlines():
-            if line.startswith(f"{name}:"):
-                return int(line.split()[1]) * 1024
-        raise KeyError(name)
-
-    def end(self) -> None:
-        self._process.kill()
-        self._process.wait()
-        if self._process.stdout is not None:
-            self._process.stdout.close()
 
 
 @dataclass(frozen=True)
@@ -259,7 +212,7 @@ def run(*, quick: bool) -> Iterator[Figure]:
         file.write_bytes(os.urandom(10 * MB))
 
         def party(*arguments: str) -> Party:
-            made = Party(*arguments)
+            made = Party("benchmarks.upload_kit", *arguments)
             stack.callback(made.end)
             return made
 
@@ -302,12 +255,12 @@ def _compare(ways: Ways, home: Party, content: Content, *, rounds: int) -> Itera
     for number in range(rounds):
         for way in names if number % 2 else reversed(names):
             if way == "spool":
-                before_s, resident = home.cpu_s, home.forget_peak()
+                before_s, resident = home.cpu_s(), home.forget_peak()
             took_s, _ = ways.measure(way, content, f"{way}-{number}")
             times[way].append(took_s)
             if way == "spool":
-                cpu_s.append((home.cpu_s - before_s) / content.bytes_ * GB)
-                growths.append((home.peak_bytes - resident) / MB)
+                cpu_s.append((home.cpu_s() - before_s) / content.bytes_ * GB)
+                growths.append((home.peak_bytes() - resident) / MB)
 
     def ratio(ours: str, reference: str) -> float:
         return statistics.median(mine / theirs for mine, theirs in zip(times[ours], times[reference], strict=True))
@@ -365,7 +318,7 @@ def _many(sink: Party, home: Party, content: Content, count: int) -> Figure:
         thread.join()
     if failures or not all(each.get("closed") for each in seen):
         raise RuntimeError(f"not all were stored: {failures[:1]}")
-    return _against(f"uploads.{count}_at_once.memory", (home.peak_bytes - resident) / MB, "MB", MANY_MEMORY_MB)
+    return _against(f"uploads.{count}_at_once.memory", (home.peak_bytes() - resident) / MB, "MB", MANY_MEMORY_MB)
 
 
 def _against(name: str, value: float, unit: str, target: float) -> Figure:

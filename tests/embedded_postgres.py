@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, TypedDict
 
-READY_WITHIN_S: Final = 30
+READY_WITHIN_S: Final = 120
 
 # PostgreSQL refuses to run as root.
 UNPRIVILEGED: Final = "nobody"

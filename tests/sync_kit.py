@@ -23,6 +23,7 @@ from homeserver.services.sync import Sync, SyncRules
 from homeserver.services.sync_rounds import Round, Rounds
 from homeserver.storage import leaderboards, people
 from homeserver.storage.database import Database, Reader
+from tests.at_work import at_work
 from tests.clock import Clock
 from tests.sandboxes import Client, sandbox_settings, serve
 
@@ -85,12 +86,8 @@ class Home:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Work on the queue inside."""
-        task = asyncio.create_task(self.sync.run())
-        try:
+        async with at_work(self.sync.run()):
             yield
-        finally:
-            task.cancel()
-            await asyncio.wait({task})
 
     async def round(self, *, everybody: bool = True) -> Round:
         """Plan and work until nothing can be asked any more."""

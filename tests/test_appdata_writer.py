@@ -22,6 +22,7 @@ from homeserver.storage import leases, people
 from homeserver.storage.database import Database, open_database
 from tests.clock import Clock
 from tests.conftest import Place
+from tests.patience import reached
 from tests.sandboxes import sandbox_settings, serve
 
 AWKWARD = {"a": "&", "b": "<b>", "c": '"', "d": "&amp;", "e": "é 🎈", "last_letter_date": "2008-10-30"}
@@ -129,7 +130,7 @@ async def test_writers_of_two_processes_at_the_same_time_lose_nothing(place: Pla
         held = [container.sandbox.faults.add(Fault(PUT, hold=True)) for _ in range(10)]
         writes = [asyncio.create_task(update(writers[n % 4], player, {f"key{n}": str(n)})) for n in range(10)]
         for put in held:
-            await put.reached.wait()
+            await reached(put)
             assert sum(not task.done() for task in writes) == len(held) - held.index(put)
             put.release.set()
         written = await asyncio.gather(*writes)
@@ -153,7 +154,7 @@ async def test_different_players_do_not_wait_for_each_other(container: Container
     writer = container.writer(database)
     held = container.sandbox.faults.add(Fault(PUT, hold=True))
     first = asyncio.create_task(update(writer, await player_of(database), {"letters": "4"}))
-    await held.reached.wait()
+    await reached(held)
     await update(writer, await player_of(database, JANE), {"letters": "5"})
     assert not first.done()
     held.release.set()
@@ -226,7 +227,7 @@ async def test_a_cancelled_write_gives_its_turn_back(container: Container, datab
     player = await player_of(database)
     held = container.sandbox.faults.add(Fault(PUT, hold=True))
     write = asyncio.create_task(update(container.writer(database), player, {"letters": "4"}))
-    await held.reached.wait()
+    await reached(held)
     write.cancel()
     await asyncio.wait({write})
     assert write.cancelled()

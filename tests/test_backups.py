@@ -36,13 +36,13 @@ from tests.clock import Clock
 from tests.conftest import Place
 from tests.leaderboards_kit import KEY, Container, befriend, make_players, ranks
 from tests.moderation_kit import WHY, Scene
+from tests.patience import until
 from tests.rebuild_kit import Writers, check
 from tests.uploads.test_rows import UPLOAD
 
 BOARD = Board("letters", "Letters", "letters", minimum=-5)
 DENSE = Board("dense", "Dense", "letters", ties=Ties.DENSE, keep=Keep.LATEST)
 PASSWORD = "correct horse battery"
-TRIES = 50
 
 
 def quiet(done: int, total: int) -> None:
@@ -215,13 +215,14 @@ async def test_a_backup_is_one_moment_while_players_write(here: Side, there: Sid
         nonlocal reads
         reads += 1
 
+    async def backup() -> tuple[Path, int]:
+        """One, and how much was written meanwhile."""
+        before, file = writers.written, tmp_path / f"backup at {reads}"
+        await here.backups(at_once=1).make(file, count)
+        return file, writers.written - before
+
     async with writers.busy():
-        for number in range(TRIES):  # until one is made during which enough was written
-            before, file = writers.written, tmp_path / f"backup {number}"
-            await here.backups(at_once=1).make(file, count)
-            if writers.written > before + 5:
-                break
-    assert writers.written > before + 5
+        file, _ = await until(backup, lambda made: made[1] > 5)
     assert reads > 100
     await there.restore(file)
     assert await check(there.database, BOARD, least=-5) > 20

@@ -13,6 +13,7 @@ import pytest
 
 from tests.bare_debian import NOBODY, BareDebian, CannotMake, interrupt, until
 from tests.checkout import copy_checkout
+from tests.patience import PATIENCE_S
 
 pytestmark = [pytest.mark.long, pytest.mark.needs("debootstrap")]
 
@@ -35,7 +36,7 @@ def debian(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BareDebian]:
 
 
 def page(address: str) -> str:
-    with urlopen(address, timeout=20) as answer:
+    with urlopen(address, timeout=PATIENCE_S) as answer:
         assert answer.status == 200
         return str(answer.read().decode())
 

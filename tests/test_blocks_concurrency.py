@@ -21,6 +21,7 @@ from tests.blocks_kit import BOARDS, apply, change, check_all, check_blocks, see
 from tests.blocks_writer import AT_ONCE, SIZES, history, write
 from tests.clock import NOON_MS
 from tests.conftest import Place
+from tests.patience import PATIENCE_S
 from tests.writing import apply_changes
 
 ROOT: Final = Path(__file__).resolve().parent.parent
@@ -93,7 +94,7 @@ async def started(place: Place, number: int) -> Process:
 
 
 async def finished(process: Process) -> None:
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_S):
         _, said = await process.communicate()
     assert process.returncode == 0, said.decode()
     assert not said, said.decode()
@@ -175,7 +176,7 @@ async def somebody_waits(place: Place) -> None:
     """Return when a lock of any kind is waited for."""
     connection = await asyncpg.connect(place.url)
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             while not await connection.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):
                 pass
     finally:

@@ -13,6 +13,7 @@ import pytest
 from homeserver import boards_command, config_example, progress
 from homeserver.cli import main
 from homeserver.domain.score_files import MAX_LINE_BYTES
+from tests.patience import PATIENCE_S
 
 LETTERS = '[[boards]]\nid = "letters"\ntitle = "Letters"\nfield = "letters_sent"\n'
 FASTEST = '[[boards]]\nid = "fastest"\ntitle = "Fastest"\nfield = "seconds"\norder = "less"\n'
@@ -82,7 +83,7 @@ def test_apply_where_nobody_can_be_asked_changes_nothing(run: Run, settings_file
         capture_output=True,
         text=True,
         check=False,
-        timeout=30,
+        timeout=PATIENCE_S,
     )
     assert (done.returncode, done.stderr) == (1, "")
     assert done.stdout.endswith("Nothing was changed.\n")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing
 from itertools import pairwise
 
 import asyncpg
@@ -20,12 +20,13 @@ from homeserver.storage import leaderboards as store
 from homeserver.storage.database import Database, Transaction, WatchedDatabase, open_database
 from homeserver.storage.postgres import lock_key
 from homeserver.storage.postgres_hints import Hints
+from tests.at_work import at_work
 from tests.clock import NOON_MS, Clock
 from tests.conftest import Place
 from tests.leaderboards_kit import BOARD, give, make_players
+from tests.patience import PATIENCE_S
 
 OTHER = Board("words", "Words", "words")
-PATIENCE_S = 10
 
 
 @pytest.fixture
@@ -34,16 +35,6 @@ async def opened(borrowed_place: Place, database: Database) -> AsyncIterator[Wat
     await database.write(lambda tx: store.seed(tx, [BOARD, OTHER]))
     async with open_database(borrowed_place.url, borrowed_place.schema) as watched:
         yield watched
-
-
-@asynccontextmanager
-async def running(service: Changes) -> AsyncIterator[None]:
-    task = asyncio.create_task(service.run())
-    try:
-        yield
-    finally:
-        task.cancel()
-        await asyncio.wait({task})
 
 
 async def next_of(news: AsyncGenerator[str | None, None]) -> str:
@@ -140,7 +131,7 @@ async def test_news_come_from_another_process_and_several_changes_are_one(
     (anna,) = await make_players(opened, "Anna")
     async with (
         open_database(borrowed_place.url, borrowed_place.schema) as elsewhere,
-        running(service),
+        at_work(service.run()),
         aclosing(service.watch("letters", "all")) as news,
     ):
         assert await anext(news) is None  # nothing yet; by now it listens

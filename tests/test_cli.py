@@ -12,7 +12,6 @@ import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
@@ -20,9 +19,9 @@ import pytest
 
 from homeserver import __version__, config_example, logs
 from homeserver.cli import main
+from tests.patience import PATIENCE_S
+from tests.ports import free_port
 from tests.saml_kit import metadata_file
-
-PATIENCE_S: Final = 30.0
 
 
 @pytest.fixture(autouse=True)
@@ -44,12 +43,6 @@ def settings_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @contextmanager
 def served(*arguments: str) -> Iterator[subprocess.Popen[str]]:
     """`homeserver ...` as a process, answering; killed at the end if it still runs."""
@@ -65,6 +58,7 @@ def served(*arguments: str) -> Iterator[subprocess.Popen[str]]:
         while status_of("/healthz") != 200:
             assert process.poll() is None, process.stdout and process.stdout.read()
             assert time.monotonic() < deadline_s, "it does not answer"
+            time.sleep(0.05)
         yield process
     finally:
         if process.poll() is None:
@@ -75,7 +69,7 @@ def served(*arguments: str) -> Iterator[subprocess.Popen[str]]:
 def status_of(path: str) -> int | None:
     """What the server in the settings answers; None where nobody listens."""
     try:
-        with urlopen(f"http://127.0.0.1:{os.environ['HOMESERVER_SERVER__PORT']}{path}", timeout=5) as response:
+        with urlopen(f"http://127.0.0.1:{os.environ['HOMESERVER_SERVER__PORT']}{path}", timeout=PATIENCE_S) as response:
             return int(response.status)
     except HTTPError as error:
         return error.code
@@ -159,11 +153,14 @@ def test_workers_share_the_port_and_stop_together(settings_file: Path) -> None:
     assert status_of("/healthz") is None
 
 
-def test_a_taken_port_is_said_once(settings_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_taken_port_is_said_once(
+    settings_file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["--config", str(settings_file), "migrate"]) == 0
     with socket.socket() as other:
-        other.bind(("127.0.0.1", int(os.environ["HOMESERVER_SERVER__PORT"])))
+        other.bind(("127.0.0.1", 0))
         other.listen()
+        monkeypatch.setenv("HOMESERVER_SERVER__PORT", str(other.getsockname()[1]))
         for more in ([], ["--workers", "2"]):
             assert main(["--config", str(settings_file), "serve", *more]) == 1
             assert capsys.readouterr().err.count("is taken by another program") == 1

@@ -23,6 +23,7 @@ from homeserver.paths import MIGRATIONS
 from homeserver.storage.database import SCHEMA_REVISION, Database, Reader, Row, Transaction, open_database, ping
 from homeserver.storage.migrate import migrate
 from tests.conftest import Place
+from tests.patience import PATIENCE_S
 
 Run = Callable[[Database, Callable[[Reader], Awaitable[object]]], Awaitable[object]]
 
@@ -312,7 +313,7 @@ async def test_a_lock_lets_one_in_at_a_time(place: Place) -> None:
         running = asyncio.create_task(one.write(first))
         await entered.wait()
         waiting = asyncio.create_task(two.write(second))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             await two.write(third)
         assert inside == ["first in", "third in"]
         leave.set()
@@ -352,7 +353,7 @@ async def test_two_schemas_in_one_postgresql_do_not_meet(postgres_url: str, post
         running = asyncio.create_task(one.write(holds))
         await entered.wait()
         try:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE_S):
                 await two.write(other)
         finally:
             leave.set()
@@ -516,7 +517,7 @@ def test_migrating_waits_for_another_process_that_is_writing(tmp_path: Path, dat
         with pytest.raises(TimeoutError):
             migrated.result(timeout=0.5)
         other.execute("ROLLBACK")
-        migrated.result(timeout=30)
+        migrated.result(timeout=PATIENCE_S)
 
 
 @only_sqlite

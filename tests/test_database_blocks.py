@@ -9,6 +9,7 @@ import pytest
 from homeserver.domain.scores import INT64_MAX, INT64_MIN
 from homeserver.storage.database import Database, LostRaceError, Reader, Transaction, open_database
 from tests.conftest import Place
+from tests.patience import PATIENCE_S
 
 only_postgres = pytest.mark.parametrize(
     "database_kind", [pytest.param("postgresql", marks=pytest.mark.postgres)], indirect=True
@@ -68,7 +69,7 @@ async def test_a_shared_lock_is_shared_and_keeps_out_who_wants_it_alone(place: P
 
         running = asyncio.create_task(one.write(first))
         await entered.wait()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             await two.write(beside)
         waiting = asyncio.create_task(two.write(alone))
         while not await one.look(lambda reader: reader.fetch_value("SELECT count(*) FROM pg_locks WHERE NOT granted")):

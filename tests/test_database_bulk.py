@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import asyncpg
@@ -18,6 +18,7 @@ from homeserver.storage.database import Database, Transaction, open_database, pi
 from homeserver.storage.sorting import SOME_ROWS, Sorting
 from homeserver.storage.sqlite import CHECKPOINT_AT, QUIET_CHECKPOINT_AT
 from tests.conftest import Place
+from tests.patience import until
 
 COLUMNS = ("player", "key", "value", "observed_ms")
 only_sqlite = pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
@@ -116,11 +117,13 @@ async def test_the_log_is_copied_when_nobody_waits(borrowed_place: Place, tmp_pa
         await database.write(ping)
         assert in_the_file(borrowed_place.url, tmp_path) == 0
         await put(CHECKPOINT_AT, 1)
-        for _ in range(1_000):  # it comes after the answer
-            if in_the_file(borrowed_place.url, tmp_path):
-                break
-            await database.read(ping)
-        assert in_the_file(borrowed_place.url, tmp_path) == QUIET_CHECKPOINT_AT
+
+        async def copied() -> int:
+            with suppress(sqlite3.DatabaseError):  # our copy of the file was made half way
+                return in_the_file(borrowed_place.url, tmp_path)
+            return 0
+
+        await until(copied, lambda rows: rows == QUIET_CHECKPOINT_AT)  # it comes after the answer
         await put(2 * CHECKPOINT_AT, CHECKPOINT_AT)
         await database.write(ping)  # so much is copied before the next write, whoever waits
         assert in_the_file(borrowed_place.url, tmp_path) == QUIET_CHECKPOINT_AT + CHECKPOINT_AT

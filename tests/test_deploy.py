@@ -66,6 +66,29 @@ def test_every_command_in_a_unit_is_one(unit: str) -> None:
         build_parser().parse_args([*words, "FILE"] if words == ["backup"] else words)
 
 
+def test_roots_command_runs_as_the_server_does(tmp_path: Path) -> None:
+    """What systemd-run is given is what the unit says, and words come through as they are."""
+    (tmp_path / "systemd-run").write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    (tmp_path / "systemd-run").chmod(0o755)
+    words = ["players", "erase", "0042", "--reason", "asked for  by mail"]
+    done = subprocess.run(
+        [DEPLOY / "homeserver", *words], env={"PATH": str(tmp_path)}, capture_output=True, text=True, check=True
+    )
+    lines = done.stdout.splitlines()
+    program = lines.index("/opt/homeserver/bin/homeserver")
+    assert lines[program + 1 :] == words
+    unit = dict(re.findall(r"^(\w+)=(.*)$", _text("homeserver.service"), re.MULTILINE))
+    assert unit["ExecStart"] == "/opt/homeserver/bin/homeserver serve"
+    assert set(lines[:program]) >= {
+        f"--uid={unit['User']}",
+        f"--gid={unit['Group']}",
+        f"--working-directory={unit['WorkingDirectory']}",
+        f"--setenv={unit['Environment']}",
+        f"--property=UMask={unit['UMask']}",
+        f"--property=EnvironmentFile={unit['EnvironmentFile']}",
+    }
+
+
 def _text(unit: str) -> str:
     return (DEPLOY / unit).read_text(encoding="utf-8")
 

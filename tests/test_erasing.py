@@ -31,6 +31,7 @@ from homeserver.storage.sessions import PageRow
 from tests.clock import Clock
 from tests.leaderboards_kit import KEY, Container, befriend, make_players, names
 from tests.moderation_kit import WHY, Scene, lists_of, player_of, traces
+from tests.patience import reached
 from tests.rebuild_kit import SLOW, SMALL
 from tests.test_gadget_sessions import APP_URL, HOME, LIFECYCLE, signed
 from tests.test_sync import APPDATA, PEOPLE, Setting, setting
@@ -176,7 +177,7 @@ async def test_a_walk_of_a_friend_that_was_under_way_brings_nobody_back(setting:
     clock.advance(s=1)
     setting.sandbox.container.set_appdata(JANE, {"letters": "77"})
     syncing = asyncio.create_task(setting.sync.sync_player(elizabeth))
-    await held.reached.wait()
+    await reached(held)
     moderation = Moderation(database, clock.now_ms)
     assert await moderation.erase(jane, **WHY)
     held.release.set()
@@ -196,7 +197,7 @@ async def test_a_sync_of_their_own_that_was_under_way_brings_nothing_back(settin
     held = setting.sandbox.faults.add(Fault(APPDATA, hold=True))
     setting.clock.advance(s=1)
     syncing = asyncio.create_task(setting.sync.sync_player(elizabeth))
-    await held.reached.wait()
+    await reached(held)
     assert await Moderation(setting.database, setting.clock.now_ms).erase(elizabeth, **WHY)
     held.release.set()
     with pytest.raises(NotFound, match="erased meanwhile"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from homeserver.services.jobs import Jobs
+from tests.patience import until
 
 
 async def test_a_job_runs_beside_the_context_and_is_cancelled_at_its_end() -> None:
@@ -46,7 +47,7 @@ async def test_a_job_that_just_ends_has_failed_too() -> None:
 
 
 async def until_dead(jobs: Jobs) -> None:
-    """Let the other tasks run until one has died."""
-    async with asyncio.timeout(10):
-        while not jobs.dead:  # noqa: ASYNC110 - a job has no event for its own death
-            await asyncio.sleep(0)
+    async def is_so() -> bool:
+        return bool(jobs.dead)
+
+    await until(is_so)

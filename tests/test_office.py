@@ -46,9 +46,11 @@ from homeserver.storage import bulk as kept_changes
 from homeserver.storage import rebuild, sessions
 from homeserver.storage.database import Database, Transaction
 from homeserver.wiring_admin import Office, office_of
+from tests.at_work import at_work
 from tests.clock import Clock
 from tests.leaderboards_kit import KEY, Container, make_players
 from tests.moderation_kit import WHY, Scene
+from tests.patience import until
 from tests.test_operators import CHEAP, PASSWORD
 from tests.writing import observe_person
 
@@ -342,21 +344,15 @@ async def test_work_that_is_done_is_done_where_only_the_telling_fails(
 
 async def ended(tasks: BoardTasks, task: int) -> None:
     """Another task of this process does it: nothing here could be waited for but its row."""
-    while (await tasks.find(task)).ended_ms is None:  # noqa: ASYNC110
-        await asyncio.sleep(0)
+    await until(lambda: tasks.find(task), lambda found: found.ended_ms is not None)
 
 
 async def test_a_server_does_what_waits_and_wakes_for_what_is_new(office: Office) -> None:
     tasks: BoardTasks = office.tasks
     first = await tasks.verify("letters", **WHY)
-    running = asyncio.ensure_future(tasks.run())
-    try:
-        async with asyncio.timeout(20):
-            await ended(tasks, first.id)
-            await ended(tasks, (await tasks.verify("judged", **WHY)).id)
-    finally:
-        running.cancel()
-        await asyncio.wait({running})
+    async with at_work(tasks.run()):
+        await ended(tasks, first.id)
+        await ended(tasks, (await tasks.verify("judged", **WHY)).id)
 
 
 # --- outliers ---------------------------------------------------------------------------------------------------------

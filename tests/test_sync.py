@@ -21,8 +21,10 @@ from homeserver.services.pace import Pace
 from homeserver.services.sync import ASKED_AT_MOST, DEBOUNCE_MS, LEASE_S, Sync
 from homeserver.storage import appdata, leaderboards, people, sync_tasks
 from homeserver.storage.database import Database, Reader, open_database
+from tests.at_work import at_work
 from tests.clock import Clock
 from tests.conftest import Place
+from tests.patience import reached
 from tests.sandboxes import Client, sandbox_settings, serve
 
 PEOPLE = "GET /social/rest/people/*/@friends"
@@ -283,7 +285,7 @@ async def test_a_score_written_while_a_sync_reads_is_not_undone(setting: Setting
     setting.clock.advance(s=1)
     held = setting.sandbox.faults.add(Fault(APPDATA, hold=True))
     reading = asyncio.create_task(setting.sync.sync_player(elizabeth))
-    await held.reached.wait()
+    await reached(held)
     setting.clock.advance(s=1)
     written_ms = setting.clock.now_ms()
     await setting.database.write(
@@ -388,10 +390,8 @@ async def test_whoever_lost_the_application_keeps_their_place(setting: Setting) 
 
 @pytest.fixture
 async def running(setting: Setting) -> AsyncIterator[Setting]:
-    task = asyncio.create_task(setting.sync.run())
-    yield setting
-    task.cancel()
-    await asyncio.wait({task})
+    async with at_work(setting.sync.run()):
+        yield setting
 
 
 async def test_a_requested_player_is_synced(running: Setting) -> None:
@@ -433,10 +433,10 @@ async def test_a_slow_player_holds_nobody_up(running: Setting) -> None:
     held = running.sandbox.faults.add(Fault(f"GET /social/rest/people/{JANE}/@self", hold=True))
     jane, elizabeth = await running.player(JANE), await running.player(ELIZABETH)
     await running.sync.request(jane)
-    await held.reached.wait()
+    await reached(held)
     other = running.sandbox.faults.add(Fault(f"GET /social/rest/appdata/{ELIZABETH}/@friends/@app", hold=True))
     await running.sync.request(elizabeth)
-    await other.reached.wait()
+    await reached(other)
     assert (await running.sync.state(jane)).queued
     other.release.set()
     held.release.set()
@@ -448,14 +448,12 @@ async def test_asking_too_often_is_refused(setting: Setting) -> None:
     """Failing syncs may be asked for again at once, but not without end."""
     elizabeth = await setting.player(ELIZABETH)
     setting.sandbox.faults.add(Fault("*", drop=True, times=None))
-    task = asyncio.create_task(setting.sync.run())
-    for _ in range(10):
-        assert (await setting.sync.request(elizabeth)).queued
-        await setting.sync.settled()
-    with pytest.raises(TooMany):
-        await setting.sync.request(elizabeth)
-    task.cancel()
-    await asyncio.wait({task})
+    async with at_work(setting.sync.run()):
+        for _ in range(10):
+            assert (await setting.sync.request(elizabeth)).queued
+            await setting.sync.settled()
+        with pytest.raises(TooMany):
+            await setting.sync.request(elizabeth)
 
 
 async def test_two_processes_never_sync_one_player_at_the_same_time(place: Place, clock: Clock) -> None:
@@ -468,19 +466,16 @@ async def test_two_processes_never_sync_one_player_at_the_same_time(place: Place
             for sync in (setting.sync, other):
                 assert (await sync.request(elizabeth)).queued
             held = sandbox.faults.add(Fault(f"GET /social/rest/people/{ELIZABETH}/@self", hold=True))
-            tasks = [asyncio.create_task(setting.sync.run())]
-            await held.reached.wait()
-            tasks.append(asyncio.create_task(other.run()))
-            await other.settled()
-            assert (await other.state(elizabeth)) == SyncState(None, queued=True)
-            assert (await other.request(elizabeth)).queued
-            held.release.set()
-            await setting.sync.settled()
+            async with at_work(setting.sync.run()):
+                await reached(held)
+                async with at_work(other.run()):
+                    await other.settled()
+                    assert (await other.state(elizabeth)) == SyncState(None, queued=True)
+                    assert (await other.request(elizabeth)).queued
+                    held.release.set()
+                    await setting.sync.settled()
             asked = [r.path for r in sandbox.container.requests]
             assert asked.count(f"people/{ELIZABETH}/@self") == 1
-            for task in tasks:
-                task.cancel()
-            await asyncio.wait(tasks)
     await http.close()
 
 
@@ -493,30 +488,24 @@ async def test_the_work_of_a_process_that_died_is_taken_over(setting: Setting) -
             tx, "sandbox", "dead", limit=10, now_ms=now_ms, until_ms=until_ms, kinds=tuple(sync_tasks.Kind)
         )
     )
-    task = asyncio.create_task(setting.sync.run())
-    await setting.sync.settled()
-    assert (await setting.sync.state(elizabeth)) == SyncState(None, queued=True)
-    setting.clock.set(until_ms)
-    setting.sync.wake()
-    await setting.sync.settled()
-    assert (await setting.sync.state(elizabeth)) == SyncState(until_ms, queued=False)
-    task.cancel()
-    await asyncio.wait({task})
+    async with at_work(setting.sync.run()):
+        await setting.sync.settled()
+        assert (await setting.sync.state(elizabeth)) == SyncState(None, queued=True)
+        setting.clock.set(until_ms)
+        setting.sync.wake()
+        await setting.sync.settled()
+        assert (await setting.sync.state(elizabeth)) == SyncState(until_ms, queued=False)
 
 
 async def test_a_cancelled_sync_gives_back_what_it_held(setting: Setting) -> None:
     elizabeth = await setting.player(ELIZABETH)
     held = setting.sandbox.faults.add(Fault(f"GET /social/rest/people/{ELIZABETH}/@self", hold=True))
-    task = asyncio.create_task(setting.sync.run())
-    await setting.sync.request(elizabeth)
-    await held.reached.wait()
-    task.cancel()
-    await asyncio.wait({task})
+    async with at_work(setting.sync.run()):
+        await setting.sync.request(elizabeth)
+        await reached(held)
     held.release.set()
     assert (await setting.sync.state(elizabeth)).queued
     other = setting.another_process(setting.database)
-    task = asyncio.create_task(other.run())
-    await other.settled()
+    async with at_work(other.run()):
+        await other.settled()
     assert (await setting.sync.state(elizabeth)).synced_ms == setting.clock.now_ms()
-    task.cancel()
-    await asyncio.wait({task})

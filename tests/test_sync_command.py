@@ -16,6 +16,7 @@ from homeserver.storage import sync_tasks
 from homeserver.storage.database import open_database
 from homeserver.sync_command import sync_all, sync_one
 from tests.demos import running_demo
+from tests.patience import reached
 
 
 @pytest.fixture
@@ -78,7 +79,7 @@ async def test_ctrl_c_gives_back_what_was_being_asked_and_says_what_was_done(dem
     await sync_one(demo.settings, ELIZABETH, said.append)
     held = demo.sandbox.faults.add(Fault("GET /social/rest/*/@friends*", skip=5, hold=True, times=None))
     command = asyncio.create_task(sync_all(demo.settings, said.append))
-    await held.reached.wait()
+    await reached(held)
     command.cancel()
     with pytest.raises(asyncio.CancelledError):
         await command

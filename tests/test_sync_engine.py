@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 from collections.abc import AsyncIterator
+from functools import partial
 
 import pytest
 
@@ -19,6 +20,7 @@ from homeserver.storage.sync_tasks import Kind, Priority
 from tests import sync_kit
 from tests.clock import Clock
 from tests.conftest import Place
+from tests.patience import reached, until
 from tests.sync_kit import HOUR_MS, Home, World, asked
 
 JSON = {"Content-Type": "application/json"}
@@ -339,10 +341,10 @@ async def test_a_slow_answer_holds_back_nobody_else(world: World, home: Home) ->
     for user_id in EVERYBODY:
         await home.sync.request(await home.player(user_id))
     async with home.running():
-        await held.reached.wait()
-        for user_id in EVERYBODY:
-            while user_id != "p3" and (await home.sync.state(await home.player(user_id))).queued:  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
+        await reached(held)
+        for user_id in EVERYBODY.keys() - {"p3"}:
+            player = await home.player(user_id)
+            await until(partial(home.sync.state, player), lambda state: not state.queued)
         assert (await home.sync.state(await home.player("p3"))).queued
         assert await sync_kit.letters(home.database) == dict.fromkeys(EVERYBODY, "99")
         held.release.set()
@@ -367,7 +369,7 @@ async def test_two_processes_share_the_work_and_one_that_dies_loses_nothing(cloc
         dies, lives = homes
         held = world.sandbox.faults.add(Fault("GET /social/rest/appdata/*", skip=8, hold=True, times=4))
         dying = asyncio.create_task(dies.sync.run())
-        await held.reached.wait()
+        await until(lambda: all_taken(world))  # each of its hands holds one; none is left for the other's
         async with lives.running():
             await lives.sync.settled()
             # Killed: no clean-up of its own, as if the process were gone.
@@ -391,6 +393,10 @@ async def test_two_processes_share_the_work_and_one_that_dies_loses_nothing(cloc
         assert {row[1] for row in events} == {1}
 
 
+async def all_taken(world: World) -> bool:
+    return not world.sandbox.faults.pending
+
+
 async def _nothing() -> None:
     pass
 
@@ -410,7 +416,7 @@ async def test_an_answer_that_came_after_the_lease_ended_is_dropped(
     await hanging.sync.request(await hanging.player("p2"))
     held = world.sandbox.faults.add(Fault("GET /social/rest/people/p2/@self", hold=True))
     async with hanging.running():
-        await held.reached.wait()
+        await reached(held)
         world.clock.advance(s=int(LEASE_S) + 1)
         async with other.running():
             await other.sync.settled()
@@ -444,7 +450,7 @@ async def test_two_at_a_time_without_a_running_queue(world: World, home: Home) -
     for user_id in ("p2", "p3"):
         world.sandbox.container.set_appdata(user_id, {"letters": "44"})
     slow = asyncio.create_task(home.sync.sync_player(await home.player("p2")))
-    await held.reached.wait()
+    await reached(held)
     await home.sync.sync_player(await home.player("p3"))
     held.release.set()
     await slow

@@ -21,6 +21,7 @@ from homeserver.storage.database import Database, open_database
 from homeserver.storage.migrate import migrate
 from tests import sync_kit
 from tests.clock import Clock
+from tests.patience import reached
 from tests.sync_kit import Home, World
 
 EVERYBODY = {f"p{number}": str(number) for number in range(1, 9)}
@@ -58,7 +59,7 @@ async def test_a_score_submitted_while_a_walk_is_held_open_stands(world: World, 
     else:
         await home.rounds.plan()
     async with home.running():
-        await held.reached.wait()
+        await reached(held)
         world.clock.advance(s=5)
         await boards.submit(p2, "letters", "900")
         world.clock.advance(s=5)
@@ -89,7 +90,7 @@ async def test_a_person_erased_while_they_are_being_asked_about_stays_erased(wor
     await home.sync.request(p3)
     held = world.sandbox.faults.add(Fault("GET /social/rest/people/p3/@self", hold=True))
     async with home.running():
-        await held.reached.wait()
+        await reached(held)
         await Moderation(home.database, world.clock.now_ms).erase(p3, actor="ada", reason="asked for it")
         held.release.set()
         home.sync.wake()
@@ -162,7 +163,7 @@ async def test_two_processes_on_one_postgresql_one_killed_in_the_middle(
             env={**os.environ, "PYTHONWARNINGS": ""},
         )  # fmt: skip
         try:
-            await asyncio.wait_for(held.reached.wait(), 60)
+            await reached(held)
         finally:
             process.send_signal(signal.SIGKILL)
             output, _ = await process.communicate()

@@ -22,8 +22,10 @@ from homeserver.storage import people
 from homeserver.storage.appdata_writes import State, Write
 from homeserver.storage.database import Database
 from tests import sync_kit
+from tests.at_work import at_work
 from tests.clock import Clock
 from tests.demos import running_demo
+from tests.patience import reached, until
 from tests.sync_kit import World
 
 WRITES = "PUT /social/rest/appdata/*"
@@ -295,12 +297,9 @@ async def test_what_a_process_leaves_that_is_told_to_stop_another_does_at_once(s
     await first.plan(player, "greeting", "hello", "2026-11-22T12:01")
     setting.world.clock.advance(minutes=2)
     hold = setting.world.sandbox.faults.add(Fault(WRITES, hold=True))
-    running = asyncio.create_task(first.run())
-    async with asyncio.timeout(20):
-        await hold.reached.wait()
-    assert await second.do_due() == 0
-    running.cancel()
-    await asyncio.wait({running})
+    async with at_work(first.run()):
+        await reached(hold)
+        assert await second.do_due() == 0
     hold.release.set()
     assert await second.do_due() == 1
     assert setting.held(ELIZABETH)["greeting"] == "hello"
@@ -319,20 +318,18 @@ async def test_where_the_absent_cannot_be_written_a_due_write_waits_for_their_ne
     writes, elizabeth = setting.writes(offline=False), await setting.player(ELIZABETH)
     setting.world.sandbox.container.offline = False
     setting.world.clock.set(await writes.plan(elizabeth, "greeting", "Hello", "2026-12-24T18:00"))
-    task = asyncio.create_task(writes.run())
-    try:
-        while not writes._wake._waiters:  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
+
+    async def has_looked() -> bool:
+        return bool(writes._wake._waiters)
+
+    async with at_work(writes.run()):
+        await until(has_looked)
         assert "greeting" not in setting.held(ELIZABETH)
         assert (await only(writes)).attempts == 0
         setting.world.sandbox.container.open_gadget(ELIZABETH)
         writes.arrived(elizabeth)
-        while (await only(writes)).state is not State.DONE:  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
+        await until(lambda: only(writes), lambda write: write.state is State.DONE)
         assert setting.held(ELIZABETH)["greeting"] == "Hello"
-    finally:
-        task.cancel()
-        await asyncio.wait({task})
 
 
 # --- by command -------------------------------------------------------------------------------------------------------

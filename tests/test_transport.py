@@ -19,6 +19,7 @@ from aiohttp.test_utils import TestServer
 from homeserver.clients.transport import Signer, exchange, open_session, translated
 from homeserver.errors import RemoteError, RemoteGarbage, RemoteUnavailable
 from homeserver.protocol.oauth1 import Credentials
+from tests.patience import PATIENCE_S
 
 Bytes = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 ServeApp = Callable[[web.Application], Awaitable[TestServer]]
@@ -279,8 +280,10 @@ async def test_no_address_in_any_error(session: ClientSession) -> None:
         await hung.wait()
 
     async with listening(answer) as base, open_session(max_connections=1) as narrow:
-        first = asyncio.create_task(failure(narrow, base + SECRET_PATH, timeout=ClientTimeout(total=0.2)))
-        second = asyncio.create_task(failure(narrow, base + SECRET_PATH, timeout=ClientTimeout(total=5, connect=0.05)))
+        first = asyncio.create_task(failure(narrow, base + SECRET_PATH, timeout=ClientTimeout(total=2)))
+        second = asyncio.create_task(
+            failure(narrow, base + SECRET_PATH, timeout=ClientTimeout(total=PATIENCE_S, connect=0.05))
+        )
         for error in await asyncio.gather(first, second):
             assert "ticket" not in "".join(traceback.format_exception(error))
         assert str(second.result()) == "no connection in time"

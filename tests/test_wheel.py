@@ -21,10 +21,10 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from homeserver import __version__
+from tests.patience import PATIENCE_S
 from tests.saml_kit import metadata_file
 
 ROOT: Final = Path(__file__).resolve().parent.parent
-STARTS_WITHIN_S: Final = 60
 
 
 @pytest.fixture(scope="module")
@@ -156,7 +156,7 @@ def serving(program: Path, folder: Path, **variables: str) -> Iterator[str]:
     ):
         assert server.stdout is not None
         watchdog = signal.signal(signal.SIGALRM, lambda *_: server.kill())
-        signal.alarm(STARTS_WITHIN_S)
+        signal.alarm(PATIENCE_S)
         said = ""
         try:
             for line in server.stdout:
@@ -165,13 +165,14 @@ def serving(program: Path, folder: Path, **variables: str) -> Iterator[str]:
                     break
             else:
                 pytest.fail(f"the server ended before it listened:\n{said}{log.read_text()}")
+            signal.alarm(0)
             yield address.group()
         finally:
             signal.alarm(0)
             signal.signal(signal.SIGALRM, watchdog)
             server.terminate()
             server.stdout.read()
-        assert server.wait(STARTS_WITHIN_S) == 0, log.read_text()
+        assert server.wait(PATIENCE_S) == 0, log.read_text()
 
 
 def test_the_installed_server_migrates_starts_and_serves_pages(installed: Path, elsewhere: Path) -> None:
@@ -189,11 +190,11 @@ def test_the_installed_server_migrates_starts_and_serves_pages(installed: Path, 
     assert (elsewhere / "homeserver.db").is_file()
     with serving(program, elsewhere, **variables) as address:
         for path in ("/healthz", "/"):
-            with urllib.request.urlopen(address + path, timeout=STARTS_WITHIN_S) as answer:
+            with urllib.request.urlopen(address + path, timeout=PATIENCE_S) as answer:
                 assert answer.status == 200, path
                 body = answer.read().decode()
         assert "<html" in body
         style = re.search(r'href="(/static/[^"]+\.css[^"]*)"', body)
         assert style, "the page has no style sheet of its own"
-        with urllib.request.urlopen(address + style.group(1), timeout=STARTS_WITHIN_S) as answer:
+        with urllib.request.urlopen(address + style.group(1), timeout=PATIENCE_S) as answer:
             assert answer.headers.get_content_type() == "text/css"

@@ -12,7 +12,6 @@ import json
 import logging
 import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any, Final
@@ -133,41 +132,6 @@ async def container() -> None:
     server = await asyncio.get_running_loop().create_server(_Container, "127.0.0.1", 0)
     _say({"url": f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"})
     await server.serve_forever()
-
-
-class Party:
-    """One of the parties, from outside."""
-
-    def __init__(self, *arguments: str) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.web.parties", *arguments], stdout=subprocess.PIPE, text=True
-        )
-        assert self._process.stdout is not None
-        self.url = str(json.loads(self._process.stdout.readline())["url"])
-
-    def cpu_s(self) -> float:
-        """What the process has used so far."""
-        return cpu_s(self._process.pid)
-
-    def memory_mb(self) -> float:
-        """What it holds in memory now."""
-        for line in Path(f"/proc/{self._process.pid}/status").read_text().splitlines():
-            if line.startswith("VmRSS:"):
-                return int(line.split()[1]) * 1024 / 1e6
-        raise AssertionError("unreachable")
-
-    def end(self) -> None:
-        """Kill it, once or again."""
-        self._process.kill()
-        self._process.wait()
-        if self._process.stdout is not None:
-            self._process.stdout.close()
-
-
-def cpu_s(process: int, *, with_ended_children: bool = False) -> float:
-    """Seconds of CPU, in user and kernel."""
-    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-    return sum(map(int, fields[11 : 15 if with_ended_children else 13])) / os.sysconf("SC_CLK_TCK")
 
 
 def main(party: str, *arguments: str) -> None:

@@ -23,7 +23,8 @@ from homeserver.protocol.mesdonnees_refusals import refusal_of
 MAX_FAILURES: Final = 3
 """How many attempts may fail, by the storage's fault, before an upload waits for its owner's word."""
 
-_BACKOFF_S: Final = (1.0, 3.0, 8.0)
+_BACKOFF_S: Final = (1.0, 3.0)
+"""Between `MAX_FAILURES` attempts."""
 _LONGEST_WAIT_S: Final = 60.0
 
 _SENT_TO_PORTAL: Final = frozenset({StorageLeg.NEEDS_ACTIVATION, StorageLeg.NEEDS_CONSENT, StorageLeg.OUT_OF_SPACE})

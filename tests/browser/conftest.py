@@ -5,18 +5,19 @@ from __future__ import annotations
 import asyncio
 import re
 import shutil
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
-from playwright.async_api import Browser, Page, ProxySettings, async_playwright, expect
+from playwright.async_api import Browser, Page, async_playwright, expect
 
 from homeserver.demo import Demo, prepare, running
+from tests.patience import PATIENCE_S
 
 SCREENSHOTS: Final = Path(__file__).parents[2] / "build" / "screenshots"
-PATIENCE_MS: Final = 15_000
+PATIENCE_MS: Final = 1_000 * PATIENCE_S
 
 # Chromium's own business on the network is refused here and would fill its log; root needs --no-sandbox.
 FLAGS: Final = (
@@ -40,13 +41,21 @@ async def demo(tmp_path: Path) -> AsyncIterator[Demo]:
         yield prepared
 
 
-@pytest.fixture
-async def browser() -> AsyncIterator[Browser]:
-    """Debian's Chromium."""
+@asynccontextmanager
+async def opened_browser() -> AsyncIterator[Browser]:
+    """Debian's Chromium. What is expected of its pages from now on is waited for as long as all else."""
+    expect.set_options(timeout=PATIENCE_MS)
     async with async_playwright() as playwright:
         chromium = await playwright.chromium.launch(executable_path=shutil.which("chromium"), args=list(FLAGS))
         yield chromium
         await chromium.close()
+
+
+@pytest.fixture
+async def browser() -> AsyncIterator[Browser]:
+    """Debian's Chromium."""
+    async with opened_browser() as chromium:
+        yield chromium
 
 
 @pytest.fixture
@@ -56,14 +65,13 @@ def tolerated() -> list[str]:
 
 
 @asynccontextmanager
-async def opened_tab(
-    browser: Browser, tolerated: list[str], *, proxy: ProxySettings | None = None
-) -> AsyncIterator[Page]:
-    """A tab of a browser that has never been here. When a page of ours had an error in its script, the end fails."""
-    expect.set_options(timeout=PATIENCE_MS)
-    context = await browser.new_context(
-        viewport={"width": 1280, "height": 900}, locale="en-GB", timezone_id="UTC", proxy=proxy
-    )
+async def opened_tab(browser: Browser, tolerated: Sequence[str] = (), **options: Any) -> AsyncIterator[Page]:
+    """A tab of a browser that has never been here, with these options of its context.
+
+    What its pages complain of as errors, but for what is tolerated (patterns), makes the end fail.
+    """
+    usual = {"viewport": {"width": 1280, "height": 900}, "locale": "en-GB", "timezone_id": "UTC"}
+    context = await browser.new_context(**{**usual, **options})
     context.set_default_timeout(PATIENCE_MS)
     errors: list[str] = []
     context.on("weberror", lambda error: errors.append(str(error.error)))

@@ -6,7 +6,6 @@ pictures are in `build/screenshots/pages`.
 
 from __future__ import annotations
 
-import re
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -17,7 +16,7 @@ from typing import Any, Final
 import pytest
 import pytest_asyncio
 from aiohttp import web
-from playwright.async_api import Browser, Page, Response, async_playwright
+from playwright.async_api import Browser, Page, Response
 
 from homeserver.web import setup
 from homeserver.web.keys import SITE, Site
@@ -36,7 +35,7 @@ from tests.browser.all_pages import (
     few_looks,
     world,
 )
-from tests.browser.conftest import FLAGS, PATIENCE_MS, SCREENSHOTS
+from tests.browser.conftest import SCREENSHOTS, opened_browser, opened_tab
 from tests.checkout import ROOT
 from tests.web.conftest import prepared
 from tests.web.test_tus_clients import bundled
@@ -79,27 +78,19 @@ async def everything(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def chromium() -> AsyncIterator[Browser]:
     """Debian's Chromium."""
-    async with async_playwright() as playwright:
-        opened = await playwright.chromium.launch(executable_path=shutil.which("chromium"), args=list(FLAGS))
+    async with opened_browser() as opened:
         yield opened
-        await opened.close()
 
 
 @asynccontextmanager
 async def tab_of(chromium: Browser, everything: World, view: View) -> AsyncIterator[Page]:
     """A tab of whoever looks. What its console says against a page that is no refusal is an error."""
-    context = await chromium.new_context(timezone_id="UTC", reduced_motion="reduce")
-    context.set_default_timeout(PATIENCE_MS)
-    errors: list[str] = []
-    context.on("weberror", lambda error: errors.append(str(error.error)))
-    context.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
-    url = everything.stack.home_url
-    for name, value in everything.visitors[view.who].cookies.items():
-        await context.add_cookies([{"name": name, "value": value, "url": url}])
-    yield await context.new_page()
-    await context.close()
     refusal = rf"status of {view.status} " if view.status >= 400 else r"ERR_CONNECTION_REFUSED.*localhost"
-    assert [error for error in errors if not re.search(refusal, error)] == []
+    async with opened_tab(chromium, [refusal], reduced_motion="reduce") as page:
+        url = everything.stack.home_url
+        for name, value in everything.visitors[view.who].cookies.items():
+            await page.context.add_cookies([{"name": name, "value": value, "url": url}])
+        yield page
 
 
 async def look_at(page: Page, everything: World, view: View, look: Look) -> Response:

@@ -39,7 +39,7 @@ from homeserver.storage.database import open_database
 from homeserver.storage.migrate import migrate
 from homeserver.web.languages import all_languages
 from homeserver.wiring import wall_clock_ms
-from tests.browser.conftest import FLAGS, PATIENCE_MS, SCREENSHOTS
+from tests.browser.conftest import FLAGS, PATIENCE_MS, SCREENSHOTS, opened_browser, opened_tab
 from tests.browser.test_all_pages import axe
 from tests.browser.wire import Wire, stretched
 from tests.web.conftest import Stack, running_stack
@@ -64,19 +64,10 @@ class World:
 
     @asynccontextmanager
     async def tab(self, **options: Any) -> AsyncIterator[Page]:
-        """A tab of a browser that has never been here, with all that its pages complain of as errors at the end."""
-        expect.set_options(timeout=PATIENCE_MS)
-        tolerated = options.pop("tolerated", None)
-        context = await self.browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})
-        context.set_default_timeout(PATIENCE_MS)
-        errors: list[str] = []
-        context.on("weberror", lambda error: errors.append(str(error.error)))
-        context.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
-        page = await context.new_page()
-        yield page
-        await page.goto("about:blank")
-        await context.close()
-        assert [error for error in errors if not (tolerated and re.search(tolerated, error))] == []
+        """A tab that leaves its last page before the servers end; see `opened_tab`."""
+        async with opened_tab(self.browser, **options) as page:
+            yield page
+            await page.goto("about:blank")
 
     def place(self, viewer: str | None, view: str = "canvas", owner: str | None = None, lang: str = "en") -> str:
         """Where the container shows the gadget."""
@@ -98,12 +89,10 @@ async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World
     found: list[World] = []
     async with (
         running_stack(folder, now_ms=lambda: wall_clock_ms() + (found[0].ahead_ms if found else 0)) as stack,
-        async_playwright() as playwright,
+        opened_browser() as chromium,
     ):
-        chromium = await playwright.chromium.launch(executable_path=shutil.which("chromium"), args=list(FLAGS))
         found.append(World(stack, chromium))
         yield found[0]
-        await chromium.close()
 
 
 def through(wire: Wire) -> ProxySettings:
@@ -293,7 +282,7 @@ AWAY: Final = "net::ERR_|status of 401|status of 403"
 
 
 async def test_who_is_offline_is_told_and_goes_on_where_they_were(world: World) -> None:
-    async with world.tab(tolerated=AWAY) as page:
+    async with world.tab(tolerated=[AWAY]) as page:
         gadget = await world.open(page, CHARLOTTE)
         await expect(gadget.locator(".pulse.on")).to_be_visible()
         await page.context.set_offline(True)
@@ -312,7 +301,7 @@ async def test_who_is_offline_is_told_and_goes_on_where_they_were(world: World) 
 
 async def test_a_server_that_is_away_is_asked_again(world: World) -> None:
     """By itself where that is safe. A score of which no answer came is looked for before it is written again."""
-    async with stretched() as wire, world.tab(tolerated=AWAY, proxy=through(wire)) as page:
+    async with stretched() as wire, world.tab(tolerated=[AWAY], proxy=through(wire)) as page:
         gadget = await world.open(page, CHARLOTTE)
         add, said = gadget.get_by_role("button", name="Write a letter"), gadget.get_by_role("status")
         await expect(add).to_be_enabled()
@@ -364,7 +353,7 @@ async def test_a_server_that_says_nothing_is_not_waited_for_for_ever(world: Worl
 
 
 async def test_a_token_that_is_no_longer_good_is_renewed(world: World) -> None:
-    async with world.tab(tolerated=AWAY) as page:
+    async with world.tab(tolerated=[AWAY]) as page:
         gadget = await world.open(page, CHARLOTTE)
         add = gadget.get_by_role("button", name="Write a letter")
         await expect(add).to_be_enabled()
@@ -377,7 +366,7 @@ async def test_a_token_that_is_no_longer_good_is_renewed(world: World) -> None:
 
 async def test_a_page_that_was_open_for_too_long_must_be_loaded_again(world: World) -> None:
     """The container's own token ends too, and with it the handshake."""
-    async with world.tab(tolerated=AWAY) as page:
+    async with world.tab(tolerated=[AWAY]) as page:
         gadget = await world.open(page, CHARLOTTE)
         await expect(gadget.get_by_role("button", name="Write a letter")).to_be_enabled()
         world.ahead_ms += 2 * 3_600_000
@@ -410,7 +399,7 @@ async def test_a_day_that_ends_makes_room_for_the_next(world: World) -> None:
     await write(world, JANE, "1300")
     now = datetime.fromtimestamp(world.stack.now_ms() / 1000, ZoneInfo("America/Sao_Paulo"))
     midnight = datetime.combine(now.date() + timedelta(days=1), time(), now.tzinfo)
-    world.ahead_ms += int((midnight - now).total_seconds() - 10.5 * 60) * 1000
+    world.ahead_ms += int((midnight - now).total_seconds() - 10.95 * 60) * 1000
     async with world.tab() as page:
         await page.clock.install()
         gadget = await world.open(page, CHARLOTTE)
@@ -449,7 +438,6 @@ async def test_it_needs_no_cookie_of_ours_in_the_frame(world: World, tmp_path: P
     profile = {"profile": {"cookie_controls_mode": int(is_blocked), "block_third_party_cookies": is_blocked}}
     (tmp_path / "Default").mkdir()
     (tmp_path / "Default" / "Preferences").write_text(json.dumps(profile))
-    expect.set_options(timeout=PATIENCE_MS)
     async with async_playwright() as playwright:
         context: BrowserContext = await playwright.chromium.launch_persistent_context(
             tmp_path, executable_path=shutil.which("chromium"), args=list(FLAGS)
@@ -500,7 +488,7 @@ async def test_what_people_wrote_is_only_text(world: World) -> None:
     for person, name in names.items():
         container.people[person].given_name, container.people[person].family_name = name, ""
         await write(world, person, "30")
-    async with world.tab(tolerated="404") as page:
+    async with world.tab(tolerated=["404"]) as page:
         dialogs: list[str] = []
         page.on("dialog", lambda dialog: dialogs.append(dialog.message))
         gadget = await world.open(page, ELIZABETH)
@@ -539,7 +527,7 @@ async def test_what_people_wrote_is_only_text(world: World) -> None:
 
 async def test_a_network_that_does_not_answer_is_named(world: World) -> None:
     """It is neither the server nor the reader. What was read before is shown, and how old it is."""
-    async with world.tab(tolerated=f"{AWAY}|status of 50|status of 404") as page:
+    async with world.tab(tolerated=[AWAY, "status of 50", "status of 404"]) as page:
         gadget = await world.open(page, CHARLOTTE)
         add = gadget.get_by_role("button", name="Write a letter")
         await expect(add).to_be_enabled()

@@ -47,7 +47,8 @@ async def tab_to(page: Page, name: str) -> list[str]:
 
 
 async def press(page: Page, name: str) -> list[str]:
-    """Go there and press Enter."""
+    """Go there and press Enter, once the page is all there: what is focused before may be lost again."""
+    await page.wait_for_load_state()
     passed = await tab_to(page, name)
     await page.keyboard.press("Enter")
     return passed
@@ -57,7 +58,7 @@ async def test_the_keyboard_alone_plays_the_main_job(browser: Browser, prepared:
     shutil.copytree(prepared, tmp_path / "stack")
     file = tmp_path / "Été à Pemberley.txt"
     file.write_text("by the keyboard")
-    async with running_stack(tmp_path / "stack") as stack, opened_tab(browser, []) as page:
+    async with running_stack(tmp_path / "stack") as stack, opened_tab(browser) as page:
         gadget = await stack.open_gadget()
         link = urlsplit((await gadget.call("POST", "page-links")).json["url"]).path
         await page.goto(f"{stack.home_url}{link}")

@@ -15,10 +15,9 @@ from playwright.async_api import Browser, Page, expect
 from homeserver.demo import Demo, prepare, running
 from homeserver.protocol.saml_metadata import metadata
 from homeserver.wiring import service_provider
+from tests.patience import PATIENCE_S, until
 
 pytestmark = pytest.mark.chromium
-
-STARTED_S = 30.0
 
 
 @asynccontextmanager
@@ -31,7 +30,7 @@ async def signed_by_pysaml2(folder: Path, style: str, *, allow_sha1: bool = Fals
     )
     try:
         assert process.stdout is not None
-        async with asyncio.timeout(STARTED_S):
+        async with asyncio.timeout(PATIENCE_S):
             assert await process.stdout.readline() == b"ready\n"
         changes = {
             "metadata": folder / f"idp-{style}.xml",
@@ -90,8 +89,11 @@ async def test_an_answer_brought_to_another_browser_signs_nobody_in(browser: Bro
     await attacker.goto(f"{demo.home_url}/files")
     await attacker.get_by_role("button", name="Sign in at Orange").click()
     await attacker.get_by_role("button", name="Marie Dupont").click()
-    while not brought:
-        await attacker.wait_for_timeout(20)
+
+    async def comes() -> bool:
+        return bool(brought)
+
+    await until(comes)
     await victim.goto(f"{demo.home_url}/files")
     await victim.get_by_role("button", name="Sign in at Orange").click()  # the victim has begun too
     await victim.goto(f"{demo.sandbox_url}/mesdonnees/")

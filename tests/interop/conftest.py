@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 
@@ -10,14 +9,14 @@ import pytest
 import pytest_asyncio
 from aiohttp import ClientSession, DummyCookieJar, web
 from aiohttp.typedefs import Handler
-from playwright.async_api import Browser, async_playwright
+from playwright.async_api import Browser
 
 from homeserver.clients.transport import open_session
 from homeserver.model import HttpRequest
 from homeserver.serving import listen, serving
 from homeserver.storage.migrate import migrate
 from homeserver.wiring import make_app
-from tests.browser.conftest import FLAGS
+from tests.browser.conftest import opened_browser
 from tests.interop import society
 from tests.interop.shindig import SHINDIGS, running
 from tests.interop.world import Capture, World, settings
@@ -66,7 +65,5 @@ async def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPat
 @pytest_asyncio.fixture(loop_scope="session")
 async def browser() -> AsyncIterator[Browser]:
     """Debian's Chromium."""
-    async with async_playwright() as playwright:
-        chromium = await playwright.chromium.launch(executable_path=shutil.which("chromium"), args=list(FLAGS))
+    async with opened_browser() as chromium:
         yield chromium
-        await chromium.close()

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-import socket
 import subprocess
 import tempfile
 import threading
@@ -22,6 +21,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
+
+from tests.ports import free_port
 
 BUILD: Final = Path(__file__).resolve().parents[2] / "build" / "interop"
 
@@ -169,7 +170,7 @@ def running(setup: Setup) -> Iterator[Shindig]:
         with zipfile.ZipFile(war) as archive:
             archive.extractall(root)
         _override(root, setup, Path(folder) / "key.pem")
-        port = _free_port()
+        port = free_port()
         command = [
             *_dies_with_us(),
             "java",
@@ -300,13 +301,6 @@ def _dies_with_us() -> tuple[str, ...]:
     """Linux: a command that has the kernel stop Java when this process is killed and can clean up nothing."""
     setpriv = shutil.which("setpriv")
     return (setpriv, "--pdeathsig", "KILL") if setpriv else ()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _made(folder: Path) -> Path:

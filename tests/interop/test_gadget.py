@@ -237,7 +237,7 @@ async def test_the_gadget_in_a_browser(world: World, browser: Browser) -> None:
     await page.goto(world.capture.page(world.frame_url(player, player)))
     gadget = page.frame_locator("iframe")
     mine = gadget.locator("tr.mine")
-    await expect(gadget.get_by_role("table")).to_be_visible(timeout=PATIENCE_MS)
+    await expect(gadget.get_by_role("table")).to_be_visible()
     await expect(mine).to_contain_text(f"Number {player[-3:]} (you)")
     await expect(mine.locator("td.num")).to_have_text("41")
     await gadget.get_by_role("button", name="Write a letter").click()

@@ -12,6 +12,7 @@ from aiohttp.test_utils import TestServer
 from homeserver.sandbox import Sandbox
 from homeserver.sandbox.people import ELIZABETH
 from tests.clock import Clock
+from tests.ports import free_port
 from tests.sandbox.home import Home
 from tests.sandboxes import Client, SignedClient, sandbox_settings, serve
 
@@ -37,12 +38,12 @@ async def home() -> AsyncIterator[Home]:
 
 
 @pytest.fixture
-async def sandbox(home: Home, clock: Clock, unused_tcp_port: int) -> Sandbox:
+async def sandbox(home: Home, clock: Clock) -> Sandbox:
     return Sandbox(
         sandbox_settings(
             clock.now_ms,
             gadget_url=f"{home.origin}/gadget.xml",
-            public_url=f"http://localhost:{unused_tcp_port}",
+            public_url=f"http://localhost:{free_port()}",
         )
     )
 

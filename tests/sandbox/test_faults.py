@@ -11,6 +11,7 @@ from aiohttp import ClientPayloadError, ServerDisconnectedError
 from homeserver.sandbox import CannedReply, Fault, Sandbox
 from homeserver.sandbox.people import ELIZABETH, JANE
 from tests.clock import Clock
+from tests.patience import reached
 from tests.sandboxes import SignedClient, sandbox_settings, serve
 
 
@@ -88,7 +89,7 @@ async def test_work_is_done_and_something_else_is_answered(container: SignedClie
 async def test_a_request_is_held_until_the_test_lets_go(container: SignedClient) -> None:
     held = container.sandbox.faults.add(Fault("GET *", hold=True))
     task = asyncio.create_task(container.call("GET", f"people/{JANE}/@self"))
-    await held.reached.wait()
+    await reached(held)
     assert (await container.call("GET", f"people/{JANE}/@self")).status == 200
     assert not task.done()
     held.release.set()
@@ -129,7 +130,7 @@ async def test_a_request_is_cut_off_while_it_is_sent(container: SignedClient) ->
 async def test_forgetting_the_faults_lets_go_of_what_they_hold(container: SignedClient) -> None:
     held = container.sandbox.faults.add(Fault("GET *", hold=True, times=None))
     task = asyncio.create_task(container.call("GET", f"people/{JANE}/@self"))
-    await held.reached.wait()
+    await reached(held)
     container.sandbox.faults.clear()
     assert (await task).status == 200
     assert (await container.call("GET", f"people/{JANE}/@self")).status == 200

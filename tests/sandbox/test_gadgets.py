@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-import shutil
 from urllib.parse import parse_qsl
 
 import pytest
 from aiohttp import web
-from playwright.async_api import async_playwright, expect
+from playwright.async_api import expect
 
 from homeserver.sandbox import Sandbox
 from homeserver.sandbox.gadgets import SPEC_LIFETIME_MS
 from homeserver.sandbox.people import CHARLOTTE, ELIZABETH, JANE
+from tests.browser.conftest import opened_browser
 from tests.clock import Clock
 from tests.sandbox.home import SPEC, Home, frame_path, query_of, text_of, verify
 from tests.sandboxes import Client
@@ -199,8 +199,7 @@ gadgets.util.registerOnLoadHandler(function () {
 async def test_a_gadget_runs_in_a_real_browser(sandbox: Sandbox, home: Home) -> None:
     content = f'<p id="big">__MSG_hello__</p>{SCRIPT.replace("%HOME%", home.origin)}'
     home.spec = home.spec.replace(b'<p id="big">__MSG_hello__ __UP_colour__ __MODULE_ID__</p>', content.encode())
-    async with async_playwright() as playwright:
-        chromium = await playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+    async with opened_browser() as chromium:
         page = await chromium.new_page()
         complaints: list[str] = []
         page.on("console", lambda message: complaints.append(message.text))
@@ -211,7 +210,6 @@ async def test_a_gadget_runs_in_a_real_browser(sandbox: Sandbox, home: Home) -> 
         said = json.loads(await out.inner_text())
         await expect(page.locator("#gadget")).to_have_attribute("title", "Letters")
         height_px = int(await page.locator("#gadget").get_attribute("height") or 0)
-        await chromium.close()
     assert said == [
         200, {"ok": True}, [], 403, True, "canvas", "&#60;&#38;&#34;&#39;&#62;", "<\N{SMILING FACE WITH SMILING EYES}",
         "<red>", "Olá", "pt",

@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
 
 from aiohttp import ClientSession
 
@@ -25,7 +24,9 @@ from homeserver.services.upload_verdicts import PortalRule
 from homeserver.services.uploads import Uploads
 from homeserver.storage.database import Database
 from homeserver.storage.spool import Spool
+from tests.at_work import at_work
 from tests.clock import Clock
+from tests.patience import PATIENCE_S, until
 from tests.storage_service import SERVICE_ID, SERVICE_PASSWORD, StorageService, start_storage
 
 CONTENT = os.urandom(50_001)
@@ -35,7 +36,6 @@ LARGE = os.urandom(1_000_003) * 12
 NAME = "HelloWorld.jpg"
 FALLBACK = "https://portal.example/"
 L = StorageLeg
-T = TypeVar("T")
 
 
 @dataclass
@@ -55,7 +55,7 @@ class House:
     user_sending: int = 2
     user_bytes: int = 1 << 26
     user_files: int = 500
-    silence_s: float = 5
+    silence_s: float = 2 * PATIENCE_S
     forgotten: list[tuple[str, str]] = field(default_factory=list)
 
     @property
@@ -78,8 +78,8 @@ class House:
             SERVICE_PASSWORD,
             upload_hosts=[],
             allow_http_loopback=True,
-            idle_s=20,
-            answer_s=20,
+            idle_s=2 * PATIENCE_S,
+            answer_s=2 * PATIENCE_S,
         )
 
     def step_one(self) -> StepOne:
@@ -147,12 +147,9 @@ class House:
         return await self.database.look(count)
 
 
-async def until(look: Callable[[], Awaitable[T]], good: Callable[[T], bool]) -> T:
-    """What `look` finds, as soon as it is good. Another process would look at the database in the same way."""
-    async with asyncio.timeout(10):
-        while not good(found := await look()):  # noqa: ASYNC110 - there is nothing here that tells
-            await asyncio.sleep(0.001)
-    return found
+async def on_disk(house: House, id_: str) -> int:
+    """How much of the file the spool has."""
+    return (house.folder / id_).stat().st_size
 
 
 class Line:
@@ -184,13 +181,8 @@ async def pieces(content: bytes, size: int = 20_000) -> AsyncIterator[bytes]:
 
 @asynccontextmanager
 async def running(uploads: Uploads) -> AsyncIterator[Uploads]:
-    job = asyncio.create_task(uploads.run())
-    try:
+    async with at_work(uploads.run()):
         yield uploads
-        assert not job.done()
-    finally:
-        job.cancel()
-        await asyncio.wait({job})
 
 
 @asynccontextmanager

@@ -13,7 +13,8 @@ from homeserver.errors import BadInput
 from homeserver.model import BrowserLeg, Upload
 from homeserver.sandbox.faults import Fault
 from homeserver.services.uploads import Uploads
-from tests.uploads.house import LARGE, NAME, House, L, Line, running, until
+from tests.patience import reached, until
+from tests.uploads.house import LARGE, NAME, House, L, Line, on_disk, running
 
 SHA256 = hashlib.sha256(LARGE).hexdigest()
 HALF = len(LARGE) // 2
@@ -43,6 +44,11 @@ async def receiving(uploads: Uploads, id_: str, offset: int = 0, user: str = "ma
 async def sent(uploads: Uploads, id_: str, bytes_: int, user: str = "marie") -> Upload:
     """The upload as soon as the storage was given so much."""
     return await until(lambda: uploads.find(id_, user), lambda upload: upload.sent_bytes >= bytes_)
+
+
+async def waits_for_more(uploads: Uploads, id_: str) -> bool:
+    """Whether the sender has given all that is there."""
+    return bool(uploads._sender._kit.spool._followers.get(id_))
 
 
 async def test_bytes_go_out_while_others_still_come_in(house: House) -> None:
@@ -95,7 +101,7 @@ async def test_a_silent_browser_ends_the_request_and_nothing_is_counted(house: H
         async with receiving(uploads, upload.id) as line:
             line.put(LARGE[:HALF])
             await sent(uploads, upload.id, HALF)
-            await asyncio.sleep(0.1)  # until it waits for more
+            await until(lambda: waits_for_more(uploads, upload.id))
             house.clock.advance(s=9)
             await asyncio.sleep(0.3)
             assert (await uploads.find(upload.id, "marie")).storage is L.SENDING
@@ -103,7 +109,7 @@ async def test_a_silent_browser_ends_the_request_and_nothing_is_counted(house: H
             waiting = await house.until(uploads, upload.id, L.WAITING)
             assert waiting.attempts == 1
             line.put(LARGE[HALF : HALF + 10])  # it comes back, but is not followed any more
-            await asyncio.sleep(0.1)
+            await until(lambda: on_disk(house, upload.id), lambda size: size == HALF + 10)
             assert (await uploads.find(upload.id, "marie")).storage is L.WAITING
             assert house.service.storage.urls_issued == 1
             line.put(LARGE[HALF + 10 :])
@@ -279,10 +285,10 @@ async def test_one_users_files_take_turns_and_hold_nobody_else_up(house: House) 
     async with running(house.open()) as uploads:
         holds = [house.service.faults.add(Fault("POST /mesdonnees/upload/*", hold=True)) for _ in range(3)]
         maries = [await house.receive(uploads, name=f"{n}.bin") for n in range(4)]
-        await asyncio.gather(*(hold.reached.wait() for hold in holds[:2]))
+        await reached(*holds[:2])
         house.service.storage.activate("paul")
         pauls = await house.receive(uploads, "paul", name="pauls.bin")
-        await holds[2].reached.wait()
+        await reached(holds[2])
         await house.until(uploads, pauls.id, L.CLOSING, user="paul")
         legs = [(await uploads.find(upload.id, "marie")).storage for upload in maries]
         assert sorted(legs) == sorted([L.CLOSING, L.CLOSING, L.WAITING, L.WAITING])
@@ -299,7 +305,7 @@ async def test_turns_are_counted_across_processes(house: House) -> None:
     async with running(first), running(second):
         hold = house.service.faults.add(Fault("POST /mesdonnees/upload/*", hold=True))
         one = await house.receive(first, name="one")
-        await hold.reached.wait()
+        await reached(hold)
         other = await house.receive(second, name="other")
         await asyncio.sleep(0.25)  # it looks again and again meanwhile
         assert (await second.find(other.id, "marie")).storage is L.WAITING

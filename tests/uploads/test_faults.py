@@ -20,8 +20,9 @@ from homeserver.sandbox.faults import CannedReply, Fault
 from homeserver.services.uploads import Uploads
 from homeserver.storage.database import open_database
 from tests.clock import Clock
+from tests.patience import until
 from tests.uploads.cutter import NOTHING_STORED, Cutter, Place, cutting
-from tests.uploads.house import LARGE, NAME, House, L, open_house, pieces, running, until
+from tests.uploads.house import LARGE, NAME, House, L, open_house, pieces, running
 
 SMALL = LARGE[:70_001]
 SETTLED = (L.STORED, L.UNKNOWN, L.FAILED)

@@ -25,7 +25,8 @@ from homeserver.model import BrowserLeg, StorageLeg, Upload
 from homeserver.sandbox.mesdonnees_xml import STEP_ONE_DETAILS
 from homeserver.services.uploads import Uploads
 from homeserver.storage import spool as spool_module
-from tests.uploads.house import CONTENT, NAME, SHA256, House, L, Line, pieces, running, until
+from tests.patience import until
+from tests.uploads.house import CONTENT, NAME, SHA256, House, L, Line, on_disk, pieces, running
 
 
 @pytest.fixture
@@ -142,7 +143,7 @@ async def test_what_came_before_the_line_broke_is_kept(house: House) -> None:
 
 
 async def test_a_silent_line_ends_the_part_and_another_may_come(house: House) -> None:
-    house.silence_s = 0.2
+    house.silence_s = 1.0
     uploads = house.open()
     upload = await declare(house, uploads)
     line = Line()
@@ -216,7 +217,7 @@ async def test_what_is_taken_in_is_forced_to_the_disk_before_it_is_said(
     line = Line()
     part = asyncio.create_task(uploads.receive_part(upload.id, "marie", 10_000, line.chunks()))
     line.put(CONTENT[10_000:20_000])
-    await asyncio.sleep(0.05)
+    await until(lambda: on_disk(house, upload.id), lambda size: size == 20_000)
     assert await uploads.offset(upload.id, "marie") == 10_000
     house.clock.advance(s=1)
     line.put(CONTENT[20_000:20_001])

@@ -7,7 +7,8 @@ import pytest
 from homeserver.errors import StoragePaused, TokenRefused
 from homeserver.sandbox.faults import CannedReply, Fault
 from homeserver.services.step_one import EVIDENCE_MS, FIRST_PAUSE_MS
-from tests.uploads.house import CONTENT, NAME, House, L, pieces, running, until
+from tests.patience import until
+from tests.uploads.house import CONTENT, NAME, House, L, pieces, running
 
 STEP_ONE = "GET /mesdonnees/PersonalContent/V1"
 

@@ -15,7 +15,8 @@ from homeserver.model import StorageLeg
 from homeserver.services.limits import UPLOADS
 from homeserver.services.uploads import Uploads
 from homeserver.storage import uploads as rows
-from tests.uploads.house import CONTENT, NAME, House, L, pieces, running, until
+from tests.patience import until
+from tests.uploads.house import CONTENT, NAME, House, L, pieces, running
 
 T = TypeVar("T")
 

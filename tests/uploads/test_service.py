@@ -16,7 +16,8 @@ from homeserver.sandbox.mesdonnees_xml import STEP_ONE_DETAILS, UPLOAD_MESSAGES
 from homeserver.services.upload_verdicts import PortalRule
 from homeserver.services.uploads import Uploads
 from homeserver.storage import uploads as rows
-from tests.uploads.house import CONTENT, FALLBACK, LARGE, NAME, SHA256, House, L, pieces, running, until
+from tests.patience import reached, until
+from tests.uploads.house import CONTENT, FALLBACK, LARGE, NAME, SHA256, House, L, pieces, running
 
 # --- the straight way -----------------------------------------------------------------------------------------------
 
@@ -309,7 +310,7 @@ async def sending(house: House, uploads: Uploads) -> tuple[Upload, asyncio.Event
     """An upload whose bytes stand before the storage; the event lets them in."""
     hold = house.service.faults.add(Fault("POST /mesdonnees/upload/*", hold=True))
     upload = await house.receive(uploads, content=LARGE)
-    await hold.reached.wait()
+    await reached(hold)
     return upload, hold.release
 
 
@@ -317,7 +318,7 @@ async def test_progress_is_seen_at_once_and_written_down_by_the_second(house: Ho
     async with running(house.open()) as uploads:
         hold = house.service.faults.add(Fault("POST /mesdonnees/upload/*", hold=True))
         upload = await house.receive(uploads, content=LARGE)
-        await hold.reached.wait()
+        await reached(hold)
         seen = await until(lambda: uploads.find(upload.id, "marie"), lambda upload: upload.sent_bytes > 0)
         assert seen.sent_bytes < len(LARGE)
         assert (await house.open().find(upload.id, "marie")).sent_bytes == 0
@@ -382,7 +383,7 @@ async def closing(house: House, uploads: Uploads) -> tuple[Upload, asyncio.Event
     """An upload that is out whole, unanswered; the event lets the answer come."""
     hold = house.service.faults.add(Fault("POST /mesdonnees/upload/*", hold=True))
     upload = await house.receive(uploads, content=b"small enough for every buffer on the way")
-    await hold.reached.wait()
+    await reached(hold)
     return await house.until(uploads, upload.id, L.CLOSING), hold.release
 
 

@@ -6,7 +6,7 @@ import asyncio
 import dataclasses
 import json
 import shutil
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,6 +30,7 @@ from homeserver.serving import listen, serving
 from homeserver.storage.database import open_database
 from homeserver.storage.migrate import migrate
 from homeserver.wiring import make_app, wall_clock_ms
+from tests.patience import until
 
 PASSWORD: Final = "correct horse battery"
 _QUICK_HASHER: Final = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
@@ -200,15 +201,6 @@ class Stack:
 
 async def _is_synced(gadget: Gadget) -> bool:
     return (await gadget.call("POST", "sync")).json["synced_at"] is not None
-
-
-async def until(is_so: Callable[[], Awaitable[bool]], *, tries: int = 200) -> None:
-    """Ask until it is so: the other side works in the background, at its own pace."""
-    for _ in range(tries):
-        if await is_so():
-            return
-        await asyncio.sleep(0.02)
-    raise AssertionError("it never came true")
 
 
 @pytest.fixture(scope="session")

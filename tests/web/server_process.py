@@ -22,6 +22,7 @@ from homeserver.cli import say
 from homeserver.demo import demo_settings, prepare_sandbox
 from homeserver.serving import GRACE_S, run, serve, serve_by_workers
 from homeserver.wiring import make_app
+from tests.patience import PATIENCE_S
 
 ANSWERS: Final = b"homeserver listens on"
 WARNINGS: Final = "error,ignore:unclosed resource:ResourceWarning"
@@ -66,7 +67,7 @@ class Process:
         )
         assert self._process.stdout is not None
         answering = 0
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_S):
             while line := await self._process.stdout.readline():
                 answering += line.startswith(ANSWERS)
                 if answering == self._workers:
@@ -78,7 +79,7 @@ class Process:
         assert self._process is not None
         self._process.send_signal(signal.SIGTERM)
 
-    async def ended(self, within_s: float = 30.0) -> int:
+    async def ended(self, within_s: float = PATIENCE_S) -> int:
         """Its exit status, as soon as it has ended."""
         assert self._process is not None
         async with asyncio.timeout(within_s):

@@ -23,7 +23,8 @@ from homeserver.web.admin_api_calls import CALLS
 from homeserver.web.admin_calls import PREFIX, Call, Kind, Param
 from homeserver.web.openapi import document
 from homeserver.wiring import wall_clock_ms
-from tests.web.conftest import Browser, Gadget, Reply, Stack, running_stack, until
+from tests.patience import until
+from tests.web.conftest import Browser, Gadget, Reply, Stack, running_stack
 from tests.web.test_gadget import conforms
 
 WHY: Final = {"reason": "see ticket 7"}
@@ -64,7 +65,7 @@ class Program:
             found = await self.get(f"/tasks/{task['id']}")
             return found["ended"] is not None
 
-        await until(has_ended, tries=1_000)
+        await until(has_ended)
         return found
 
 

@@ -11,8 +11,9 @@ from homeserver.sandbox.faults import CannedReply, Fault
 from homeserver.sandbox.people import ELIZABETH, JANE
 from homeserver.storage import appdata, leaderboards, moderation, people
 from homeserver.storage.database import Transaction, open_database
+from tests.patience import until
 from tests.web.admin_desk import Desk, desk
-from tests.web.conftest import PASSWORD, Browser, Stack, running_stack, until
+from tests.web.conftest import PASSWORD, Browser, Stack, running_stack
 
 WHY = "a score that nobody can reach"
 FORM = {"Content-Type": "multipart/form-data; boundary=b", "Accept": "application/json"}
@@ -221,7 +222,7 @@ async def finished(at: Desk) -> Desk:
         await at.open(at.address)
         return not at.find("//*[@data-refresh]")
 
-    await until(is_over, tries=2_000)
+    await until(is_over)
     return at
 
 
@@ -450,7 +451,7 @@ async def test_uploads_are_tried_again_and_given_up(stack: Stack) -> None:
     async def is_in(state: str) -> bool:
         return bool((await marie.get(f"/files/{upload}", Accept="application/json")).json["storage"] == state)
 
-    await until(lambda: is_in("failed"), tries=2_000)
+    await until(lambda: is_in("failed"))
     stack.sandbox.faults.clear()
     at = await desk(stack, Role.MODERATE)
     await at.open("/admin/uploads?group=failed")

@@ -2,46 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from contextlib import AsyncExitStack
 from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
-from aiohttp import ClientResponse, ClientSession
+from aiohttp import ClientSession
 
 from homeserver.config import Visibility
 from homeserver.sandbox.people import CHARLOTTE
 from homeserver.web import event_streams
 from tests.web.conftest import Browser, Gadget, Stack, running_stack
-
-
-@dataclass
-class Events:
-    """A stream, read as a browser reads it."""
-
-    response: ClientResponse
-    fields: dict[str, str] = field(default_factory=dict)
-
-    async def next(self, kind: str = "changed") -> dict[str, str]:
-        async with asyncio.timeout(10):
-            while line := await self.response.content.readline():
-                name, _, value = line.decode().rstrip("\r\n").partition(": ")
-                if name:
-                    self.fields[name] = value
-                    continue
-                event, self.fields = self.fields, {}
-                if event.get("event") == kind:
-                    return event
-        raise EOFError
-
-
-@asynccontextmanager
-async def listening(http: ClientSession, url: str, headers: Mapping[str, str]) -> AsyncIterator[Events]:
-    async with http.get(url, headers={"Accept": "text/event-stream", **headers}, allow_redirects=False) as response:
-        yield Events(response)
+from tests.web.events import Events, listening
 
 
 def page(browser: Browser, query: str = "", board: str = "letters", **headers: str) -> tuple[str, dict[str, str]]:

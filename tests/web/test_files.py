@@ -20,7 +20,8 @@ from homeserver.sandbox.mesdonnees_space import Consent
 from homeserver.web.files import file_name
 from homeserver.web.problems import STATUS_OF
 from homeserver.web.words import HEADINGS, STORAGE_WORDS, storage_words, upload_words
-from tests.web.conftest import Browser, Reply, Stack, running_stack, until
+from tests.patience import until
+from tests.web.conftest import Browser, Reply, Stack, running_stack
 
 JSON: Final = {"Accept": "application/json"}
 HELLO: Final = bytes(range(256)) * 121 + b"x" * 187

@@ -14,7 +14,8 @@ from homeserver.sandbox import CannedReply, Fault
 from homeserver.sandbox.people import ELIZABETH, JANE
 from homeserver.services.meter import Meter
 from homeserver.storage.database import open_database
-from tests.web.conftest import Stack, running_stack, until
+from tests.patience import until
+from tests.web.conftest import Stack, running_stack
 
 TOKEN = "a-token-for-the-monitoring-of-32-letters"
 

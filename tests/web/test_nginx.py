@@ -24,9 +24,10 @@ from yarl import URL
 
 from homeserver.serving import listen, serving
 from tests.checkout import ROOT
-from tests.test_cli import free_port
-from tests.web.conftest import Browser, Stack, running_stack, until
-from tests.web.test_file_events import Events
+from tests.patience import PATIENCE_S, until
+from tests.ports import free_port
+from tests.web.conftest import Browser, Stack, running_stack
+from tests.web.events import FileEvents
 from tests.web.tus_client import BYTES, VERSION, metadata
 
 pytestmark = pytest.mark.needs("nginx")
@@ -106,7 +107,7 @@ def nginx(file: Path) -> Iterator[subprocess.Popen[bytes]]:
         yield process
     finally:
         process.terminate()
-        process.wait(timeout=20)
+        process.wait(timeout=PATIENCE_S)
 
 
 @asynccontextmanager
@@ -119,7 +120,7 @@ async def front(folder: Path, ports: dict[str, int]) -> AsyncIterator[Front]:
     async def answers() -> bool:
         try:
             _, writer = await asyncio.open_connection("127.0.0.1", https_port)
-        except ConnectionRefusedError:
+        except ConnectionError:
             return False
         writer.close()
         return True
@@ -208,26 +209,26 @@ async def test_a_file_goes_on_while_it_comes_in_and_events_come_when_they_happen
         url, content = outside.https_url, os.urandom(300_000)
         async with outside.http.get(f"{url}/files/events", headers=cookies) as heard:
             assert heard.status == 200
-            events = Events(heard)
+            events = FileEvents(heard)
             declared = {**said, "Upload-Length": str(len(content)), "Upload-Metadata": metadata("one.bin")}
             async with outside.http.post(f"{url}/files/tus/", headers=declared) as made:
                 assert made.status == 201, await made.text()
                 location = made.headers["Location"]
-            assert (await events.next())["name"] == "one.bin"
+            assert (await events.upload())["name"] == "one.bin"
             half = asyncio.Event()
 
             async def body() -> AsyncIterator[bytes]:
                 sent = 0
-                while not half.is_set() and sent < 200_000:
-                    yield content[sent : sent + 1_000]
-                    sent += 1_000
+                while not half.is_set() and sent < 200_000:  # this takes a quarter of an hour
+                    yield content[sent : sent + 10]
+                    sent += 10
                     await asyncio.sleep(0.05)
                 yield content[sent:]
 
             path = location.removeprefix(stack.home_url)
             part = {**said, **BYTES, "Upload-Offset": "0"}
             sending = asyncio.create_task(_patch(outside, path, part, body()))
-            while not (await events.next())["received_bytes"]:
+            while not (await events.upload())["received_bytes"]:
                 pass
             assert not sending.done()
             half.set()

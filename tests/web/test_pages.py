@@ -22,7 +22,8 @@ from homeserver.web import formats, rendering, setup
 from homeserver.web.keys import HEALTH, SITE, Site
 from homeserver.web.security import local_path
 from homeserver.wiring import wall_clock_ms
-from tests.web.conftest import PASSWORD, Browser, Reply, Stack, running_stack, until
+from tests.patience import until
+from tests.web.conftest import PASSWORD, Browser, Reply, Stack, running_stack
 from tests.writing import apply_changes
 
 WEEK_MS = 7 * 86_400_000

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from homeserver.sandbox.faults import CannedReply, Fault
-from tests.web.conftest import Browser, Stack, until
+from tests.patience import until
+from tests.web.conftest import Browser, Stack
 
 STEP_ONE = "GET /mesdonnees/PersonalContent/V1"
 FORM = {"Content-Type": "multipart/form-data; boundary=b", "Accept": "application/json"}

@@ -17,7 +17,8 @@ from yarl import URL
 
 from homeserver.sandbox.mesdonnees_space import Consent
 from homeserver.web.words import storage_words
-from tests.web.conftest import Browser, Stack, running_stack, until
+from tests.patience import until
+from tests.web.conftest import Browser, Stack, running_stack
 from tests.web.test_files import HELLO, JSON, settled, signed_in
 from tests.web.tus_client import BYTES, VERSION, Tus, metadata
 

@@ -16,6 +16,7 @@ from tusclient.client import TusClient
 from tusclient.exceptions import TusCommunicationError
 
 from tests.checkout import ROOT
+from tests.patience import PATIENCE_S
 from tests.web.conftest import Stack
 from tests.web.test_files import settled, signed_in
 from tests.web.tus_client import Tus
@@ -89,7 +90,7 @@ async def run_js(place: Place, **order: Any) -> list[dict[str, Any]]:
     process = await asyncio.create_subprocess_exec(
         "node", DRIVER, ROOT / "build/vendor", json.dumps(whole), stdout=asyncio.subprocess.PIPE
     )
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_S):
         said, _ = await process.communicate()
     assert process.returncode == 0
     return [json.loads(line) for line in said.splitlines()]
