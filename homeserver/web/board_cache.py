@@ -49,13 +49,15 @@ class _Kept:
     body: bytes
     etag: str
     headers: Mapping[str, str]
+    unchanged: Mapping[str, str]
+    """The headers of a 304: what it does not say, the browser has with the page (RFC 9110, 15.4.5)."""
     made_s: float
 
     def answer(self, request: web.Request) -> web.Response:
         """The page, or that the browser has it already."""
         known = request.headers.get(hdrs.IF_NONE_MATCH)
         if known is not None and self.etag in (each.strip().removeprefix("W/") for each in known.split(",")):
-            return KeptResponse(status=304, headers=self.headers)
+            return KeptResponse(status=304, headers=self.unchanged)
         return KeptResponse(body=self.body, headers=self.headers)
 
 
@@ -120,9 +122,9 @@ class BoardPages:
         # Whether it is good is asked each time, by the browser and by whatever stands between.
         headers: dict[str, str] = {name: ", ".join(response.headers.getall(name)) for name in _HEADERS}
         fixed = request.app[FIXED_HEADERS]
-        headers |= fixed
-        headers |= {hdrs.ETAG: etag, hdrs.CACHE_CONTROL: "no-cache", hdrs.SERVER: SERVER}
-        kept = _Kept(version, body, etag, headers, asyncio.get_running_loop().time())
+        always: dict[str, str] = {hdrs.ETAG: etag, hdrs.CACHE_CONTROL: "no-cache", hdrs.SERVER: SERVER}
+        unchanged: dict[str, str] = {hdrs.VARY: headers[hdrs.VARY], **always}
+        kept = _Kept(version, body, etag, headers | fixed | always, unchanged, asyncio.get_running_loop().time())
         self._kept.put(key, kept)
         return kept
 
