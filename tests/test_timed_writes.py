@@ -121,23 +121,23 @@ async def test_one_that_came_while_we_were_away_is_written_late_but_not_days_lat
     assert await writes.do_due() == 0
 
 
+async def has_looked(writes: TimedWrites) -> bool:
+    """Whether it knows whoever is there, and waits for more."""
+    return bool(writes._wake._waiters) and not writes._present
+
+
 async def test_a_birthday_that_is_learned_on_the_day_is_planned_within_minutes(setting: Setting) -> None:
     """Rules are not planned at every look: that reads everybody whose birthday is near."""
     setting.world.clock.set(ms("2027-05-28T11:55"))
     writes, elizabeth = setting.writes(rules=(BIRTHDAY,), offline=False), await setting.player(ELIZABETH)
-    task = asyncio.create_task(writes.run())
 
     async def look() -> list[Write]:
-        while not writes._wake._waiters:  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
+        await until(lambda: has_looked(writes))
         writes.arrived(elizabeth)
-        while writes._present:  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
-        while not writes._wake._waiters:  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
+        await until(lambda: has_looked(writes))
         return await writes.recent()
 
-    try:
+    async with at_work(writes.run()):
         assert await look() == []
         await setting.know(ELIZABETH)
         setting.world.clock.set(ms("2027-05-28T12:04"))
@@ -145,9 +145,6 @@ async def test_a_birthday_that_is_learned_on_the_day_is_planned_within_minutes(s
         setting.world.clock.set(ms("2027-05-28T12:05"))
         (planned,) = await look()
         assert planned.due_ms == ms("2027-05-28T12:00")
-    finally:
-        task.cancel()
-        await asyncio.wait({task})
 
 
 async def test_whoever_has_no_known_birthday_is_listed(setting: Setting) -> None:
@@ -318,12 +315,8 @@ async def test_where_the_absent_cannot_be_written_a_due_write_waits_for_their_ne
     writes, elizabeth = setting.writes(offline=False), await setting.player(ELIZABETH)
     setting.world.sandbox.container.offline = False
     setting.world.clock.set(await writes.plan(elizabeth, "greeting", "Hello", "2026-12-24T18:00"))
-
-    async def has_looked() -> bool:
-        return bool(writes._wake._waiters)
-
     async with at_work(writes.run()):
-        await until(has_looked)
+        await until(lambda: has_looked(writes))
         assert "greeting" not in setting.held(ELIZABETH)
         assert (await only(writes)).attempts == 0
         setting.world.sandbox.container.open_gadget(ELIZABETH)

@@ -25,7 +25,7 @@ from homeserver.model import BrowserLeg, StorageLeg, Upload
 from homeserver.sandbox.mesdonnees_xml import STEP_ONE_DETAILS
 from homeserver.services.uploads import Uploads
 from homeserver.storage import spool as spool_module
-from tests.patience import until
+from tests.patience import PATIENCE_S, until
 from tests.uploads.house import CONTENT, NAME, SHA256, House, L, Line, on_disk, pieces, running
 
 
@@ -168,7 +168,7 @@ async def test_a_server_ends_while_a_part_is_ending_already(house: House) -> Non
     uploads = house.open()
     upload = await declare(house, uploads)
     part = asyncio.ensure_future(uploads.receive_part(upload.id, "marie", 0, slow()))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         await is_waiting.wait()
         uploads.close()
         await is_ending.wait()

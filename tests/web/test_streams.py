@@ -15,6 +15,7 @@ from homeserver.web import event_streams
 from homeserver.web.bodies import stream
 from homeserver.web.event_streams import STREAMS, Event, Listener, Streams, of_session, push
 from homeserver.web.middleware import answer_errors
+from tests.patience import PATIENCE_S
 
 Made = AsyncGenerator[str | bytes, None]
 
@@ -129,7 +130,7 @@ async def heard_until_cut(response: ClientResponse) -> str:
     """What comes before the connection is cut, pings aside."""
     heard = b""
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             async for piece in response.content.iter_any():
                 heard += piece
     except ClientPayloadError:
