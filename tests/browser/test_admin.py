@@ -81,7 +81,7 @@ async def test_each_act_and_what_takes_it_back(page: Page, demo: Demo, keep_pict
     await keep_picture(page, "admin-done")
     await undo(page, "hidden", "restored")
     await act(page, "Remove the score", board="letters")
-    await undo(page, "score removed", "restored")
+    await undo(page, "score removed", "score counts again")
     await act(page, "Adjust the score", board="letters", score="4321")
     await expect(page.get_by_text("adjusted to 4321")).to_be_visible()
     await undo(page, "score adjusted", "adjustment taken back")
