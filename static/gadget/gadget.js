@@ -67,6 +67,7 @@ async function load({ calmly = false } = {}) {
     const page = await call("GET", `boards/${encodeURIComponent(state.board.id)}/entries?${query}`);
     if (question !== asked) return undefined;
     state.loading = false;
+    if (calmly && isHeld()) return undefined;
     state.page = page;
     state.aheadMs = Date.parse(page.as_of) - Date.now();
     heal(load);
@@ -154,14 +155,18 @@ function refresh() {
   if (gathering || state.busy) return;
   gathering = setTimeout(async () => {
     gathering = null;
-    const board = view.querySelector(".board");
-    if (board && isPointedAt()) {
-      board.addEventListener("pointerleave", refresh, { once: true });
-      return;
-    }
+    if (isHeld()) return;
     await readPlaces().catch(() => undefined);
-    if (!state.busy && !state.loading) await load({ calmly: true });
+    if (!state.busy && !state.loading && !isHeld()) await load({ calmly: true });
   }, GATHER_MS);
+}
+
+// Whether somebody points at the table: then it is read anew as soon as they no longer do.
+function isHeld() {
+  const board = view.querySelector(".board");
+  if (!board || !isPointedAt()) return false;
+  board.addEventListener("pointerleave", refresh, { once: true });
+  return true;
 }
 
 function live() {
@@ -299,7 +304,7 @@ async function waitForSync() {
   }
   if (!state.synced) say(_("Your scores could not be read from your network yet."));
   await readPlaces();
-  await load({ calmly: true });
+  if (!isHeld()) await load({ calmly: true });
 }
 
 async function start() {
