@@ -108,11 +108,15 @@ class BoardPages:
         headers = request.headers
         if hdrs.COOKIE in headers:
             return None
-        kept = self._kept.get(_key(request, negotiated(headers.get(hdrs.ACCEPT_LANGUAGE, ""))))
+        key = _key(request, negotiated(headers.get(hdrs.ACCEPT_LANGUAGE, "")))
+        kept = self._kept.get(key)
         if kept is None or asyncio.get_running_loop().time() - kept.made_s > KEEP_S:
             return None
         of = kept.of
-        return kept.answer(request) if request.app[CHANGES].known(of.board, of.period) == of.version else None
+        if request.app[CHANGES].known(of.board, of.period) != of.version:
+            return None
+        self._kept.used(key)
+        return kept.answer(request)
 
     def _keep(self, request: web.Request, key: str, response: web.Response, version: Version) -> _Kept:
         body = response.body
