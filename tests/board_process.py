@@ -226,8 +226,8 @@ def use_small_blocks(sizes: Sizes = SMALL) -> None:
 
     async def small(
         tx: Transaction, boards: Any, changes: Any, now_ms: int, sizes: Sizes = sizes, **others: Any
-    ) -> None:
-        await record(tx, boards, changes, now_ms, sizes, **others)
+    ) -> Any:
+        return await record(tx, boards, changes, now_ms, sizes, **others)
 
     vars(store)["record"] = small
 

@@ -6,9 +6,11 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 from homeserver.errors import RemoteUnavailable
 from homeserver.model import AppData, Board, Change, EntryPage, Origin, Person
+from homeserver.services.turns import Turn
 from homeserver.storage import people
 from homeserver.storage.database import Database, Transaction
 from tests.clock import NOON_MS, Clock
@@ -24,6 +26,7 @@ class Written:
     after: AppData
     read_at_ms: int
     written_at_ms: int
+    turn: Turn
 
 
 @dataclass(slots=True)
@@ -48,7 +51,30 @@ class Container:
         read_at_ms = self.clock.now_ms()
         self.clock.advance(ms=2)
         self.held[player] = {**before, **changes}
-        yield Written(before, dict(self.held[player]), read_at_ms, self.clock.now_ms())
+        yield Written(before, dict(self.held[player]), read_at_ms, self.clock.now_ms(), Turn(_nothing))
+
+
+async def _nothing(_: Transaction) -> None:
+    """Nobody else has turns here."""
+
+
+class Counting:
+    """A database that counts its transactions, and can be made to fail."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.most_together = database.most_together
+        self.transactions = 0
+        self.failure: Exception | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._database, name)
+
+    async def write(self, work: Any) -> Any:
+        self.transactions += 1
+        if self.failure:
+            raise self.failure
+        return await self._database.write(work)
 
 
 async def make_players(database: Database, *names: str) -> list[int]:

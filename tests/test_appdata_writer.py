@@ -17,9 +17,10 @@ from homeserver.sandbox import CannedReply, Fault, Sandbox
 from homeserver.sandbox.container import SHINDIG as SHINDIG_QUIRKS
 from homeserver.sandbox.people import CHARLOTTE, ELIZABETH, JANE
 from homeserver.services.appdata import LEASE_S, SETTLE_S, TURN_S, AppDataWrite, AppDataWriter
+from homeserver.services.limits import SCORES, Limits
 from homeserver.services.turns import Sleep
 from homeserver.storage import leases, people
-from homeserver.storage.database import Database, open_database
+from homeserver.storage.database import Database, Transaction, open_database
 from tests.clock import Clock
 from tests.conftest import Place
 from tests.patience import reached
@@ -273,3 +274,44 @@ async def test_a_player_is_not_written_without_end(container: Container, databas
         await update(writer, player, {"letters": "61"})
     assert 0 < refused.value.wait_s <= 60
     assert container.stored()["letters"] == "59"
+
+
+async def test_one_write_too_many_is_refused_at_once_and_does_not_wait_for_its_turn(
+    container: Container, database: Database
+) -> None:
+    writer, player = container.writer(database), await player_of(database)
+    held = container.sandbox.faults.add(Fault(PUT, hold=True))
+    first = asyncio.create_task(update(writer, player, {"letters": "4"}))
+    await reached(held)
+    limits = Limits(database, container.clock.now_ms)
+    for _ in range(SCORES.allowed - 1):
+        await limits.take(SCORES, str(player))
+    with pytest.raises(TooMany) as refused:
+        await update(writer, player, {"letters": "5"})
+    assert refused.value.wait_s > 1  # until the window ends, not a moment as for a turn
+    assert not first.done()
+    held.release.set()
+    await first
+
+
+async def test_a_turn_given_back_with_a_transaction_is_free_when_that_is_committed(
+    container: Container, database: Database
+) -> None:
+    """And only then: one that fails gives nothing back, and the end of the write does."""
+    player = await player_of(database)
+
+    async def failing(tx: Transaction) -> None:
+        await written.turn.leave(tx)
+        raise LookupError
+
+    async with container.writer(database).updating(player, {"letters": "4"}) as written:
+        with pytest.raises(LookupError):
+            await database.write(failing)
+        assert await until_of_lease(database, player, container.clock) == [LEASE_S * 1000]
+    assert await until_of_lease(database, player, container.clock) == []
+    async with container.writer(database).updating(player, {"letters": "5"}) as written:
+        await database.write(written.turn.leave)
+        written.turn.is_over = True
+        assert await until_of_lease(database, player, container.clock) == []
+        await hold_lease(database, player, container.clock, 5)  # somebody else's now, and left alone
+    assert await until_of_lease(database, player, container.clock) == [5000]

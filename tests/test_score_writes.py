@@ -4,42 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any
 
 import pytest
 
 from homeserver.domain.boards import BoardInForce
 from homeserver.errors import BadInput, DatabaseUnavailable
-from homeserver.model import Board, Change, Keep, Origin
+from homeserver.model import Board, Keep, Origin
 from homeserver.services.leaderboards import Leaderboards
 from homeserver.services.score_writes import Prepare, ScoreWrites
 from homeserver.storage import leaderboards as store
 from homeserver.storage.appdata import Observation
 from homeserver.storage.database import Database, Transaction
 from tests.clock import NOON_MS, Clock
-from tests.leaderboards_kit import BOARD, KEY, Container, make_players
+from tests.leaderboards_kit import BOARD, KEY, Container, Counting, make_players
 from tests.rebuild_kit import check
 
 LATEST = Board("latest", "Latest", "latest", keep=Keep.LATEST)
-
-
-class Counting:
-    """A database that counts its transactions, and can be made to fail."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-        self.most_together = database.most_together
-        self.transactions = 0
-        self.failure: Exception | None = None
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._database, name)
-
-    async def write(self, work: Any) -> Any:
-        self.transactions += 1
-        if self.failure:
-            raise self.failure
-        return await self._database.write(work)
 
 
 def scored(player: int, value: str | None, *, key: str = "letters", ms: int = 0) -> Prepare:
@@ -62,7 +42,7 @@ async def test_those_who_wait_share_a_transaction_and_get_their_own_answer(count
     answers = await asyncio.gather(
         *(writes.write(scored(player, str(player)), fields=["letters"]) for player in players)
     )
-    assert [[(each.player, each.new) for each in changes] for changes in answers] == [
+    assert [[(each.player, each.new) for each in counted.changes] for counted in answers] == [
         [(player, str(player))] for player in players
     ]
     assert counting.transactions == 1
@@ -84,7 +64,7 @@ async def test_one_player_and_field_several_times_in_one_transaction(counting: C
         *(writes.write(scored(player, value, key="latest", ms=ms)) for ms, (player, value) in enumerate(steps))
     )
     assert counting.transactions == 1
-    assert [[(each.old, each.new) for each in changes] for changes in answers] == [
+    assert [[(each.old, each.new) for each in counted.changes] for counted in answers] == [
         [(None, "5")],
         [(None, "1")],
         [("5", "7")],
@@ -108,7 +88,7 @@ async def test_one_that_fails_fails_alone(counting: Counting) -> None:
     writes = ScoreWrites(counting)
     prepares = [scored(players[0], "1"), wrong, scored(players[1], "2"), unstorable, scored(players[2], "3")]
     answers = await asyncio.gather(*(writes.write(prepare) for prepare in prepares), return_exceptions=True)
-    assert [type(answer).__name__ for answer in answers[::2]] == ["list"] * 3
+    assert [type(answer).__name__ for answer in answers[::2]] == ["Counted"] * 3
     assert isinstance(answers[1], BadInput)
     assert isinstance(answers[3], Exception)
     assert await check(counting, BOARD, least=-(10**9)) == 3 * 4
@@ -132,10 +112,9 @@ async def test_who_goes_away_while_waiting_is_not_written_and_hurts_nobody(count
     asyncio.get_running_loop().call_soon(gone.cancel)
     await asyncio.wait({gone, stays})
     assert gone.cancelled()
-    changes: list[Change] = await stays
-    assert [each.new for each in changes] == ["2"]
-    after: list[Change] = await writes.write(scored(players[1], "3", ms=5))
-    assert [each.new for each in after] == ["3"]
+    assert [each.new for each in (await stays).changes] == ["2"]
+    after = await writes.write(scored(players[1], "3", ms=5))
+    assert [each.new for each in after.changes] == ["3"]
 
 
 async def test_scores_submitted_at_once_are_counted_together(counting: Counting, clock: Clock) -> None:

@@ -18,9 +18,10 @@ from homeserver.sandbox.people import CHARLOTTE, ELIZABETH, JANE
 from homeserver.services.appdata import AppDataWriter
 from homeserver.services.leaderboards import Leaderboards
 from homeserver.services.sync import Sync
-from homeserver.storage import people
+from homeserver.storage import leases, people
 from homeserver.storage.database import Database
 from tests.clock import Clock
+from tests.leaderboards_kit import Counting
 from tests.sandboxes import sandbox_settings, serve
 
 # What the container itself stores, raw: markup, and what looks escaped, once and twice.
@@ -112,3 +113,17 @@ async def test_search_finds_either_part_of_a_name_that_the_container_gave(writin
 
     assert "Elizabeth Bennet" in await found("elizabeth") & await found("BENNET") & await found("beth benn")
     assert await found("wick") == {"wickham77"}
+
+
+async def test_a_score_is_two_transactions(writing: Writing, database: Database) -> None:
+    """One that counts the write and takes the player's turn, and one in which it counts and gives the turn back."""
+    container = writing.sandbox.container
+    container.set_appdata(ELIZABETH, {"letters": "3"})
+    player = await player_of(database, ELIZABETH)
+    await writing.boards.submit(player, "letters", "4")  # what was there is read, and known from now on
+    counting = Counting(database)
+    writer = AppDataWriter(counting, writing.client, "sandbox", writing.clock.now_ms)
+    boards = Leaderboards(counting, writer, writing.clock.now_ms, b"a key for cursors in tests, long")
+    await boards.submit(player, "letters", "5")
+    assert counting.transactions == 2
+    assert not await database.read(lambda reader: leases.held(reader, 0, 10))

@@ -110,7 +110,8 @@ class DetailedPlace(Place):
 
 @dataclass(frozen=True, slots=True)
 class PlaceChange:
-    """What one accepted score did in one period. `rank_before` is None for a first entry; `is_best` says a new best."""
+    """What one accepted score did in one period. `rank_before`, the rank that the entry would have without it, is None
+    for a first entry; `is_best` says a new best."""
 
     place: Place
     rank_before: int | None

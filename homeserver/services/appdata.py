@@ -17,10 +17,10 @@ from weakref import WeakValueDictionary
 from homeserver.clients.container import ContainerClient
 from homeserver.errors import NotFound, RemoteUnavailable, TooMany
 from homeserver.model import AppData, NowMs
-from homeserver.services.limits import SCORES, Limits
-from homeserver.services.turns import Sleep, Turns
-from homeserver.storage import people
-from homeserver.storage.database import Database
+from homeserver.services.limits import SCORES, refuse
+from homeserver.services.turns import Sleep, Turn, Turns
+from homeserver.storage import limits, people
+from homeserver.storage.database import Database, Transaction
 
 LEASE_S: Final = 45.0
 WORK_S: Final = 30.0
@@ -39,6 +39,8 @@ class AppDataWrite:
     after: AppData
     read_at_ms: int
     written_at_ms: int
+    turn: Turn
+    """Of this player."""
 
 
 class AppDataWriter:
@@ -62,7 +64,6 @@ class AppDataWriter:
         self._client = client
         self._container = container
         self._now_ms = now_ms
-        self._limits = Limits(database, now_ms)
         self._locks: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
         self._turns = Turns(database, now_ms, sleep)
 
@@ -81,31 +82,39 @@ class AppDataWriter:
         container, user_id = await self._database.glance(lambda reader: people.user_of(reader, player))
         if container != self._container:
             raise NotFound("The player's container is not connected.")
-        await self._limits.take(SCORES, str(player))
-        async with self._alone(player):
+        async with self._alone(player) as turn:
             read_at_ms = self._now_ms()
             try:
                 async with asyncio.timeout(WORK_S):
                     updated = await self._client.update_appdata(user_id, changes)
             except TimeoutError:
                 raise RemoteUnavailable("no answer in time", service="container") from None
-            yield AppDataWrite(updated.before, updated.after, read_at_ms, max(read_at_ms, self._now_ms()))
+            yield AppDataWrite(updated.before, updated.after, read_at_ms, max(read_at_ms, self._now_ms()), turn)
 
     @asynccontextmanager
-    async def _alone(self, player: int) -> AsyncIterator[None]:
-        """Be the only one, among all processes, who writes this player's AppData."""
+    async def _alone(self, player: int) -> AsyncIterator[Turn]:
+        """Count one write of this player's AppData, and be the only one, among all processes, who does it."""
+
+        async def counted(tx: Transaction) -> None:
+            refuse(await limits.take(tx, SCORES, str(player), self._now_ms()))
+
         lock = self._locks.setdefault(player, asyncio.Lock())
+        waits = lock.locked()
+        if waits:  # too many are refused at once, not when it would be their turn
+            await self._database.write(counted)
         try:
             async with asyncio.timeout(TURN_S):
                 await lock.acquire()
         except TimeoutError:
             raise _busy() from None
         try:
-            async with self._turns.hold(f"appdata:{player}", lease_s=LEASE_S, wait_s=TURN_S) as turn:
+            async with self._turns.hold(
+                f"appdata:{player}", lease_s=LEASE_S, wait_s=TURN_S, first=None if waits else counted
+            ) as turn:
                 if turn is None:
                     raise _busy()
                 try:
-                    yield
+                    yield turn
                 except (RemoteUnavailable, asyncio.CancelledError):
                     turn.settle_s = SETTLE_S
                     raise

@@ -278,13 +278,25 @@ async def pending(db: Reader, in_force: BoardInForce, player: int) -> Pending | 
     return Pending(scores.exact(flag.score, of.decimals), scores.display(flag.score, of), flag.at_ms, flag.reason)
 
 
-async def place_change(db: Reader, list_: List, player: int, was: Standing | None) -> PlaceChange:
-    """The player's place as it is, and what is new about it. A first entry is a best one, and overtakes nobody."""
-    now = await standing_in(db, list_, player)
-    is_best = now is not None and (was is None or now.position.key < was.position.key)
+async def place_change(db: Reader, list_: List, player: int, moves: Mapping[int, Position | None]) -> PlaceChange:
+    """The player's place as it is, and what is new about it. A first entry is a best one, and overtakes nobody.
+
+    Args:
+        moves: Where the player's entry was, in those lists in which it is new or has moved.
+    """
+    position = await standings.entry_of(db, list_.number, player)
+    was = moves.get(list_.number, position)
+    if position is None:
+        before = None if was is None else await standings.would_stand(db, list_.number, list_.board.ties, was)
+        return PlaceChange(await place(db, list_, None), None if before is None else before.rank, is_best=False)
+    if was is None:
+        now = await standings.standing(db, list_.number, list_.board.ties, position)
+        return PlaceChange(await place(db, list_, now), None, is_best=True)
+    now, rank_before = await standings.moved(db, list_.number, list_.board.ties, position, was)
+    is_best = position.key < was.key
     overtaken: tuple[PlayerCard, ...] = ()
-    if now is not None and was is not None and is_best:
-        behind = await standings.players_behind(db, list_.number, now.position.key, was.position.key, OVERTAKEN)
+    if is_best:
+        behind = await standings.players_behind(db, list_.number, position.key, was.key, OVERTAKEN)
         cards = await people.cards(db, behind) if behind else {}
         overtaken = tuple(cards[other] for other in behind)
-    return PlaceChange(await place(db, list_, now), None if was is None else was.rank, is_best, overtaken)
+    return PlaceChange(await place(db, list_, now), rank_before, is_best, overtaken)

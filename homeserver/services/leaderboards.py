@@ -21,17 +21,18 @@ from homeserver.domain import claimed_dates, ranking, scores
 from homeserver.domain.boards import BoardInForce
 from homeserver.domain.cursors import Cursor, Cursors, Direction, Scope
 from homeserver.domain.scores import INT64_MIN
-from homeserver.errors import BadInput, Conflict
+from homeserver.errors import BadInput, Conflict, NotFound
 from homeserver.model import AppData, Board, DetailedPlace, EntryPage, NowMs, Origin, Placed, Position
 from homeserver.services import board_lists, own_places
 from homeserver.services.board_lists import List, Shown
 from homeserver.services.own_places import Mirror
 from homeserver.services.score_writes import ScoreWrites
+from homeserver.services.turns import Turn
 from homeserver.storage import appdata, people, standings
 from homeserver.storage import leaderboards as store
 from homeserver.storage.appdata import Observation
 from homeserver.storage.database import Database, Reader, Transaction
-from homeserver.storage.standings import Run, Standing
+from homeserver.storage.standings import Run
 
 MAX_LIMIT: Final = 100
 MAX_SEARCH: Final = 100
@@ -58,6 +59,10 @@ class AppDataWrite(Protocol):
     @property
     def written_at_ms(self) -> int:
         """When the answer to the write came."""
+
+    @property
+    def turn(self) -> Turn:
+        """The turn of this player, given back when the context ends, or before."""
 
 
 class AppDataWriter(Protocol):
@@ -325,7 +330,8 @@ class Leaderboards:
         per hour) is written all the same, and waits.
 
         Returns:
-            The new place in each current period of this board, with the rank that the player had there before.
+            The new place in each current period of this board, with the rank that the player would have there without
+            this score: what others did meanwhile is in both.
 
         Raises:
             NotFound: No such board, or no such player; or they were erased meanwhile, and nothing counts.
@@ -335,10 +341,13 @@ class Leaderboards:
             TooMany: This player's AppData is written too often.
             RemoteError: The container did not take it, or did not say so. Nothing counts; a sync finds what it took.
         """
-        in_force = await self._database.glance(lambda db: board_lists.board(db, board_id))
-        board = in_force.board
+        boards = await self._database.glance(store.boards_in_force)
+        in_force = next((each for each in boards if each.board.id == board_id), None)
+        if in_force is None:
+            raise NotFound("no such board")
         if in_force.closed_ms is not None:
             raise Conflict("The board is closed: it takes no scores now.")
+        board = in_force.board
         text = scores.exact(scores.read(board, value), board.decimals)
         changes = {board.field: text}
         if date is not None:
@@ -347,15 +356,16 @@ class Leaderboards:
             changes[board.date_field] = claimed_dates.read(date, self._now_ms())
         # Counted before the next write of this player may begin: the first score of two must be the first to count.
         async with self._writer.updating(player, changes) as written:
-            before = await self._database.look(lambda db: self._before(db, player, board, written, if_known=True))
-            if before is None:
+            read = _values_read(boards, written)
+            if not await self._database.glance(lambda db: appdata.is_known(db, player, read)):
                 await self._writes.write(lambda tx, boards: _read(tx, boards, player, written))
-                before = await self._database.look(lambda db: self._before(db, player, board, written))
-            await self._writes.write(
+            counted = await self._writes.write(
                 lambda tx, boards: _submitted(tx, boards, player, changes, written), fields=changes.keys()
             )
+            written.turn.is_over = True
+            moves = {move.list: move.old for move in counted.moves}
             placed, is_seen = await self._database.look(
-                lambda db: self._placed(db, player, board, text, written, before or {})
+                lambda db: self._placed(db, player, board, text, written, moves)
             )
         if is_seen:
             return placed
@@ -372,22 +382,6 @@ class Leaderboards:
         ]
         return replace(placed, changes=tuple(changes))
 
-    async def _before(
-        self, db: Reader, player: int, board: Board, written: AppDataWrite, *, if_known: bool = False
-    ) -> dict[str, Standing | None] | None:
-        """Where the player stands in the current periods, by their ids.
-
-        Args:
-            if_known: None, unless what was read on the way is what we have: then nothing of it need be written down.
-        """
-        if if_known:
-            boards = await store.boards_in_force(db)
-            if not await appdata.is_known(db, player, _values_read(boards, written)):
-                return None
-        in_force = await board_lists.board(db, board.id)
-        lists = await board_lists.current(db, in_force, written.written_at_ms)
-        return {shown.period.id: await board_lists.standing_in(db, shown, player) for shown in lists}
-
     async def _placed(  # noqa: PLR0917 - what is known of one write
         self,
         db: Reader,
@@ -395,13 +389,13 @@ class Leaderboards:
         board: Board,
         text: str,
         written: AppDataWrite,
-        before: Mapping[str, Standing | None],
+        moves: Mapping[int, Position | None],
     ) -> tuple[Placed, bool]:
         """What came of it, read after it was counted: within, others would wait for the blocks of the list. And whether
-        others see it."""
+        others see it. `moves`: see `board_lists.place_change`."""
         in_force = await board_lists.board(db, board.id)
         lists = await board_lists.current(db, in_force, written.written_at_ms)
-        changes = [await board_lists.place_change(db, shown, player, before.get(shown.period.id)) for shown in lists]
+        changes = [await board_lists.place_change(db, shown, player, moves) for shown in lists]
         pending = await board_lists.pending(db, in_force, player)
         placed = Placed(in_force.board, written.after.get(board.field, text), tuple(changes), pending)
         return placed, not lists or not await own_places.needs_events(db, lists[0], player)
@@ -453,8 +447,9 @@ def _values_read(boards: Sequence[BoardInForce], written: AppDataWrite) -> dict[
 async def _submitted(
     tx: Transaction, boards: Sequence[BoardInForce], player: int, changes: Mapping[str, str], written: AppDataWrite
 ) -> list[Observation]:
-    """What the container has taken; see `submit`."""
+    """What the container has taken; see `submit`. The turn is over when that is kept."""
     await people.user_of(tx, player)
+    await written.turn.leave(tx)
     values = {key: written.after.get(key) for key in changes}
     words = claimed_dates.only_words(each.board for each in boards)
     return [Observation(player, values, written.written_at_ms, written.written_at_ms, Origin.SUBMITTED, words)]

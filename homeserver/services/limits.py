@@ -55,7 +55,7 @@ class Limits:
 
 
 def refuse(wait_ms: int) -> None:
-    """Raise TooMany where `limits.take` gave a time to wait. Outside of its transaction, which must not be undone."""
+    """Raise TooMany where `limits.take` gave a time to wait. Outside of a transaction that must not be undone."""
     if wait_ms:
         raise TooMany("That was asked too often. Wait a little and try again.", wait_s=wait_ms / 1000)
 

@@ -10,13 +10,14 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from homeserver.domain.boards import BoardInForce
 from homeserver.errors import DatabaseUnavailable
 from homeserver.model import Change
 from homeserver.storage import appdata, leaderboards
 from homeserver.storage.appdata import Observation
+from homeserver.storage.blocks import Move
 from homeserver.storage.database import Database, Transaction
 
 MAX_WAITING: Final = 4_096
@@ -30,12 +31,22 @@ friends) does it for all of them in one `Prepare`, in sorted order: two processe
 until the database undoes one of them, which is then run again."""
 
 
+class Counted(NamedTuple):
+    """What came of a write: the changes that it made, ordered by key, and the entries of its players that moved.
+
+    Where others that shared the transaction changed values of the same players, their entries moved by both.
+    """
+
+    changes: list[Change]
+    moves: list[Move]
+
+
 @dataclass(slots=True)
 class _Waiting:
     prepare: Prepare
     fields: frozenset[str] | None
     size: int
-    answer: asyncio.Future[list[Change]]
+    answer: asyncio.Future[Counted]
 
 
 class ScoreWrites:
@@ -46,8 +57,10 @@ class ScoreWrites:
         self._room = asyncio.Semaphore(MAX_WAITING)
         self._waiting: deque[_Waiting] = deque()
         self._running: asyncio.Task[None] | None = None
+        self._last: tuple[set[str] | None, tuple[str, ...]] = (set(), ())
+        """The fields of the last transaction, and the boards that had them; see `leaderboards.begin`."""
 
-    async def write(self, prepare: Prepare, *, fields: Collection[str] | None = None, size: int = 1) -> list[Change]:
+    async def write(self, prepare: Prepare, *, fields: Collection[str] | None = None, size: int = 1) -> Counted:
         """Let what is observed count; return after it is durable.
 
         What others share the transaction changes nothing in it, and fails none: if one raises, each is run by itself.
@@ -57,15 +70,12 @@ class ScoreWrites:
             fields: The keys that may be observed; None: those of all boards. Boards of other fields may be held too.
             size: About how many values. A transaction has as many as suits the database, or one write that is larger.
 
-        Returns:
-            What changed, ordered by key.
-
         Raises:
             Exception: What `prepare` raised. Nothing was written of it.
             DatabaseUnavailable: Whether it was written is unknown where it says so.
         """
         async with self._room:
-            answer: asyncio.Future[list[Change]] = asyncio.get_running_loop().create_future()
+            answer: asyncio.Future[Counted] = asyncio.get_running_loop().create_future()
             self._waiting.append(_Waiting(prepare, None if fields is None else frozenset(fields), size, answer))
             if self._running is None:
                 self._running = asyncio.ensure_future(self._run())
@@ -93,7 +103,7 @@ class ScoreWrites:
 
     async def _write(self, batch: Sequence[_Waiting]) -> None:
         try:
-            answers = await self._database.write(lambda tx: _together(tx, batch))
+            answers = await self._database.write(lambda tx: self._together(tx, batch))
         except asyncio.CancelledError:
             for one in batch:
                 one.answer.cancel()
@@ -107,22 +117,31 @@ class ScoreWrites:
             for one in batch:
                 await self._write([one])
         else:
-            for one, changes in zip(batch, answers, strict=True):
+            for one, counted in zip(batch, answers, strict=True):
                 if not one.answer.done():
-                    one.answer.set_result(changes)
+                    one.answer.set_result(counted)
 
-
-async def _together(tx: Transaction, batch: Sequence[_Waiting]) -> list[list[Change]]:
-    """One transaction for all: what changed by each."""
-    fields: set[str] | None = set()
-    for one in batch:
-        fields = None if fields is None or one.fields is None else fields | one.fields
-    boards = await leaderboards.begin(tx, fields)
-    prepared = [await one.prepare(tx, boards) for one in batch]
-    observations = [each for observed in prepared for each in observed]
-    changed = await appdata.observe_all(tx, observations)
-    changes = [change for of_one in changed for change in of_one]
-    if changes:
-        await leaderboards.record(tx, boards, changes, max(change.at_ms for change in changes))
-    found = iter(changed)
-    return [[change for _ in observed for change in next(found)] for observed in prepared]
+    async def _together(self, tx: Transaction, batch: Sequence[_Waiting]) -> list[Counted]:
+        """One transaction for all: what changed by each."""
+        fields: set[str] | None = set()
+        for one in batch:
+            fields = None if fields is None or one.fields is None else fields | one.fields
+        last_fields, likely = self._last
+        boards = await leaderboards.begin(tx, fields, likely if fields == last_fields else ())
+        self._last = fields, tuple(each.board.id for each in boards)
+        prepared = [await one.prepare(tx, boards) for one in batch]
+        observations = [each for observed in prepared for each in observed]
+        changed = await appdata.observe_all(tx, observations)
+        changes = [change for of_one in changed for change in of_one]
+        moved: dict[int, list[Move]] = {}
+        if changes:
+            for move in await leaderboards.record(tx, boards, changes, max(change.at_ms for change in changes)):
+                moved.setdefault(move.player, []).append(move)
+        found = iter(changed)
+        return [
+            Counted(
+                [change for _ in observed for change in next(found)],
+                [move for player in sorted({each.player for each in observed}) for move in moved.get(player, ())],
+            )
+            for observed in prepared
+        ]

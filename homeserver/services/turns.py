@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from homeserver.model import NowMs
 from homeserver.storage import leases
-from homeserver.storage.database import Database, Transaction
+from homeserver.storage.database import Database, Transaction, WriteWork
 
 _FIRST_PAUSE_S: Final = 0.02
 _LONGEST_PAUSE_S: Final = 0.3
@@ -23,8 +23,12 @@ Sleep = Callable[[float], Awaitable[object]]
 class Turn:
     """A turn that somebody holds."""
 
+    leave: WriteWork[None]
+    """Gives it back with a transaction that is to be written anyway, if that is committed. Whoever sees that it is says
+    so by `is_over`: otherwise the turn is given back at its end, once more perhaps."""
     settle_s: float = 0.0
     """Set it to keep others out for so long after the end."""
+    is_over: bool = False
 
 
 class Turns:
@@ -37,33 +41,45 @@ class Turns:
         self._sleep = sleep
 
     @asynccontextmanager
-    async def hold(self, name: str, *, lease_s: float, wait_s: float = 0.0) -> AsyncIterator[Turn | None]:
+    async def hold(
+        self, name: str, *, lease_s: float, wait_s: float = 0.0, first: WriteWork[object] | None = None
+    ) -> AsyncIterator[Turn | None]:
         """Have the turn inside the context, for `lease_s` at most: whoever holds it stops in time by itself.
 
         Gives None where others still have it after waiting for `wait_s`.
+
+        Args:
+            first: Done once, in the transaction that asks for the turn for the first time, got or not. If it raises,
+                the turn is not asked for.
         """
         holder = secrets.token_hex(8)
-        if not await self._acquired(name, holder, lease_s, wait_s):
+        if not await self._acquired(name, holder, lease_s, wait_s, first):
             yield None
             return
-        turn = Turn()
+        turn = Turn(lambda tx: leases.release(tx, name, holder))
         try:
             yield turn
         finally:
-            await to_the_end(self._leave(name, holder, turn.settle_s))
+            if not turn.is_over:
+                await to_the_end(self._leave(name, holder, turn.settle_s))
 
-    async def _acquired(self, name: str, holder: str, lease_s: float, wait_s: float) -> bool:
+    async def _acquired(
+        self, name: str, holder: str, lease_s: float, wait_s: float, first: WriteWork[object] | None
+    ) -> bool:
         pause_s = _FIRST_PAUSE_S
-        while not await self._prolong(name, holder, lease_s):
+        while not await self._prolong(name, holder, lease_s, first):
             if wait_s <= 0:
                 return False
+            first = None
             await self._sleep(pause_s)
             wait_s -= pause_s
             pause_s = min(pause_s * 1.5, _LONGEST_PAUSE_S)
         return True
 
-    async def _prolong(self, name: str, holder: str, lease_s: float) -> bool:
+    async def _prolong(self, name: str, holder: str, lease_s: float, first: WriteWork[object] | None = None) -> bool:
         async def work(tx: Transaction) -> bool:
+            if first is not None:
+                await first(tx)
             now_ms = self._now_ms()
             return await leases.acquire(tx, name, holder, now_ms=now_ms, until_ms=now_ms + int(lease_s * 1000))
 

@@ -161,16 +161,21 @@ class _Work(NamedTuple):
     periods: tuple[str, ...]
 
 
-async def begin(tx: Transaction, fields: Iterable[str] | None = None) -> tuple[BoardInForce, ...]:
+async def begin(
+    tx: Transaction, fields: Iterable[str] | None = None, likely: Iterable[str] = ()
+) -> tuple[BoardInForce, ...]:
     """What a transaction begins with that may `record` changes: the boards, held until its end.
 
     Nothing else may have been locked before, no row either: see `blocks.py` for the order of locks.
 
     Args:
         fields: What may change. Boards of other fields are left out; None leaves out none.
+        likely: The ids of those that they were last time, if that is known. They are read once then, not twice.
     """
     wanted = None if fields is None else frozenset(fields)
-    held: set[str] = set()
+    held = set(likely)
+    if held:
+        await tx.lock(*(blocks.lock_name(id_) for id_ in sorted(held)), shared=True)
     while True:
         found = await boards_in_force(tx)
         found = tuple(each for each in found if wanted is None or each.board.field in wanted)
@@ -189,7 +194,7 @@ async def record(
     sizes: Sizes = SIZES,
     *,
     besides: Sequence[Move] = (),
-) -> None:
+) -> Sequence[Move]:
     """Let accepted changes take effect on every board whose field they are of, in every period that they concern.
 
     The last thing that a transaction does, and only once in it, lest two transactions wait for each other's blocks:
@@ -202,6 +207,9 @@ async def record(
         now_ms: What is much later counts as now; see `periods.counts_at`.
         sizes: Of blocks. Any are right, at any time.
         besides: What else moves in this transaction (`replays.moves`): entries of players who have no change here.
+
+    Returns:
+        The entries that moved.
 
     Whoever is hidden from a board enters none of its lists, and nobody enters those of a closed one; what is remembered
     of them goes on. See `moderation.py`.
@@ -230,7 +238,7 @@ async def record(
             work.append(_Work(in_force, ranking.claim(board, change.new), change, at_ms, known[when]))
     if not work:
         await write(tx, besides, sizes)
-        return
+        return besides
     lists = await find_lists(tx, concerned)
     before = await _positions(tx, lists.values(), {each.change.player for each in work})
     remembered = await _Remembered.load(tx, lists, work)
@@ -260,8 +268,10 @@ async def record(
             for (number, player), position in after.items()
         }
     moves = [Move(*place, before.get(place), new) for place, new in after.items() if new != before.get(place)]
+    moves += besides
     await remembered.write(tx, numbers)
-    await write(tx, [*moves, *besides], sizes)
+    await write(tx, moves, sizes)
+    return moves
 
 
 class _Remembered:

@@ -105,6 +105,19 @@ async def standing(reader: Reader, list_: int, ties: Ties, position: Position) -
     return found
 
 
+async def moved(reader: Reader, list_: int, ties: Ties, position: Position, was: Position) -> tuple[Standing, int]:
+    """Where the entry at `position` stands, and the rank that it would have in this list if it still were at `was`."""
+    if was == position:
+        found = await standing(reader, list_, ties, position)
+        return found, found.rank
+    aheads = await _ahead(reader, list_, ties, [position, was], places=False)
+    (now, tied), (before, _) = aheads[position], aheads[was]
+    # What is counted there holds the entry itself where it has gone ahead.
+    is_better = position.key < was.key and not (ties is Ties.DENSE and tied)
+    itself = position < was if ties is Ties.ORDINAL else is_better
+    return Standing(position, ranking.rank(ties, now), tied), ranking.rank(ties, before) - itself
+
+
 async def standings(reader: Reader, list_: int, ties: Ties, positions: Sequence[Position]) -> tuple[Standing, ...]:
     """Where each of these entries stands."""
     if not positions:
