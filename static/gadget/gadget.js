@@ -83,10 +83,16 @@ async function load({ calmly = false } = {}) {
 async function readPlaces() {
   const [own, theirs] = await Promise.all([
     state.viewer && call("GET", "me"),
-    state.owner && call("GET", `players/${encodeURIComponent(state.owner.id)}`),
+    state.owner && call("GET", `players/${encodeURIComponent(state.owner.id)}`).catch(whereNobody),
   ]);
   if (own) state.places = own.places;
-  if (theirs) state.ownersPlaces = theirs.places;
+  state.ownersPlaces = theirs ? theirs.places : [];
+}
+
+// Whose page it is may have hidden themselves since, or be gone.
+function whereNobody(error) {
+  if (error.code !== "not_found") throw error;
+  return null;
 }
 
 // --- what goes wrong -------------------------------------------------------------------------------------------------
@@ -266,10 +272,10 @@ function outcome(placed, board) {
 // --- the pages -------------------------------------------------------------------------------------------------------
 
 // The tab is opened by the click itself, so that no blocker stops it, and gets its address when that has come.
-async function openPage() {
+async function openPage(to = "") {
   const tab = window.open("about:blank", "_blank");
   try {
-    const { url } = await call("POST", "page-links");
+    const url = `${(await call("POST", "page-links")).url}${to}`;
     if (tab) {
       tab.opener = null;
       tab.location.replace(url);
@@ -278,7 +284,7 @@ async function openPage() {
     }
   } catch (error) {
     if (tab) tab.close();
-    complain(error, openPage, { isRead: false });
+    complain(error, () => openPage(to), { isRead: false });
   }
 }
 

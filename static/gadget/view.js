@@ -31,7 +31,7 @@ function draw({ calmly = false } = {}) {
   const before = calmly ? heights() : new Map();
   const active = document.activeElement;
   const key = active && root.contains(active) ? active.dataset.key : null;
-  view.replaceChildren(...[boardTabs(), choices(), ownersPlace(), ownPlace(), table(), actions()].filter(Boolean));
+  view.replaceChildren(...[boardTabs(), choices(), ownersPlace(), ownPlace(), hiddenByMe(), table(), actions()].filter(Boolean));
   if (key) {
     const again = [...view.querySelectorAll("[data-key]")].find((element) => element.dataset.key === key);
     if (again) again.focus({ preventScroll: true });
@@ -107,6 +107,14 @@ function ownPlace() {
     make("span", {}, make("b", {}, _n("of %(n)s player", "of %(n)s players", own.total)), " ",
       make("span", { class: "facts" }, [...facts, ...waits].join(" \u00b7 "))),
     make("b", { class: "num" }, score(own.score, board)));
+}
+
+// Their own decision, on all boards: the page where it is changed is a tab away.
+function hiddenByMe() {
+  const { page } = state;
+  if (!page || !state.places.some((one) => one.board === page.board && one.state === "withdrawn")) return null;
+  return make("div", { class: "own by-me" }, make("span", {}, _("You have hidden yourself. Others do not see you here.")),
+    make("button", { type: "button", class: "button", "data-key": "show", onclick: () => openPage("?to=privacy") }, _("Show me again")));
 }
 
 // Whose page it is that the gadget stands on, where that is somebody else.
@@ -231,7 +239,7 @@ function actions() {
   const page = isCanvas && state.page && isChosen(state.page) ? state.page : {};
   if (page.previous) bar.append(button("previous", _("Better places"), () => turn(page.previous)));
   if (page.next) bar.append(button("next", _("Further places"), () => turn(page.next)));
-  if (state.viewer) bar.append(button("open", _("Open my page"), openPage));
+  if (state.viewer) bar.append(button("open", _("Open my page"), () => openPage()));
   return bar.childElementCount ? bar : null;
 }
 
