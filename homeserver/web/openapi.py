@@ -474,7 +474,7 @@ _PATHS: Final[dict[str, Any]] = {
     },
     "/gadget/v1/page-links": {
         "post": _operation(
-            "Make an address that opens the viewer's pages, good once and for a minute.",
+            "Make an address that opens the viewer's pages, good once and for a minute; with `?to=privacy`, that page.",
             _answers("201", "The address", "PageLink", "401", "403", "429"),
         )
     },

@@ -394,6 +394,54 @@ async def test_who_is_hidden_sees_it_and_is_seen_by_nobody(world: World) -> None
         await expect(gadget.locator("tr.mine")).to_have_count(1)
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("view", "width"), [("canvas", 1280), ("profile", 1000), ("canvas", 360)])
+async def test_who_hides_is_told_so_and_goes_to_where_it_is_changed(
+    world: World, axe: str, view: str, width: int, scheme: Literal["light", "dark"]
+) -> None:
+    """In a tab of its own, signed in by the link; the gadget hears of what is done there."""
+    async with world.tab(viewport={"width": width, "height": 900}, color_scheme=scheme) as page:
+        browser = await world.stack.player(CHARLOTTE)
+        gadget = await world.open(page, CHARLOTTE, view)
+        said = gadget.get_by_text("You have hidden yourself. Others do not see you here.")
+        await expect(gadget.locator(".own .big")).to_be_visible()
+        await expect(said).to_have_count(0)
+        assert (await browser.post("/privacy/hide")).status == 303
+        await expect(said).to_be_visible()
+        await expect(gadget.locator("tr.mine")).to_have_count(0)
+        await expect(gadget.locator(".own .big")).to_be_visible()  # where they would be
+        await keep(page, f"hidden-by-me-{view}-{width}-{scheme}")
+        await page.frames[1].evaluate(axe)
+        found = await page.frames[1].evaluate("() => axe.run('#homeserver', { runOnly: ['wcag2aa'], preload: false })")
+        assert [(each["id"], each["nodes"][0]["failureSummary"]) for each in found["violations"]] == []
+        async with page.context.expect_page() as opened:
+            await gadget.get_by_role("button", name="Show me again").click()
+        tab = await opened.value
+        await tab.get_by_role("button", name="Yes, continue as").click()
+        await expect(tab).to_have_url(re.compile("/privacy$"))
+        await tab.get_by_role("button", name="Show me again").click()
+        await expect(tab.get_by_role("status")).to_contain_text("Others see you again.")
+        await tab.close()
+        await expect(said).to_have_count(0)
+
+
+async def test_whose_page_it_is_may_hide_meanwhile(world: World) -> None:
+    """Their place goes, the viewer's stays; the next time nothing is said of them at all."""
+    async with world.tab(tolerated=["status of 404"]) as page:
+        browser = await world.stack.player(CHARLOTTE)
+        gadget = await world.open(page, ELIZABETH, "profile", owner=CHARLOTTE)
+        owner = gadget.get_by_role("group", name=re.compile("^Place of .Charlotte Lucas.$"))
+        await expect(owner).to_be_visible()
+        await browser.post("/privacy/hide")
+        await expect(owner).to_have_count(0)
+        await expect(gadget.get_by_role("group", name="Your place")).to_be_visible()
+        await expect(gadget.get_by_role("status")).to_be_empty()
+        gadget = await world.open(page, ELIZABETH, "profile", owner=CHARLOTTE)
+        await expect(gadget.get_by_role("group", name="Your place")).to_be_visible()
+        await expect(owner).to_have_count(0)
+        await browser.post("/privacy/show")
+
+
 async def test_a_day_that_ends_makes_room_for_the_next(world: World) -> None:
     """By the server's clock: the reader's may be wrong. The days of these boards are those of São Paulo."""
     await write(world, JANE, "1300")
