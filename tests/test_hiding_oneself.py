@@ -10,9 +10,12 @@ import pytest
 
 from homeserver.domain.score_files import FileFormat
 from homeserver.errors import Conflict, NotFound, NotSignedIn, TooMany
-from homeserver.model import Action, PageSession, State
+from homeserver.model import Action, BulkAct, PageSession, State
 from homeserver.services.board_admin import BoardAdmin
+from homeserver.services.board_states import BoardStates
+from homeserver.services.board_tasks import BoardTasks
 from homeserver.services.board_views import BoardViews
+from homeserver.services.bulk import Bulk
 from homeserver.services.delisting import Delisting
 from homeserver.services.dossiers import Dossiers
 from homeserver.services.leaderboards import Leaderboards
@@ -231,6 +234,25 @@ async def test_an_operators_restore_does_not_show_who_hides(switches: Switches) 
     await scene.moderation.restore(bruno, **WHY)
     assert await switches.delisting.settle() == 0
     assert bruno not in (await lists_of(scene.database, BOARD))["all"]
+
+
+async def test_an_act_on_many_is_undone_for_who_hides_meanwhile(clock: Clock, switches: Switches) -> None:
+    """Their own decision is nobody's act on them since; a range that is restored has them in it all the same."""
+    scene, bruno = switches.scene, switches.bruno
+    rebuilds, bulk = Rebuilds(scene.database, clock.now_ms), Bulk(scene.database, clock.now_ms, KEY)
+    tasks = BoardTasks(
+        scene.database, rebuilds, BoardStates(scene.database, rebuilds, clock.now_ms), bulk, clock.now_ms
+    )
+    many = await tasks.bulk("letters", BulkAct(Action.HIDE, "all", "800", "1000"), **WHY)
+    assert (await tasks.do(many.id)).result == {"changed": 1}
+    await switches.hide()
+    restored = BulkAct(Action.RESTORE, "all", "800", "1000")
+    assert [each.player.name for each in (await bulk.preview("letters", restored)).concerned] == ["Bruno"]
+    undone = await tasks.undo_bulk(many.id, **WHY)
+    assert (await tasks.do(undone.id)).result == {"restored": 1, "left": 0}
+    assert await scene.moderation.of_player(bruno) == ()
+    again = await tasks.bulk("letters", BulkAct(Action.HIDE, "all", "800", "1000"), **WHY)
+    assert (await tasks.do(again.id)).result == {"changed": 0}, "they are in no list"
 
 
 async def test_operators_see_that_they_hide_and_since_when(
