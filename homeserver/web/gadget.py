@@ -50,7 +50,7 @@ async def lifecycle(request: web.Request) -> web.Response:
 async def boards(request: web.Request) -> web.Response:
     """`GET /gadget/v1/boards`."""
     await gadget_session(request)
-    return json_answer(gadget.dump_boards(await request.app[LEADERBOARDS].boards()))
+    return json_answer(gadget.dump_boards(await request.app[LEADERBOARDS].offered()))
 
 
 async def board_entries(request: web.Request) -> web.Response:

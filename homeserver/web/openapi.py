@@ -154,6 +154,7 @@ _SCHEMAS: Final[dict[str, Schema]] = {
             "zone": _TEXT,
             "seasons": _list(_ref("Season")),
             "dated": {**_FLAG, "description": "Whether a submission may say when"},
+            "closed": {**_nullable(_TIME), "description": "Since when it takes no scores; null: it does"},
         }
     ),
     "Season": _object({"id": _TEXT, "title": _TEXT, "starts": _TIME, "ends": _TIME}),

@@ -31,7 +31,7 @@ function draw({ calmly = false } = {}) {
   const before = calmly ? heights() : new Map();
   const active = document.activeElement;
   const key = active && root.contains(active) ? active.dataset.key : null;
-  view.replaceChildren(...[boardTabs(), choices(), ownersPlace(), ownPlace(), hiddenByMe(), table(), actions()].filter(Boolean));
+  view.replaceChildren(...[boardTabs(), choices(), closed(), ownersPlace(), ownPlace(), hiddenByMe(), table(), actions()].filter(Boolean));
   if (key) {
     const again = [...view.querySelectorAll("[data-key]")].find((element) => element.dataset.key === key);
     if (again) again.focus({ preventScroll: true });
@@ -79,6 +79,12 @@ function choices() {
     bar.append(tabs(_("Who"), "who", who, state.who, chooseWho));
   }
   return bar;
+}
+
+function closed() {
+  if (!state.board || !state.board.closed) return null;
+  const time = `${claimed(state.board.closed)}, ${clock(Date.parse(state.board.closed))}`;
+  return make("p", { class: "closed" }, _("This board is closed since %(time)s: it takes no scores for now.", { time }));
 }
 
 // --- the viewer's own place, above the table -------------------------------------------------------------------------

@@ -33,7 +33,9 @@ from playwright.async_api import (
 
 from homeserver.sandbox import CannedReply, Fault
 from homeserver.sandbox.people import CHARLOTTE, ELIZABETH, JANE
+from homeserver.services.board_states import BoardStates
 from homeserver.services.moderation import Moderation
+from homeserver.services.rebuilds import Rebuilds
 from homeserver.storage import people
 from homeserver.storage.database import open_database
 from homeserver.storage.migrate import migrate
@@ -392,6 +394,31 @@ async def test_who_is_hidden_sees_it_and_is_seen_by_nobody(world: World) -> None
             await keep(page, "hidden")
             await moderation.restore(player, actor="maria", reason="after all")
         await expect(gadget.locator("tr.mine")).to_have_count(1)
+
+
+async def test_a_closed_board_says_so_before_a_score_is_refused(world: World) -> None:
+    """When it is opened, or chosen; where it was closed meanwhile, with the refusal."""
+    async with open_database(world.stack.settings.database_url) as database, world.tab(tolerated=["409"]) as page:
+        states = BoardStates(database, Rebuilds(database, world.stack.now_ms), world.stack.now_ms)
+        gadget = await world.open(page, CHARLOTTE)
+        button, closed = gadget.get_by_role("button", name="Write a letter"), gadget.locator(".closed")
+        await expect(button).to_be_enabled()
+        await states.close("letters", actor="maria", reason="a pause")
+        await expect(closed).to_have_count(0)
+        await button.click()
+        await expect(gadget.get_by_role("status")).to_contain_text("The board takes no scores for now.")
+        await expect(closed).to_contain_text("This board is closed since")
+        await expect(button).to_have_count(0)
+        gadget = await world.open(page, CHARLOTTE)
+        await expect(closed).to_contain_text("it takes no scores for now.")
+        await expect(button).to_have_count(0)
+        await keep(page, "closed")
+        await gadget.get_by_role("button", name="Busiest writers").click()
+        await expect(closed).to_have_count(0)
+        await states.open("letters", actor="maria", reason="it goes on")
+        await gadget.get_by_role("button", name="Letters written").click()
+        await expect(button).to_be_enabled()
+        await expect(closed).to_have_count(0)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
