@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import Final
@@ -29,7 +30,7 @@ from homeserver.storage import people
 from homeserver.storage.database import Database, Transaction
 from tests.clock import Clock
 from tests.leaderboards_kit import KEY, names, ranks
-from tests.moderation_kit import WHY, Scene, lists_of
+from tests.moderation_kit import WHY, Scene, expected, lists_of
 from tests.test_moderation import ANA, BOARD, BRUNO, COINS, OTHER, leaderboards, scene, seen_by_others, views
 from tests.test_own_data import SESSION_MS, document
 
@@ -198,6 +199,24 @@ async def test_a_score_that_was_removed_meanwhile_stays_removed(leaderboards: Le
     await switches.hide(hidden=False)
     place = await leaderboards.place("letters", player=bruno)
     assert (place.rank, place.score) == (3, "5")
+
+
+async def test_who_hides_among_many_who_write_is_not_lost(switches: Switches) -> None:
+    """Everybody at once: none waits for another for ever, and in the end it is as if one had come after another."""
+    scene, delisting = switches.scene, switches.delisting
+
+    async def one(index: int, player: int) -> None:
+        for number in range(6):
+            await delisting.decide(player, hidden=number % 2 == 0, actor=SELF, reason="their own")
+            await asyncio.gather(scene.give(player, str(10 * number + index)), delisting.settle([player]))
+        if index % 2:
+            await delisting.decide(player, hidden=True, actor=SELF, reason="their own")
+
+    await asyncio.gather(*(one(index, player) for index, player in enumerate(scene.players)))
+    hiding = set(scene.players[1::2])
+    for board in BOARDS:
+        naive = await expected(scene.database, board, lambda _, player: player not in hiding)
+        assert await lists_of(scene.database, board) == naive.entries()
 
 
 # --- with operators and the container ---------------------------------------------------------------------------------
