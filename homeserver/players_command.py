@@ -61,6 +61,9 @@ class PlayersCommand:
             rank = "-" if place.rank is None else f"{'=' * place.tied}{place.rank} of {place.total:,}"
             score = place.display or "-"
             self._say(f"  {place.board.id:<20} {place.period.id:<16} {rank:>18} {score:>16}  {place.state}{waits}")
+        since_ms = await self._database.read(lambda reader: people.withdrawn_ms(reader, who.player))
+        if since_ms is not None:
+            self._say(f"  all boards: hidden by themselves since {_time(since_ms)}")
         for stands in await self._moderation.of_player(who.player):
             self._say(
                 f"  {stands.board}: {stands.state} since {_time(stands.at_ms)} by {stands.actor}: {stands.reason}"

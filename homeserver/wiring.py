@@ -226,7 +226,7 @@ async def _open(
     app[keys.UPLOAD_DESK] = UploadDesk(core.database, uploads, page_sessions.token_of, now_ms)
     app[keys.OPERATORS] = Operators(core.database, now_ms, session_s=settings.admin.session_hours * 3600)
     moderation = Moderation(core.database, now_ms)
-    app[keys.OWN_DATA] = OwnData(core.database, moderation, now_ms, session_ms=session_ms)
+    app[keys.OWN_DATA] = OwnData(core.database, moderation, core.sync.delisting, now_ms, session_ms=session_ms)
     cursor_key = derive(settings.server.secret_key.get_secret_value(), "operators' cursors")
     office = furnish(app, core.database, core.boards, settings.container.name, now_ms, cursor_key=cursor_key)
     app[keys.SIGN_IN] = sign_in

@@ -251,15 +251,16 @@ def test_a_page_of_entries() -> None:
 
 
 def test_boards_and_who_asks() -> None:
-    (board,) = orjson.loads(gadget.dump_boards([BOARD]))["boards"]
+    (board,) = orjson.loads(gadget.dump_boards([(BOARD, None)]))["boards"]
     assert board["id"] == "letters"
     assert board["periods"] == ["all", "week"]
     assert "field" not in board  # where in the AppData it lies is no business of the page
-    assert (board["counts"], board["seasons"], board["dated"]) == ("reached", [], False)
+    assert (board["counts"], board["seasons"], board["dated"], board["closed"]) == ("reached", [], False, None)
     cup = Season("cup", "Cup", NOON_MS, NOON_MS + 1)
     with_cup = dataclasses.replace(BOARD, seasons=(cup,), date_field="date")
-    (board,) = orjson.loads(gadget.dump_boards([with_cup]))["boards"]
+    (board,) = orjson.loads(gadget.dump_boards([(with_cup, NOON_MS)]))["boards"]
     assert (board["periods"], board["dated"]) == (["all", "season", "week"], True)
+    assert board["closed"] == "2026-11-22T12:00:00.000Z"
     assert board["seasons"] == [
         {
             "id": "season:cup",

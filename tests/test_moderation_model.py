@@ -23,6 +23,7 @@ from homeserver.model import Action, Board, BulkAct, Counts, Decision, Keep, Ord
 from homeserver.services.board_states import BoardStates
 from homeserver.services.board_tasks import BoardTasks
 from homeserver.services.bulk import Bulk
+from homeserver.services.delisting import Delisting
 from homeserver.services.eraser import Eraser
 from homeserver.services.rebuilds import Rebuilds
 from homeserver.storage import leaderboards as store
@@ -47,7 +48,7 @@ BOARDS: Final = [
 JUDGED: Final = BOARDS[-1]
 PLAYERS: Final = 5
 VALUES: Final = [*map(str, range(-4, 8)), "junk", None]
-ACTS: Final = ["hide", "restore", "remove", "unremove", "adjust", "unadjust"]
+ACTS: Final = ["hide", "restore", "remove", "unremove", "adjust", "unadjust", "withdraw", "show again"]
 BULK: Final = [Action.HIDE, Action.REMOVE, Action.RESTORE]
 STATES: Final = ["close", "open", "reset", "unreset"]
 SAID: Final = ["approve", "reject", "reopen"]
@@ -59,6 +60,8 @@ class Decided:
 
     database: Database
     hidden: set[tuple[str, int]] = field(default_factory=set)
+    withdrawn: set[int] = field(default_factory=set)
+    """Players who hide themselves."""
     removed: dict[tuple[str, int], int] = field(default_factory=dict)
     removals: dict[tuple[str, int], list[tuple[int, int | None, int]]] = field(default_factory=dict)
     """Each act that removed something, and up to which event that was so before it and since."""
@@ -74,7 +77,7 @@ class Decided:
     def counts(self, board: Board, shown: int | None = None) -> Callable[[int, int], bool]:
         """Whether an event counts, as far as `shown` sees it themselves."""
         return lambda event, player: (
-            ((board.id, player) not in self.hidden or player == shown)
+            (((board.id, player) not in self.hidden and player not in self.withdrawn) or player == shown)
             and event > self.removed.get((board.id, player), 0)
             and not any(after < event <= until for after, until in self.closed[board.id])
         )
@@ -110,6 +113,9 @@ class Decided:
         if word == "unremove":
             await self.unremove(scene, board, player)
             return
+        if word in {"withdraw", "show again"}:
+            await self.withdraw(scene, player, hidden=word == "withdraw")
+            return
         place = (board.id, player)
         if word == "hide":
             changes = place not in self.hidden
@@ -135,6 +141,12 @@ class Decided:
             self.hidden.remove(place)
         else:
             del self.removed[place]
+
+    async def withdraw(self, scene: Scene, player: int, *, hidden: bool) -> None:
+        """By the player's own word: on all boards, and nothing where it is so already."""
+        delisting = Delisting(self.database, scene.clock.now_ms)
+        assert await delisting.decide(player, hidden=hidden, **WHY) is (hidden is not (player in self.withdrawn))
+        (self.withdrawn.add if hidden else self.withdrawn.discard)(player)
 
     async def unremove(self, scene: Scene, board: Board, player: int) -> None:
         """The last one that was not taken back, unless that is no longer what is removed."""
@@ -215,7 +227,7 @@ class Decided:
             if action is Action.RESTORE:
                 now = was._replace(hidden=False) if was.hidden else Verdict()
                 self.decide(board.id, player, now)
-                entries = (await self.naive(board)).entries().get("all", {})
+                entries = (await self.naive(board, player)).entries().get("all", {})
                 self.decide(board.id, player, was)
             if now != was and player in entries and least <= entries[player][0] <= least + 3:
                 changed[player] = (was, now)
@@ -374,6 +386,7 @@ async def undo_everything(desk: Desk, decided: Decided) -> None:
         if decided.closed[board.id] and decided.closed[board.id][-1][1] == math.inf:
             await decided.change_state(desk, "open", board)
         for player in scene.players:
+            await decided.withdraw(scene, player, hidden=False)
             while any(each[0] == player for each in decided.adjusted[board.id]):
                 await decided.act(scene, "unadjust", board, player)
             while (board.id, player) in decided.hidden or (board.id, player) in decided.removed:
@@ -400,7 +413,7 @@ async def test_any_acts_and_undos_equal_the_naive_board(
     await decided.agree(scene)
     await undo_everything(desk, decided)
     await decided.agree(scene)
-    assert (decided.hidden, decided.removed) == (set(), {})
+    assert (decided.hidden, decided.removed, decided.withdrawn) == (set(), {}, set())
 
 
 @pytest.mark.parametrize(
@@ -491,6 +504,7 @@ async def test_acts_between_any_two_steps_of_a_rebuild_are_obeyed(database: Data
             await decided.act(scene, chance.choice(ACTS), chance.choice(BOARDS), player)
         elif len(erased) < 5:
             erased.append(player)
+            decided.withdrawn.discard(player)
             decided.hidden = {place for place in decided.hidden if place[1] != player}
             events = await decided.events_of(player)
             await scene.moderation.erase(player, **WHY)

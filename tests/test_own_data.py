@@ -11,6 +11,7 @@ import pytest
 from homeserver.errors import NotFound, NotSignedIn, TooMany
 from homeserver.model import Action, Decision, PageSession, StorageLeg
 from homeserver.services import own_data
+from homeserver.services.delisting import Delisting
 from homeserver.services.own_data import SELF, OwnData
 from homeserver.storage import accounts, appdata_writes, people, personal, sessions, uploads
 from homeserver.storage.database import Database, Reader, Transaction
@@ -39,7 +40,8 @@ SESSION_MS: Final = 3 * 86_400_000
 
 @pytest.fixture
 def own(database: Database, scene: Scene, clock: Clock) -> OwnData:
-    return OwnData(database, scene.moderation, clock.now_ms, session_ms=SESSION_MS)
+    delisting = Delisting(database, clock.now_ms)
+    return OwnData(database, scene.moderation, delisting, clock.now_ms, session_ms=SESSION_MS)
 
 
 async def session_of(database: Database, key: str, now_ms: int) -> PageSession:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import getpass
 import re
 from collections.abc import Callable, Iterator
@@ -10,6 +11,10 @@ from pathlib import Path
 import pytest
 
 from homeserver.cli import main
+from homeserver.services.delisting import Delisting
+from homeserver.storage import people
+from homeserver.storage.database import open_database
+from homeserver.wiring import wall_clock_ms
 from tests.test_boards_command import define, settings_file
 
 __all__ = ["settings_file"]
@@ -66,6 +71,22 @@ def test_hide_and_restore_say_who_did_it_and_why(run: Run, monkeypatch: pytest.M
         "ana: restore on letters: it was possible",
         "paulo: hide on letters: see ticket 7",
     ]
+
+
+def test_who_hides_themselves_is_said_to(run: Run, tmp_path: Path) -> None:
+    async def hide() -> None:
+        async with open_database(f"sqlite:///{tmp_path / 'homeserver.db'}") as database:
+            player = await database.read(lambda reader: people.find_player(reader, "container", "17"))
+            assert player is not None
+            await Delisting(database, wall_clock_ms).decide(player, hidden=True, actor="self", reason="their own")
+
+    asyncio.run(hide())
+    assert listed(run) == ["Maria"]
+    said = run("players", "show", "17")[1]
+    assert re.search(r"letters +all +1 of 2 +7  withdrawn\n", said)
+    assert re.search(r"all boards: hidden by themselves since 20\S+Z\n", said)
+    assert re.search(r"20\S+Z self: withdraw on letters: their own\n", said)
+    assert run("players", "restore", "17", *WHY)[0] == 1
 
 
 def test_erase_says_whom_and_asks(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -273,6 +273,8 @@ class Dossier:
     container: str
     user_id: str
     has_app: bool | None
+    withdrawn_ms: int | None
+    """Since when they have hidden themselves; None: they have not."""
     friends: int
     synced_ms: int | None
     """When they were last synced whole."""

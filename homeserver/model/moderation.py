@@ -11,7 +11,8 @@ from homeserver.model.views import State
 
 
 class Action(StrEnum):
-    """What stands in the log: what operators do, and what happens to those who remove the application and return."""
+    """What stands in the log: what operators do, what happens to those who remove the application and return, and
+    that players hide and show themselves."""
 
     HIDE = "hide"
     RESTORE = "restore"
@@ -27,6 +28,9 @@ class Action(StrEnum):
     CANCEL_UPLOAD = "cancel upload"
     DELIST = "delist"
     RELIST = "relist"
+    WITHDRAW = "withdraw"
+    """Hide themselves: no operator's doing."""
+    SHOW_AGAIN = "show again"
     ADJUST = "adjust"
     """Put a score in the place of what the player has."""
     UNADJUST = "unadjust"

@@ -53,7 +53,9 @@ class State(StrEnum):
     PENDING = "pending"
     """A claim waits for an operator's word."""
     HIDDEN = "hidden"
-    """The player is hidden until they are restored."""
+    """An operator has hidden the player, until they are restored."""
+    WITHDRAWN = "withdrawn"
+    """The player has hidden themselves from every board, until they show themselves again."""
     REMOVED = "removed"
     """The score was removed; one that is reached later counts."""
 

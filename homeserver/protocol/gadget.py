@@ -67,9 +67,9 @@ def dump_opened(opened: OpenedGadget) -> bytes:
     )
 
 
-def dump_boards(boards: Iterable[Board]) -> bytes:
-    """All boards, in their order."""
-    return orjson.dumps({"boards": [_board(board) for board in boards]})
+def dump_boards(boards: Iterable[tuple[Board, int | None]]) -> bytes:
+    """All boards, in their order, each with since when it is closed; None: it is open."""
+    return orjson.dumps({"boards": [_board(*each) for each in boards]})
 
 
 def dump_entries(page: EntryPage) -> bytes:
@@ -182,7 +182,7 @@ def _player(card: PlayerCard) -> dict[str, Any]:
     return {"id": card.id, "name": card.name, "thumbnail_url": card.thumbnail_url}
 
 
-def _board(board: Board) -> dict[str, Any]:
+def _board(board: Board, closed_ms: int | None) -> dict[str, Any]:
     return {
         "id": board.id,
         "title": board.title,
@@ -204,6 +204,7 @@ def _board(board: Board) -> dict[str, Any]:
             for season in board.seasons
         ],
         "dated": board.date_field is not None,
+        "closed": _iso_or_null(closed_ms),
     }
 
 

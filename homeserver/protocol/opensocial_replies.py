@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from html import unescape
+from itertools import chain
 from typing import Any, Final
 
 from homeserver.errors import (
@@ -179,23 +181,16 @@ def appdata_in(entry: object, dialect: Dialect, reply: HttpReply) -> dict[str, A
     Raises:
         RemoteGarbage: It is no AppData.
     """
-    items: dict[str, AppData] = {}
-    is_id = PERSON_ID.fullmatch
+    items = _map(entry, reply)
+    if not all(map(PERSON_ID.fullmatch, items)):
+        raise garbage("the answer holds an id that is none", reply)
     surrogates = b"\\ud" in reply.body.lower()  # a decoded text holds none unless it was written as an escape
+    if not surrogates and b"&" not in reply.body and _are_plain(items.values()):  # most are, and hold many
+        return items
     try:
-        for user_id, item in _map(entry, reply).items():
-            if not is_id(user_id):
-                raise garbage("the answer holds an id that is none", reply)
-            # Most values are plain, and there are many.
-            values = {
-                key: value if value.__class__ is str and "&" not in value else _value(value, dialect)
-                for key, value in (item if item.__class__ is dict else _map(item, reply)).items()
-                if value is not None
-            }
-            items[user_id] = _without_surrogates(values) if surrogates else values
+        return {user_id: _item(item, dialect, reply, surrogates=surrogates) for user_id, item in items.items()}
     except RecursionError as error:
         raise garbage("a value is nested too deeply", reply) from error
-    return items
 
 
 def garbage(message: str, reply: HttpReply) -> RemoteGarbage:
@@ -242,6 +237,18 @@ def _map(value: object, reply: HttpReply) -> dict[str, Any]:
     if value is None or value == []:
         return {}
     raise garbage("the entry has the wrong shape", reply)
+
+
+def _are_plain(items: Collection[Any]) -> bool:
+    """Whether these are objects of texts alone: they mean what they say as they stand."""
+    return {dict}.issuperset(map(type, items)) and {str}.issuperset(
+        map(type, chain.from_iterable(map(dict.values, items)))
+    )
+
+
+def _item(item: object, dialect: Dialect, reply: HttpReply, *, surrogates: bool) -> AppData:
+    values = {key: _value(value, dialect) for key, value in _map(item, reply).items() if value is not None}
+    return _without_surrogates(values) if surrogates else values
 
 
 def _value(value: object, dialect: Dialect) -> str:

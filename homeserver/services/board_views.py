@@ -125,8 +125,8 @@ class BoardViews:
 
         What could not (junk) is left out. The last changes that we learned of are looked at, ten for each score asked
         for, so much junk hides what was before it, and an old score that came by an import is among those of its time.
-        Others do not see what was hidden or removed, nor what waits to be looked at; with `own` it is the player who
-        looks.
+        Others do not see what was hidden or removed, nor what waits to be looked at, nor anything of one who is in no
+        list; with `own` it is the player who looks.
 
         Raises:
             NotFound: No such board, or no such player.
@@ -138,7 +138,7 @@ class BoardViews:
             of = in_force.board
             card = await people.card(db, player)
             shown = moderation.VISIBLE if own else await moderation.verdict(db, in_force, player)
-            if shown.hidden:
+            if shown.hidden or shown.delisted:
                 return History(of, card, ())
             asked = limit * _VALUES_PER_SCORE
             values = await store.past_values(db, player, of.field, asked, after=shown.until_event or 0)

@@ -212,7 +212,7 @@ class Bulk:
         if not found:
             return False, restored, left
         now = await moderation.verdicts(tx, board.id, [each.player for each in found])
-        as_left = [each for each in found if now.get(each.player, VISIBLE)._replace(delisted=False) == each.now]
+        as_left = [each for each in found if now.get(each.player, VISIBLE).by_operators == each.now]
         act = Act(Action.RESTORE, self._now_ms(), task.actor, task.reason, task.board, None, f"task {task.id}")
         await self._apply(tx, in_force, [Changed(each.player, each.now, each.was) for each in as_left], act)
         await bulk.set_undone(tx, number, [each.player for each in found])
@@ -235,7 +235,7 @@ class Bulk:
         one that was looked at, None where that was the last of all."""
         players = await bulk.decided(reader, list_.board.id, after, limit)
         verdicts = await moderation.verdicts(reader, list_.board.id, players)
-        then = {player: _decided(Action.RESTORE, verdicts[player], None)._replace(delisted=False) for player in players}
+        then = {player: _decided(Action.RESTORE, verdicts[player], None).by_operators for player in players}
         would_have = await replays.entries_of_many(reader, list_.in_force, then, list_.now_ms)
         positions = [would_have[player].get(list_.period.id) for player in players]
         found = [position for position in positions if position is not None and keys.holds(position.key)]

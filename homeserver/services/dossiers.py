@@ -86,6 +86,7 @@ class Dossiers(PlayerSearch):
                 container=known.container,
                 user_id=known.user_id,
                 has_app=known.has_app,
+                withdrawn_ms=known.withdrawn_ms,
                 friends=known.friends,
                 synced_ms=known.synced_ms,
                 places=places,

@@ -85,7 +85,7 @@ class GadgetSessions:
 
         Whoever is named in the call becomes a player. A viewer is one who has the application: a container names nobody
         else to us. So is an owner, on whose page the gadget stands. A viewer who was erased has come back; an owner who
-        was erased has not, by somebody looking at their page.
+        was erased has not, by somebody looking at their page. An owner who hides themselves is not told of.
 
         Raises:
             SignatureRefused: Not signed by one whom we trust, not for our application, too old, or seen before. The log
@@ -111,6 +111,8 @@ class GadgetSessions:
                     return _Opened(wait_ms=wait_ms)
             for player in sorted(players.values()):
                 await people.set_has_app(tx, player, True, now_ms)
+            if owner is not None and owner != viewer and await people.withdrawn_ms(tx, owner) is not None:
+                owner = None
             await sessions.add_gadget_session(tx, secret_hash(token), GadgetSession(owner, viewer, expires_ms))
             cards = await people.cards(tx, players.values())
             return _Opened(None if viewer is None else cards[viewer], None if owner is None else cards[owner], viewer)

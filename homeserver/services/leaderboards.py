@@ -132,6 +132,11 @@ class Leaderboards:
         found = await self._database.glance(store.boards_in_force)
         return tuple(in_force.board for in_force in found)
 
+    async def offered(self) -> tuple[tuple[Board, int | None], ...]:
+        """All boards, in their order, and since when each takes no scores; None: it does."""
+        found = await self._database.glance(store.boards_in_force)
+        return tuple((in_force.board, in_force.closed_ms) for in_force in found)
+
     async def board(self, board_id: str) -> Board:
         """One board."""
         return (await self._database.glance(lambda db: board_lists.board(db, board_id))).board

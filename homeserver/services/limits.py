@@ -23,6 +23,8 @@ PAGE_LINKS: Final = Limit("page-links", 20, 5 * _MINUTE_MS)
 UPLOADS: Final = Limit("uploads", 300, 10 * _MINUTE_MS)
 EXPORTS: Final = Limit("exports", 10, 60 * _MINUTE_MS)
 """Of everything that is kept of somebody, by themselves."""
+HIDING: Final = Limit("hiding", 20, 60 * _MINUTE_MS)
+"""Of players who hide themselves and show themselves again: each time they are replayed on every board."""
 GADGET_SESSIONS: Final = Limit("gadget-sessions", 60, 5 * _MINUTE_MS)
 
 

@@ -172,7 +172,7 @@ class Moderation:
 
     async def _last_that_counts(self, reader: Reader, in_force: BoardInForce, player: int, was: Verdict) -> int | None:
         """The player's last event, if there is anything on this board that it could be removed with."""
-        counts = await replays.entries(reader, in_force, player, _shown(was), self._now_ms())
+        counts = await replays.entries(reader, in_force, player, was.shown, self._now_ms())
         return await replays.newest_event(reader, player, in_force.board.field) if counts else None
 
     # --- another score ------------------------------------------------------------------------------------------------
@@ -201,7 +201,7 @@ class Moderation:
             except BadInput as error:
                 raise BadInput(str(error), field="score") from error
             await people.user_of(tx, player)
-            was = _shown(await moderation.verdict(tx, in_force, player))
+            was = (await moderation.verdict(tx, in_force, player)).shown
             before = await replays.entries(tx, in_force, player, was, act.at_ms)
             newest = await replays.newest_event(tx, player, board.field)
             if not before or newest is None:
@@ -360,11 +360,6 @@ class Moderation:
 
     def _reasoned(self, action: Action, actor: str, reason: str) -> Act:
         return reasons.act(action, self._now_ms(), actor, reason)
-
-
-def _shown(verdict: Verdict) -> Verdict:
-    """The same for one whom everybody sees."""
-    return verdict._replace(hidden=False, delisted=False)
 
 
 def _adjustment(before: Mapping[str, Position], of: Board, text: str) -> str:

@@ -34,8 +34,8 @@ class Wanted:
     """Which part of a list. At most one of `cursor`, `rank`, `score` and `search` is given.
 
     `search` is a user id of the container, a public id, or how a name begins. Filters: `state` visible (or None) is the
-    list itself; pending are the claims that wait, hidden and removed those about whom that was decided. `verified`
-    says whether an operator vouches for the score.
+    list itself; pending are the claims that wait, hidden and removed those about whom that was decided, withdrawn those
+    who have hidden themselves. `verified` says whether an operator vouches for the score.
     """
 
     period: str = "all"
@@ -68,7 +68,7 @@ class OperatorViews:
 
         async def work(reader: Reader) -> OperatorPage:
             list_ = await self._list(reader, board_id, wanted)
-            if wanted.state in {State.HIDDEN, State.REMOVED}:
+            if wanted.state in {State.HIDDEN, State.REMOVED, State.WITHDRAWN}:
                 return await self._unseen(reader, list_, wanted)
             if wanted.state is State.PENDING:
                 return await self._waiting(reader, list_, wanted)
@@ -154,16 +154,16 @@ class OperatorViews:
         return self._page(list_, found, await standings.total(reader, list_.number))
 
     async def _unseen(self, reader: Reader, list_: List, wanted: Wanted) -> OperatorPage:
-        """Those about whom something was decided, with what they would have. Whoever would have nothing is on no page,
-        so a page may hold fewer than asked for, and still lead on."""
+        """Those about whom something was decided, or who hide themselves, with what they would have. Whoever would have
+        nothing is on no page, so a page may hold fewer than asked for, and still lead on."""
         state = wanted.state or State.HIDDEN
         after = self._after(list_, wanted)
-        players = await admin_views.states(reader, list_.board.id, state, after, wanted.limit)
+        if state is State.WITHDRAWN:
+            players = await admin_views.withdrawn(reader, after, wanted.limit)
+        else:
+            players = await admin_views.states(reader, list_.board.id, state, after, wanted.limit)
         verdicts = await moderation.verdicts(reader, list_.board.id, players)
-        then = {
-            player: verdicts[player]._replace(hidden=False, delisted=False) if state is State.HIDDEN else VISIBLE
-            for player in players
-        }
+        then = {player: VISIBLE if state is State.REMOVED else verdicts[player].shown for player in players}
         would_have = await replays.entries_of_many(reader, list_.in_force, then, list_.now_ms)
         positions = [would_have[player].get(list_.period.id) for player in players]
         found = [Standing(position, 0, tied=False) for position in positions if position is not None]

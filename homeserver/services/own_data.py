@@ -7,7 +7,7 @@ of the other more than that the two are linked.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Final
 
@@ -17,14 +17,15 @@ from homeserver.domain import scores
 from homeserver.errors import NotFound, NotSignedIn
 from homeserver.model import Board, NowMs, PageSession
 from homeserver.protocol.gadget import iso
-from homeserver.services.limits import EXPORTS, Limits
+from homeserver.services.delisting import Delisting
+from homeserver.services.limits import EXPORTS, HIDING, Limits
 from homeserver.services.moderation import Moderation
-from homeserver.storage import leaderboards, personal, sessions, uploads, uploads_kept
+from homeserver.storage import leaderboards, people, personal, sessions, uploads, uploads_kept
 from homeserver.storage.database import Database, Reader, Transaction
 from homeserver.storage.personal import KINDS, UPLOADS, Kind
 
 SELF: Final = "self"
-"""Who acted, in the log, when somebody erases themselves."""
+"""Who acted, in the log, when somebody erases, hides or shows themselves."""
 _REASON: Final = "by themselves, on the privacy page"
 _ROWS: Final = 500
 """Read at a time."""
@@ -47,23 +48,30 @@ class SignedIn:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """How many rows are kept by kind (see `storage.personal`), and how much room open files take."""
+    """How many rows are kept by kind (see `storage.personal`), and how much room open files take.
+
+    `withdrawn_ms` is since when they have hidden themselves; None: they have not.
+    """
 
     player: Mapping[str, int] = field(default_factory=dict)
     uploads: int = 0
     open_files: int = 0
     open_bytes: int = 0
     browsers: tuple[SignedIn, ...] = ()
+    withdrawn_ms: int | None = None
 
 
 class OwnData:
     """Everything of one person, for themselves. `session` is the browser's, by which they are known."""
 
-    def __init__(self, database: Database, moderation: Moderation, now_ms: NowMs, *, session_ms: int) -> None:
+    def __init__(
+        self, database: Database, moderation: Moderation, delisting: Delisting, now_ms: NowMs, *, session_ms: int
+    ) -> None:
         """`session_ms`: how long a browser's session lasts from its beginning; see `PageSessions`."""
         self._session_ms = session_ms
         self._database = database
         self._moderation = moderation
+        self._delisting = delisting
         self._now_ms = now_ms
         self._limits = Limits(database, now_ms)
 
@@ -76,17 +84,17 @@ class OwnData:
 
         async def work(reader: Reader) -> Kept:
             counts = {kind.name: await personal.count(reader, kind, player) for kind in KINDS} if player else {}
+            kept = Kept(counts, withdrawn_ms=await people.withdrawn_ms(reader, player) if player else None)
             if user is None:
-                return Kept(counts)
-            return Kept(
-                counts,
-                await personal.count(reader, UPLOADS, user),
-                await uploads_kept.kept_files(reader, user),
-                await uploads_kept.kept_bytes(reader, user),
+                return kept
+            return replace(
+                kept,
+                uploads=await personal.count(reader, UPLOADS, user),
+                open_files=await uploads_kept.kept_files(reader, user),
+                open_bytes=await uploads_kept.kept_bytes(reader, user),
             )
 
-        kept = await self._database.read(work)
-        return Kept(kept.player, kept.uploads, kept.open_files, kept.open_bytes, await self.browsers(session))
+        return replace(await self._database.read(work), browsers=await self.browsers(session))
 
     # --- to take along ------------------------------------------------------------------------------------------------
 
@@ -183,6 +191,18 @@ class OwnData:
         if player is not None:
             await self._database.write(lambda tx: sessions.remove_gadget_sessions_of(tx, player))
 
+    # --- who sees them ------------------------------------------------------------------------------------------------
+
+    async def hide(self, session: PageSession, *, hidden: bool) -> None:
+        """Hide the session's player from all others, or show them again; see `Delisting.decide`.
+
+        Raises:
+            NotSignedIn: The session holds no player. TooMany: They change it all the time.
+        """
+        player = _player(session)
+        await self._limits.take(HIDING, str(player))
+        await self._delisting.decide(player, hidden=hidden, actor=SELF, reason=_REASON)
+
     # --- the end ------------------------------------------------------------------------------------------------------
 
     async def erase(self, session: PageSession) -> None:
@@ -191,9 +211,7 @@ class OwnData:
         Raises:
             NotSignedIn: The session holds no player.
         """
-        if session.player is None:
-            raise NotSignedIn("Open this page from the gadget first.")
-        await self._moderation.erase(session.player, actor=SELF, reason=_REASON)
+        await self._moderation.erase(_player(session), actor=SELF, reason=_REASON)
 
     async def forget_uploads(self, session: PageSession) -> int:
         """Forget the storage user's uploads that have ended; how many. The files in the storage stay.
@@ -205,6 +223,12 @@ class OwnData:
         if user is None:
             raise NotSignedIn("Sign in to Mes Données first.")
         return await self._database.write(lambda tx: uploads.forget_ended(tx, user))
+
+
+def _player(session: PageSession) -> int:
+    if session.player is None:
+        raise NotSignedIn("Open this page from the gadget first.")
+    return session.player
 
 
 def _id(token_hash: str) -> str:

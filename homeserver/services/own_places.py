@@ -64,8 +64,8 @@ class Mirror:
     async def entry(self, list_: List) -> Own:
         """The player's entry in the list, or the one that they would have.
 
-        Whoever is hidden sees what they would have if they were restored. A removed score is seen by its owner as long
-        as there is no later one in its place.
+        Whoever is hidden, or has hidden themselves, sees what they would have otherwise. A removed score is seen by its
+        owner as long as there is no later one in its place.
         """
         listed = await standings.entry_of(self._db, list_.number, self._player)
         verdict = await self._verdict(list_)
@@ -74,7 +74,7 @@ class Mirror:
         position = (await self._entries(list_, verdict)).get(list_.period.id)
         if position is not None:
             return Own(position, verdict.state, unlisted=True)
-        return Own(None, State.HIDDEN if verdict.hidden else State.VISIBLE)
+        return Own(None, State.VISIBLE if verdict.state is State.REMOVED else verdict.state)
 
     async def place(self, list_: List) -> DetailedPlace:
         """The player's place in the list, or the one that they would have, and what waits beside it."""
@@ -105,7 +105,7 @@ class Mirror:
         id_ = list_.board.id
         if id_ not in self._unlisted:
             found: dict[str, Position] = {}
-            for lifted in [VISIBLE, *([verdict._replace(hidden=False)] if verdict.until_event else [])]:
+            for lifted in [VISIBLE, *([verdict.shown] if verdict.until_event else [])]:
                 found |= await replays.entries(self._db, list_.in_force, self._player, lifted, list_.now_ms)
             self._unlisted[id_] = found
         return self._unlisted[id_]

@@ -55,7 +55,22 @@ class Players:
         async def work(reader: Reader) -> int | None:
             return await people.by_public_id(reader, public_id)
 
-        player = await self._database.glance(work)
-        if player is None:
-            raise NotFound("There is no such player.")
-        return player
+        return _found(await self._database.glance(work))
+
+    async def find_for(self, reader: int | None, public_id: str) -> int:
+        """The same, for a player who looks, or a stranger.
+
+        Raises:
+            NotFound: There is no such player, or they hide themselves from all others.
+        """
+
+        async def work(db: Reader) -> int | None:
+            return await people.seen_by(db, reader, public_id)
+
+        return _found(await self._database.glance(work))
+
+
+def _found(player: int | None) -> int:
+    if player is None:
+        raise NotFound("There is no such player.")
+    return player

@@ -365,9 +365,8 @@ class Sync:
             tasks: list[Task] = []
             knows = True
             try:
-                room = self._concurrency - len(self._running)
-                if room >= max(self._concurrency // 4, 1):  # a few at a time: taking them is a transaction
-                    tasks = await self._claim(room)
+                if self._has_room:
+                    tasks = await self._claim(self._concurrency - len(self._running))
             except Exception:  # a database that is away comes back
                 _log.exception("sync_not_claimed")
                 knows = False
@@ -383,9 +382,15 @@ class Sync:
                 async with asyncio.timeout(LOOK_S):
                     await self._wake.wait()
 
+    @property
+    def _has_room(self) -> bool:
+        """Whether it is worth to take more: a few at a time, as taking them is a transaction."""
+        return self._concurrency - len(self._running) >= max(self._concurrency // 4, 1)
+
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
-        self._wake.set()
+        if self._has_room:
+            self._wake.set()
 
     async def _claim(self, room: int) -> list[Task]:
         await self.pace.look()

@@ -243,13 +243,12 @@ def _unlike(
     have. Keys that were not asked for, and ids that are none, are left out.
     """
     wanted = frozenset(fields)
+    have = known.get
+    unlike = {friend_id: item for friend_id, item in answer.items() if have(friend_id) != item}  # a few of them
+    same = sum(map(len, answer.values())) - sum(map(len, unlike.values()))
     values: dict[str, appdata.Values] = {}
-    same = 0
-    for friend_id, item in answer.items():
-        have = known.get(friend_id)
-        if item == have:  # nearly all
-            same += len(item)
-        elif have is not None or (friend_id != user_id and people.usable_user_id(friend_id)):
+    for friend_id, item in unlike.items():
+        if friend_id in known or (friend_id != user_id and people.usable_user_id(friend_id)):
             values[friend_id] = item if wanted.issuperset(item) else {key: item[key] for key in fields if key in item}
     return values, same
 

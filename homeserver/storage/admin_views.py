@@ -94,6 +94,17 @@ async def states(reader: Reader, board_id: str, state: str, after: int, limit: i
     return [row[0] for row in rows]
 
 
+async def withdrawn(reader: Reader, after: int, limit: int) -> list[int]:
+    """The first players beyond this number who have hidden themselves, in order."""
+    rows = await reader.fetch(
+        "SELECT d.player FROM delisted AS d CROSS JOIN players AS p "
+        "WHERE d.player > $1 AND p.player = d.player AND p.withdrawn_ms IS NOT NULL ORDER BY d.player LIMIT $2",
+        after,
+        limit,
+    )
+    return [row[0] for row in rows]
+
+
 async def named(reader: Reader, container: str, text: str, limit: int) -> list[int]:
     """Players who are meant by a text: their id in the container or their public id; else those whose shown name begins
     with it, whatever its case and accents."""
@@ -152,6 +163,7 @@ class Known(NamedTuple):
     container: str
     user_id: str
     has_app: bool | None
+    withdrawn_ms: int | None
     synced_ms: int | None
     friends: int
     storage_user: str | None
@@ -161,15 +173,15 @@ class Known(NamedTuple):
 async def known(reader: Reader, player: int) -> Known | None:
     """One player."""
     row = await reader.fetch_one(
-        "SELECT container, user_id, has_app, synced_ms, "
+        "SELECT container, user_id, has_app, withdrawn_ms, synced_ms, "
         "(SELECT count(*) FROM friendships AS f WHERE f.player = $1), "
         "(SELECT storage_user FROM account_links AS a WHERE a.player = $1) FROM players WHERE player = $1",
         player,
     )
     if row is None or row[0] == people.NOWHERE:
         return None
-    container, user_id, has_app, synced_ms, friends, storage_user = row
-    return Known(container, user_id, None if has_app is None else bool(has_app), synced_ms, friends, storage_user)
+    container, user_id, has_app, *rest = row
+    return Known(container, user_id, None if has_app is None else bool(has_app), *rest)
 
 
 async def held(reader: Reader, player: int) -> list[tuple[str, str | None, int | None]]:

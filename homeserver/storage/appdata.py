@@ -11,11 +11,14 @@ from typing import Final, NamedTuple
 
 from homeserver.domain import periods
 from homeserver.model import Change, Origin
-from homeserver.storage.database import Reader, Transaction
+from homeserver.storage.database import Reader, Transaction, listed
 from homeserver.storage.texts import storable
 
 Values = Mapping[str, str | None]
 """Key to value; None says that the key was looked for and is not there. A key that is left out says nothing."""
+
+Items = dict[str, dict[str, str]]
+"""Everybody's values by key, by the container's user id."""
 
 
 class _Row(NamedTuple):
@@ -187,22 +190,30 @@ async def held(reader: Reader, players: Collection[int], keys: Collection[str]) 
     return found
 
 
-async def of_friends(reader: Reader, players: Collection[int]) -> dict[int, dict[str, dict[str, str]]]:
+async def of_friends(reader: Reader, players: Collection[int]) -> dict[int, Items]:
     """The values that we know of these players' friends, by user id. Friends without any value are there too."""
     rows = await reader.fetch(
-        "SELECT f.player, p.user_id, a.key, a.value FROM friendships AS f "
+        "SELECT f.player, list_of(p.user_id), list_of(a.key), list_of(a.value) FROM friendships AS f "
         "JOIN players AS p ON p.player = f.friend "
         "LEFT JOIN appdata AS a ON a.player = f.friend AND a.value IS NOT NULL "
-        "WHERE f.player IN (SELECT w.value FROM each_bigint($1) AS w)",
+        "WHERE f.player IN (SELECT w.value FROM each_bigint($1) AS w) GROUP BY f.player",
         list(players),
     )
-    found: dict[int, dict[str, dict[str, str]]] = {player: {} for player in players}
-    for player, user_id, key, value in rows:
-        theirs = found[player]
-        if user_id in theirs:
-            theirs[user_id][key] = value
-        else:
-            theirs[user_id] = {} if key is None else {key: value}
+    found: dict[int, Items] = {player: {} for player in players}
+    for player, *columns in rows:
+        found[player] = _items(*map(listed, columns))
+    return found
+
+
+def _items(user_ids: Sequence[str], keys: Sequence[str], values: Sequence[str]) -> Items:
+    """Rows as everybody's values. Of somebody without any there is one row, its key and value None."""
+    found: Items = {user_id: {key: value} for user_id, key, value in zip(user_ids, keys, values, strict=True)}
+    if len(found) == len(user_ids) and None not in keys:  # nearly always, and several times as fast
+        return found
+    found = {user_id: {} for user_id in user_ids}
+    for user_id, key, value in zip(user_ids, keys, values, strict=True):
+        if key is not None:
+            found[user_id][key] = value
     return found
 
 

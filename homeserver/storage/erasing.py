@@ -35,7 +35,8 @@ async def strip(tx: Transaction, player: int, act: Act) -> None:
     container, user_id = await people.user_of(tx, player)
     await tx.execute(
         "UPDATE players SET container = $2, user_id = CAST(player AS TEXT), public_id = $3, given_name = '', "
-        "family_name = '', display_name = '', search_name = '', thumbnail_url = '', birthday = NULL, has_app = 0 "
+        "family_name = '', display_name = '', search_name = '', thumbnail_url = '', birthday = NULL, has_app = 0, "
+        "withdrawn_ms = NULL "
         "WHERE player = $1",
         player,
         people.NOWHERE,

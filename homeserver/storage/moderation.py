@@ -4,8 +4,9 @@ A row of `moderation` says that a player is *hidden* from a board, or that their
 `until_event` make no entries. One who is hidden may have had a score removed before (or since): the row then has both,
 and that they are hidden goes first.
 
-Beside that, a row of `delisted` says that a player has removed the application: they are in no list of any board until
-they come back. Operators have no part in it, and what they decided stays as it is meanwhile.
+Beside that, a row of `delisted` says that a player is in no list of any board: they have removed the application, until
+they come back, or have hidden themselves (`players.withdrawn_ms`), until they show themselves again.
+Operators have no part in it, and what they decided stays as it is meanwhile.
 
 `boards.moderated` says whether there is any row of either, so that boards without any cost nobody anything. Rows change
 only while their board is held alone (`rebuild.alone`): whoever has begun to write on it (`leaderboards.begin`) finds
@@ -30,6 +31,8 @@ class Verdict(NamedTuple):
     hidden: bool = False
     until_event: int | None = None
     delisted: bool = False
+    withdrawn: bool = False
+    """They are delisted by their own word, whatever else."""
 
     @property
     def floor(self) -> int:
@@ -38,10 +41,22 @@ class Verdict(NamedTuple):
 
     @property
     def state(self) -> State:
-        """The word for it."""
+        """The word for it. What an operator has hidden goes first: they alone can show it again."""
         if self.hidden:
             return State.HIDDEN
+        if self.withdrawn:
+            return State.WITHDRAWN
         return State.VISIBLE if self.until_event is None else State.REMOVED
+
+    @property
+    def by_operators(self) -> Verdict:
+        """What of it operators decided."""
+        return self._replace(delisted=False, withdrawn=False)
+
+    @property
+    def shown(self) -> Verdict:
+        """The same for one whom everybody sees."""
+        return self.by_operators._replace(hidden=False)
 
 
 VISIBLE: Final = Verdict()
@@ -103,15 +118,20 @@ async def verdicts(reader: Reader, board_id: str, players: Collection[int]) -> d
     )
     found = {player: _verdict(*row) for player, *row in rows}
     gone = await delisted_among(reader, players)
-    return found | {player: found.get(player, VISIBLE)._replace(delisted=True) for player in gone}
+    return found | {
+        player: found.get(player, VISIBLE)._replace(delisted=True, withdrawn=withdrawn)
+        for player, withdrawn in gone.items()
+    }
 
 
-async def delisted_among(reader: Reader, players: Collection[int]) -> set[int]:
-    """Those of these players who are in no list because they removed the application."""
+async def delisted_among(reader: Reader, players: Collection[int]) -> dict[int, bool]:
+    """Those of these players who are in no list, and whether they have withdrawn."""
     rows = await reader.fetch(
-        "SELECT player FROM delisted WHERE player IN (SELECT w.value FROM each_bigint($1) AS w)", sorted(players)
+        "SELECT d.player, p.withdrawn_ms FROM each_bigint($1) AS w CROSS JOIN delisted AS d CROSS JOIN players AS p "
+        "WHERE d.player = w.value AND p.player = d.player",
+        sorted(players),
     )
-    return {row[0] for row in rows}
+    return {player: withdrawn_ms is not None for player, withdrawn_ms in rows}
 
 
 async def of_player(reader: Reader, player: int) -> list[Moderated]:
@@ -123,9 +143,10 @@ async def of_player(reader: Reader, player: int) -> list[Moderated]:
 
 
 async def decide(tx: Transaction, board_id: str, player: int, decided: Verdict, act: Act) -> None:
-    """Let this be what was decided; `VISIBLE` takes the row away. The board is held alone."""
+    """Let this be what operators decided; `VISIBLE` takes the row away. The board is held alone."""
+    decided = decided.by_operators
     await tx.execute("DELETE FROM moderation WHERE player = $1 AND board = $2", player, board_id)
-    if decided._replace(delisted=False) != VISIBLE:
+    if decided != VISIBLE:
         await tx.execute(
             "INSERT INTO moderation (player, board, state, until_event, reason, actor, at_ms) "
             "VALUES ($1, $2, $3, $4, $5, $6, $7)",
@@ -158,12 +179,13 @@ async def _all_boards(reader: Reader) -> list[str]:
 
 
 async def misplaced(reader: Reader, players: Collection[int] | None = None) -> list[int]:
-    """Those of these players, or of all, who are listed without having the application, or the other way round."""
+    """Those of these players, or of all, who are listed without having the application, or though they have withdrawn,
+    or the other way round."""
     among = "" if players is None else "AND p.player IN (SELECT w.value FROM each_bigint($1) AS w) "
     rows = await reader.fetch(
         "SELECT p.player FROM players AS p LEFT JOIN delisted AS d ON d.player = p.player "  # noqa: S608
         "WHERE p.container <> '' "
-        "AND ((p.has_app = 0 AND d.player IS NULL) OR (p.has_app = 1 AND d.player IS NOT NULL)) "
+        "AND (COALESCE(p.has_app, 1) = 0 OR p.withdrawn_ms IS NOT NULL) <> (d.player IS NOT NULL) "
         f"{among}ORDER BY p.player",
         *(() if players is None else (sorted(players),)),
     )
@@ -171,7 +193,8 @@ async def misplaced(reader: Reader, players: Collection[int] | None = None) -> l
 
 
 async def set_delisted(tx: Transaction, players: Iterable[int], at_ms: int) -> list[int]:
-    """Let these be delisted who do not have the application, and those listed again who have it. All boards are held.
+    """Let these be delisted who do not have the application or have withdrawn, and others listed again. All boards are
+    held alone.
 
     Returns:
         Those with whom something changed.

@@ -136,6 +136,18 @@ async def by_public_id(reader: Reader, public_id: str) -> int | None:
     )
 
 
+async def seen_by(reader: Reader, viewer: int | None, public_id: str) -> int | None:
+    """The same, unless they hide themselves from this viewer: from all but themselves."""
+    return cast(
+        "int | None",
+        await reader.fetch_value(
+            "SELECT player FROM players WHERE public_id = $1 AND (withdrawn_ms IS NULL OR player = $2)",
+            storable(public_id),
+            viewer,
+        ),
+    )
+
+
 async def by_public_ids(reader: Reader, public_ids: Iterable[str]) -> dict[int, str]:
     """The players behind these public ids, which are ours: the id of each by their number."""
     rows = await reader.fetch(
@@ -237,6 +249,26 @@ async def set_has_app(tx: Transaction, player: int, has_app: bool, now_ms: int) 
         int(has_app),
         now_ms,
     )
+
+
+async def set_withdrawn(tx: Transaction, player: int, withdrawn_ms: int | None) -> bool:
+    """Keep since when the player has hidden themselves, or that they have not (None); whether that is anything new."""
+    if withdrawn_ms is None:
+        return bool(
+            await tx.execute(
+                "UPDATE players SET withdrawn_ms = NULL WHERE player = $1 AND withdrawn_ms IS NOT NULL", player
+            )
+        )
+    return bool(
+        await tx.execute(
+            "UPDATE players SET withdrawn_ms = $2 WHERE player = $1 AND withdrawn_ms IS NULL", player, withdrawn_ms
+        )
+    )
+
+
+async def withdrawn_ms(reader: Reader, player: int) -> int | None:
+    """Since when the player has hidden themselves; None: they have not, or there is no such player."""
+    return cast("int | None", await reader.fetch_value("SELECT withdrawn_ms FROM players WHERE player = $1", player))
 
 
 # --- friends ----------------------------------------------------------------------------------------------------------

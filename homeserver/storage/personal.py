@@ -47,7 +47,8 @@ KINDS: Final = (
         {"player": 0},
         _plain(
             *("container", "user_id", "public_id", *_NAMES, "thumbnail_url"),
-            *("birthday", "has_app", "profile_observed_ms", "friends_synced_ms", "synced_ms", "refused_ms"),
+            *("birthday", "has_app", "withdrawn_ms"),
+            *("profile_observed_ms", "friends_synced_ms", "synced_ms", "refused_ms"),
         ),
     ),
     _kind("appdata", "appdata WHERE player = $1", {"key": ""}, _plain("key", "value", "observed_ms")),

@@ -51,6 +51,7 @@ def translated(sql: str) -> str:
         names = ", ".join(f"c{index}" for index, _ in enumerate(numbers, 1))
         return f"(SELECT * FROM unnest({lists}) AS lists ({names}))"  # noqa: S608 - numbers alone
 
+    sql = sql.replace(" list_of(", " array_agg(")
     sql = re.sub(r"\beach_bigints\(([$\d, ]+)\)", columns, sql)
     return re.sub(r"\beach_(bigint|text)\(\$(\d+)\)", r"(SELECT unnest($\2::\1[]) AS value)", sql)
 

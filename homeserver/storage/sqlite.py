@@ -111,7 +111,7 @@ def translated(sql: str) -> _Statement:
         selected = ", ".join(f"json_extract(value, '$[{index}]') AS c{index + 1}" for index in range(len(numbers)))
         return f"(SELECT {selected} FROM json_each(?))"  # noqa: S608 - numbers alone
 
-    text = _OURS.sub(replace, sql)
+    text = _OURS.sub(replace, sql.replace(" list_of(", " json_group_array("))
     order = [place - len(lists) if is_list else place for is_list, place in places]
     return _Statement(text, tuple(lists), _picking(order), not lists and order == list(range(len(order))))
 

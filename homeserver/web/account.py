@@ -14,6 +14,7 @@ from homeserver.web.rendering import render
 from homeserver.web.security import PAGE_COOKIE, cookie, drop_cookie, local_path, set_cookie
 from homeserver.web.visitors import visitor
 
+PRIVACY_PATH: Final = "/privacy"
 RETURN_PATH: Final = "/sign-in/return"
 METADATA_PATH: Final = "/sign-in/metadata"
 MAX_ANSWER_BYTES: Final = 2 * MAX_ANSWER_CHARS
@@ -33,9 +34,12 @@ async def show_link(request: web.Request) -> web.Response:
 
 
 async def redeem_link(request: web.Request) -> web.Response:
-    """`POST /page-link/{token}`: the player is signed in, by a new session id, and the link is used up."""
+    """`POST /page-link/{token}`: the player is signed in, by a new session id, and the link is used up.
+
+    `?to=privacy` leads on to that page, anything else to the boards.
+    """
     value = await request.app[PAGE_SESSIONS].redeem_link(request.match_info["token"], cookie(request, PAGE_COOKIE))
-    return see_other(request, "/", value)
+    return see_other(request, PRIVACY_PATH if request.query.get("to") == "privacy" else "/", value)
 
 
 # --- the storage's sign-in ------------------------------------------------------------------------------------------

@@ -62,7 +62,7 @@ _ENTRIES: Final = (
     Param("search", "By user id, public id, or how the name begins"),
     Param(
         "state",
-        "Those who are hidden, whose score was removed, or the claims that wait",
+        "Those who are hidden or hide themselves, whose score was removed, or the claims that wait",
         words=tuple(state.value for state in State),
     ),
     Param("verified", "Whether an operator vouches for the score", Kind.FLAG),

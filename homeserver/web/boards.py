@@ -203,9 +203,12 @@ def _player(reader: int | None) -> int:
 
 
 async def player_page(request: web.Request) -> web.Response:
-    """`GET /players/{player}`: where a player stands on every board, and what they had before, by their public id."""
+    """`GET /players/{player}`: where a player stands on every board, and what they had before, by their public id.
+
+    Whoever hides themselves has a page for themselves alone.
+    """
     own = (await board_reader(request)).player
-    player = await request.app[PLAYERS].find(request.match_info["player"])
+    player = await request.app[PLAYERS].find_for(own, request.match_info["player"])
     card: PlayerCard = await request.app[PLAYERS].card(player)
     places = await request.app[LEADERBOARDS].places(player, own=own == player)
     boards: dict[str, list[Place]] = {}

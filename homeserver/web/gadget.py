@@ -50,7 +50,7 @@ async def lifecycle(request: web.Request) -> web.Response:
 async def boards(request: web.Request) -> web.Response:
     """`GET /gadget/v1/boards`."""
     await gadget_session(request)
-    return json_answer(gadget.dump_boards(await request.app[LEADERBOARDS].boards()))
+    return json_answer(gadget.dump_boards(await request.app[LEADERBOARDS].offered()))
 
 
 async def board_entries(request: web.Request) -> web.Response:
@@ -98,7 +98,7 @@ async def board_periods(request: web.Request) -> web.Response:
 async def player_places(request: web.Request) -> web.Response:
     """`GET /gadget/v1/players/{player}`: somebody's places, such as those of whose page the gadget stands on."""
     session = await gadget_session(request)
-    player = await request.app[PLAYERS].find(request.match_info["player"])
+    player = await request.app[PLAYERS].find_for(session.viewer, request.match_info["player"])
     card = await request.app[PLAYERS].card(player)
     places = await request.app[LEADERBOARDS].places(player, own=player == session.viewer)
     return json_answer(gadget.dump_player(card, places))
@@ -108,7 +108,7 @@ async def player_history(request: web.Request) -> web.Response:
     """`GET /gadget/v1/players/{player}/history`: the scores that a player had on a board, newest first."""
     session = await gadget_session(request)
     asked = gadget_queries.parse_history_query(request.query.items())
-    player = await request.app[PLAYERS].find(request.match_info["player"])
+    player = await request.app[PLAYERS].find_for(session.viewer, request.match_info["player"])
     views = request.app[BOARD_VIEWS]
     history = await views.history(player, asked.board, own=player == session.viewer, limit=asked.limit)
     return json_answer(gadget.dump_history(history))

@@ -92,8 +92,8 @@ _SHARE: Final[Schema] = {
 
 _STATE: Final[Schema] = {
     "enum": [state.value for state in State],
-    "description": "Whether others see it: pending if something waits beside it; hidden or removed if only the viewer "
-    "sees this, with the place that it would have",
+    "description": "Whether others see it: pending if something waits beside it; hidden or removed (by an operator) "
+    "or withdrawn (the player hides from all others) if only the viewer sees this, with the place that it would have",
 }
 
 _PLACE_MEMBERS: Final[dict[str, Schema]] = {
@@ -134,7 +134,7 @@ _SCHEMAS: Final[dict[str, Schema]] = {
             "token": _TEXT,
             "expires": _TIME,
             "viewer": _nullable(_ref("Player")),
-            "owner": {**_nullable(_ref("Player")), "description": "On whose page the gadget stands"},
+            "owner": {**_nullable(_ref("Player")), "description": "On whose page the gadget stands; null if they hide"},
         }
     ),
     "Board": _object(
@@ -154,6 +154,7 @@ _SCHEMAS: Final[dict[str, Schema]] = {
             "zone": _TEXT,
             "seasons": _list(_ref("Season")),
             "dated": {**_FLAG, "description": "Whether a submission may say when"},
+            "closed": {**_nullable(_TIME), "description": "Since when it takes no scores; null: it does"},
         }
     ),
     "Season": _object({"id": _TEXT, "title": _TEXT, "starts": _TIME, "ends": _TIME}),
@@ -474,7 +475,7 @@ _PATHS: Final[dict[str, Any]] = {
     },
     "/gadget/v1/page-links": {
         "post": _operation(
-            "Make an address that opens the viewer's pages, good once and for a minute.",
+            "Make an address that opens the viewer's pages, good once and for a minute; with `?to=privacy`, that page.",
             _answers("201", "The address", "PageLink", "401", "403", "429"),
         )
     },

@@ -9,14 +9,14 @@ from aiohttp import hdrs, web
 
 from homeserver.errors import BadInput, NotSignedIn
 from homeserver.model import PageSession
-from homeserver.web.account import see_other
+from homeserver.web.account import PRIVACY_PATH, see_other
 from homeserver.web.bodies import JSON, read_form, stream
 from homeserver.web.keys import OWN_DATA, PAGE_SESSIONS
 from homeserver.web.languages import N_, gettext
 from homeserver.web.rendering import render
 from homeserver.web.visitors import visitor
 
-PATH: Final = "/privacy"
+PATH: Final = PRIVACY_PATH
 
 _KINDS: Final = MappingProxyType(
     {
@@ -31,7 +31,7 @@ _KINDS: Final = MappingProxyType(
         "adjusted": N_("scores that an operator put in the place of yours"),
         "found_right": N_("scores of yours that an operator looked at and found right"),
         "bulk_acts": N_("times that an operator acted on many players and you among them"),
-        "delisted": N_("notes that you removed the application"),
+        "delisted": N_("notes that you are on no board: hidden by yourself, or without the application"),
         "acts": N_("lines in the operators’ log about you"),
         "friends": N_("friends of yours who play"),
         "friend_of": N_("players who have you as a friend"),
@@ -47,6 +47,8 @@ _KINDS: Final = MappingProxyType(
 
 _DONE: Final = MappingProxyType(
     {
+        "hidden": N_("You are hidden: nobody else sees you on any board now."),
+        "shown": N_("Others see you again. Where an operator of this site has hidden you, that stays."),
         "erased": N_("You are erased here as a player. What is left is taken away in the next moments."),
         "forgotten": N_("The list of your finished uploads is deleted."),
         "ended": N_("That browser is signed out."),
@@ -78,6 +80,18 @@ async def export(request: web.Request) -> web.StreamResponse:
     parts = request.app[OWN_DATA].export(await _session(request))
     named = 'attachment; filename="my-data.json"'
     return await stream(request, parts, {hdrs.CONTENT_TYPE: JSON, hdrs.CONTENT_DISPOSITION: named})
+
+
+async def hide(request: web.Request) -> web.Response:
+    """`POST /privacy/hide`: nobody else sees the session's player on any board."""
+    await request.app[OWN_DATA].hide(await _session(request), hidden=True)
+    return see_other(request, f"{PATH}?done=hidden")
+
+
+async def show_again(request: web.Request) -> web.Response:
+    """`POST /privacy/show`: others see the session's player again."""
+    await request.app[OWN_DATA].hide(await _session(request), hidden=False)
+    return see_other(request, f"{PATH}?done=shown")
 
 
 async def erase(request: web.Request) -> web.Response:

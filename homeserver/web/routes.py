@@ -54,6 +54,8 @@ def routes() -> list[web.AbstractRouteDef]:
         web.post(language_choice.LANGUAGE_PATH, language_choice.choose),
         web.get(privacy.PATH, privacy.show),
         web.get("/privacy/export", privacy.export, allow_head=False),
+        web.post("/privacy/hide", privacy.hide),
+        web.post("/privacy/show", privacy.show_again),
         web.post("/privacy/erase", privacy.erase),
         web.post("/privacy/link", privacy.link),
         web.post("/privacy/unlink", privacy.unlink),

@@ -38,6 +38,7 @@ CREATE TABLE players (
     refused_ms BIGINT,
     refused_again_ms BIGINT,
     birthday TEXT,
+    withdrawn_ms BIGINT,
     UNIQUE (container, user_id)
 );
 CREATE INDEX players_search_name ON players (search_name, player);

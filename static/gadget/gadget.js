@@ -20,7 +20,18 @@ let actionText = ""; // the operator's own, for the button that adds one
 
 const firstPeriod = (board) => (board.periods.includes("all") ? "all" : board.periods[0]);
 
+// Which boards take no scores: that changes now and then, and no stream tells of it.
+async function readClosures() {
+  const { boards } = await call("GET", "boards");
+  for (const board of state.boards) {
+    const now = boards.find((one) => one.id === board.id);
+    if (now) board.closed = now.closed;
+  }
+  draw();
+}
+
 function chooseBoard(id) {
+  readClosures().catch(() => undefined);
   state.board = state.boards.find((board) => board.id === id);
   if (!state.board.periods.includes(state.period)) state.period = firstPeriod(state.board);
   return showAnother();
@@ -83,10 +94,16 @@ async function load({ calmly = false } = {}) {
 async function readPlaces() {
   const [own, theirs] = await Promise.all([
     state.viewer && call("GET", "me"),
-    state.owner && call("GET", `players/${encodeURIComponent(state.owner.id)}`),
+    state.owner && call("GET", `players/${encodeURIComponent(state.owner.id)}`).catch(whereNobody),
   ]);
   if (own) state.places = own.places;
-  if (theirs) state.ownersPlaces = theirs.places;
+  state.ownersPlaces = theirs ? theirs.places : [];
+}
+
+// Whose page it is may have hidden themselves since, or be gone.
+function whereNobody(error) {
+  if (error.code !== "not_found") throw error;
+  return null;
 }
 
 // --- what goes wrong -------------------------------------------------------------------------------------------------
@@ -103,6 +120,7 @@ function words(error) {
     case "too_many": return _("That was asked too often. Wait a little.");
     case "not_found": return _("This is not there any more.");
     case "forbidden": return _("You may only look here.");
+    case "conflict": return _("The board takes no scores for now.");
     case "bad_input": return _("The board does not take this score.");
     default: break;
   }
@@ -197,9 +215,9 @@ setInterval(() => {
 
 // --- a score ---------------------------------------------------------------------------------------------------------
 
-// Adding one is for boards that count upwards and know their count.
+// Adding one is for boards that take scores, count upwards and know their count.
 function canAdd() {
-  return state.viewer && state.board && state.board.order === "more" && state.board.periods.includes("all");
+  return state.viewer && state.board && !state.board.closed && state.board.order === "more" && state.board.periods.includes("all");
 }
 
 const ownScore = (board) => {
@@ -229,6 +247,7 @@ async function addOne(board) {
     // Where no answer came it may have been written: the next attempt looks first, and nothing is tried by itself.
     const isUnsure = error instanceof Silence && error.sent;
     if (!isUnsure) state.unsure = null;
+    if (error.code === "conflict") readClosures().catch(() => undefined);
     const text = isUnsure ? _("No answer came: perhaps it was saved, perhaps not. Trying again looks first.") : words(error);
     complain(error, () => addOne(board), { isRead: false, text });
   }
@@ -266,10 +285,10 @@ function outcome(placed, board) {
 // --- the pages -------------------------------------------------------------------------------------------------------
 
 // The tab is opened by the click itself, so that no blocker stops it, and gets its address when that has come.
-async function openPage() {
+async function openPage(to = "") {
   const tab = window.open("about:blank", "_blank");
   try {
-    const { url } = await call("POST", "page-links");
+    const url = `${(await call("POST", "page-links")).url}${to}`;
     if (tab) {
       tab.opener = null;
       tab.location.replace(url);
@@ -278,7 +297,7 @@ async function openPage() {
     }
   } catch (error) {
     if (tab) tab.close();
-    complain(error, openPage, { isRead: false });
+    complain(error, () => openPage(to), { isRead: false });
   }
 }
 

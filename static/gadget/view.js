@@ -31,7 +31,7 @@ function draw({ calmly = false } = {}) {
   const before = calmly ? heights() : new Map();
   const active = document.activeElement;
   const key = active && root.contains(active) ? active.dataset.key : null;
-  view.replaceChildren(...[boardTabs(), choices(), ownersPlace(), ownPlace(), table(), actions()].filter(Boolean));
+  view.replaceChildren(...[boardTabs(), choices(), closed(), ownersPlace(), ownPlace(), hiddenByMe(), table(), actions()].filter(Boolean));
   if (key) {
     const again = [...view.querySelectorAll("[data-key]")].find((element) => element.dataset.key === key);
     if (again) again.focus({ preventScroll: true });
@@ -81,6 +81,12 @@ function choices() {
   return bar;
 }
 
+function closed() {
+  if (!state.board || !state.board.closed) return null;
+  const time = `${claimed(state.board.closed)}, ${clock(Date.parse(state.board.closed))}`;
+  return make("p", { class: "closed" }, _("This board is closed since %(time)s: it takes no scores for now.", { time }));
+}
+
 // --- the viewer's own place, above the table -------------------------------------------------------------------------
 
 function ownPlace() {
@@ -107,6 +113,14 @@ function ownPlace() {
     make("span", {}, make("b", {}, _n("of %(n)s player", "of %(n)s players", own.total)), " ",
       make("span", { class: "facts" }, [...facts, ...waits].join(" \u00b7 "))),
     make("b", { class: "num" }, score(own.score, board)));
+}
+
+// Their own decision, on all boards: the page where it is changed is a tab away.
+function hiddenByMe() {
+  const { page } = state;
+  if (!page || !state.places.some((one) => one.board === page.board && one.state === "withdrawn")) return null;
+  return make("div", { class: "own by-me" }, make("span", {}, _("You have hidden yourself. Others do not see you here.")),
+    make("button", { type: "button", class: "button", "data-key": "show", onclick: () => openPage("?to=privacy") }, _("Show me again")));
 }
 
 // Whose page it is that the gadget stands on, where that is somebody else.
@@ -231,7 +245,7 @@ function actions() {
   const page = isCanvas && state.page && isChosen(state.page) ? state.page : {};
   if (page.previous) bar.append(button("previous", _("Better places"), () => turn(page.previous)));
   if (page.next) bar.append(button("next", _("Further places"), () => turn(page.next)));
-  if (state.viewer) bar.append(button("open", _("Open my page"), openPage));
+  if (state.viewer) bar.append(button("open", _("Open my page"), () => openPage()));
   return bar.childElementCount ? bar : null;
 }
 

@@ -11,7 +11,7 @@ from typing import Final, Literal
 from urllib.parse import urlsplit
 
 from homeserver.model import BrowserLeg, Origin, Person, StorageLeg, Upload
-from homeserver.sandbox.people import ELIZABETH, JANE
+from homeserver.sandbox.people import CHARLOTTE, ELIZABETH, JANE
 from homeserver.services.moderation import Moderation
 from homeserver.storage import appdata, leaderboards, people, uploads
 from homeserver.storage.database import Database, Transaction, open_database
@@ -24,7 +24,7 @@ LANGUAGES: Final = ("en", "pt-BR", "fr")
 SCHEMES: Final[tuple[Scheme, ...]] = ("light", "dark")
 WIDTHS: Final = (1280, 360)
 
-Who = Literal["nobody", "player", "hidden", "storage", "new", "both", "operator"]
+Who = Literal["nobody", "player", "hidden", "withdrawn", "storage", "new", "both", "operator"]
 
 LONG_NAME: Final = "Maria da Conceição " * 10 + "dos Santos"
 ODD_NAMES: Final = ("שרה בן־דוד", LONG_NAME, "🦊🦊🦊 Kit 👩‍👩‍👧‍👦", '<b>Bold</b> & "quoted"', "Ünïcôdé\u202eevil")
@@ -71,6 +71,19 @@ VIEWS: Final = (
     View("player", "player", "/players/{player}", "/players/{player}", 'h1:has-text("Elizabeth")'),
     View("player-with-a-long-name", "player", "/players/{long}", "/players/{player}", 'h1:has-text("dos Santos")'),
     View("board-hidden", "hidden", "/boards/letters", "/boards/{board}", "aside .big ~ p"),
+    View(
+        "board-hidden-by-me", "withdrawn", "/boards/letters", "/boards/{board}", '.notice form[action="/privacy/show"]'
+    ),
+    View("home-hidden-by-me", "withdrawn", "/", "/", '.notice form[action="/privacy/show"]'),
+    View(
+        "player-hidden-by-me",
+        "withdrawn",
+        "/players/{withdrawn}",
+        "/players/{player}",
+        '.notice form[action="/privacy/show"]',
+    ),
+    View("player-who-hides", "player", "/players/{withdrawn}", "/players/{player}", '.hint:has-text("not_found")', 404),
+    View("privacy-hidden-by-me", "withdrawn", "/privacy?done=hidden", "/privacy", '#seen form[action="/privacy/show"]'),
     View("privacy", "both", "/privacy", "/privacy", 'form[action="/privacy/erase"]'),
     View("sign-in-again", "both", "/sign-in", "/sign-in", 'a[href="/files"]:has-text(" ")'),
     View("files-empty", "new", "/files", "/files", "#uploads .empty"),
@@ -90,6 +103,13 @@ VIEWS: Final = (
     View("admin-task", "operator", "{task}", "/admin/tasks/{task}", "h1"),
     View("admin-players", "operator", "/admin/players?search=maria", "/admin/players", "tbody a"),
     View("admin-player", "operator", "/admin/players/{long}", "/admin/players/{player}", 'form[action$="/hide"]'),
+    View(
+        "admin-player-who-hides",
+        "operator",
+        "/admin/players/{withdrawn}",
+        "/admin/players/{player}",
+        ".facts .chip.bad",
+    ),
     View(
         "admin-erase", "operator", "/admin/players/{long}/erase", "/admin/players/{player}/erase", 'form[method="post"]'
     ),
@@ -161,26 +181,30 @@ async def world(folder: Path) -> AsyncIterator[World]:
     """It runs inside of the context."""
     async with running_stack(folder) as stack, open_database(stack.settings.database_url) as database:
         player, hidden = await stack.player(ELIZABETH), await stack.player(JANE)
-        both = await stack.player(ELIZABETH)
+        withdrawn, both = await stack.player(CHARLOTTE), await stack.player(ELIZABETH)
         await both.sign_in_to_storage("marie")
         storage, new, operator = stack.browser(), stack.browser(), stack.browser()
         await storage.sign_in_to_storage("marie")
         await new.sign_in_to_storage("luc")
         await operator.sign_in_as_operator("configure")
         own = (await (await stack.open_gadget(ELIZABETH)).call("GET", "me")).json["me"]["id"]
+        theirs = (await (await stack.open_gadget(CHARLOTTE)).call("GET", "me")).json["me"]["id"]
+        await withdrawn.post("/privacy/hide")
         long = await _people(database, stack)
         await database.write(_files)
         visitors: dict[Who, Browser] = {
             "nobody": stack.browser(),
             "player": player,
             "hidden": hidden,
+            "withdrawn": withdrawn,
             "both": both,
             "storage": storage,
             "new": new,
             "operator": operator,
         }
         checked = await operator.post("/admin/boards/letters/verify", {"reason": "for the pages"})
-        yield World(stack, visitors, {"player": own, "long": long, "odd": "ris", "task": checked.location})
+        named = {"player": own, "withdrawn": theirs, "long": long, "odd": "ris", "task": checked.location}
+        yield World(stack, visitors, named)
 
 
 async def _people(database: Database, stack: Stack) -> str:

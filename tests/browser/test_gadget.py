@@ -33,7 +33,9 @@ from playwright.async_api import (
 
 from homeserver.sandbox import CannedReply, Fault
 from homeserver.sandbox.people import CHARLOTTE, ELIZABETH, JANE
+from homeserver.services.board_states import BoardStates
 from homeserver.services.moderation import Moderation
+from homeserver.services.rebuilds import Rebuilds
 from homeserver.storage import people
 from homeserver.storage.database import open_database
 from homeserver.storage.migrate import migrate
@@ -392,6 +394,79 @@ async def test_who_is_hidden_sees_it_and_is_seen_by_nobody(world: World) -> None
             await keep(page, "hidden")
             await moderation.restore(player, actor="maria", reason="after all")
         await expect(gadget.locator("tr.mine")).to_have_count(1)
+
+
+async def test_a_closed_board_says_so_before_a_score_is_refused(world: World) -> None:
+    """When it is opened, or chosen; where it was closed meanwhile, with the refusal."""
+    async with open_database(world.stack.settings.database_url) as database, world.tab(tolerated=["409"]) as page:
+        states = BoardStates(database, Rebuilds(database, world.stack.now_ms), world.stack.now_ms)
+        gadget = await world.open(page, CHARLOTTE)
+        button, closed = gadget.get_by_role("button", name="Write a letter"), gadget.locator(".closed")
+        await expect(button).to_be_enabled()
+        await states.close("letters", actor="maria", reason="a pause")
+        await expect(closed).to_have_count(0)
+        await button.click()
+        await expect(gadget.get_by_role("status")).to_contain_text("The board takes no scores for now.")
+        await expect(closed).to_contain_text("This board is closed since")
+        await expect(button).to_have_count(0)
+        gadget = await world.open(page, CHARLOTTE)
+        await expect(closed).to_contain_text("it takes no scores for now.")
+        await expect(button).to_have_count(0)
+        await keep(page, "closed")
+        await gadget.get_by_role("button", name="Busiest writers").click()
+        await expect(closed).to_have_count(0)
+        await states.open("letters", actor="maria", reason="it goes on")
+        await gadget.get_by_role("button", name="Letters written").click()
+        await expect(button).to_be_enabled()
+        await expect(closed).to_have_count(0)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("view", "width"), [("canvas", 1280), ("profile", 1000), ("canvas", 360)])
+async def test_who_hides_is_told_so_and_goes_to_where_it_is_changed(
+    world: World, axe: str, view: str, width: int, scheme: Literal["light", "dark"]
+) -> None:
+    """In a tab of its own, signed in by the link; the gadget hears of what is done there."""
+    async with world.tab(viewport={"width": width, "height": 900}, color_scheme=scheme) as page:
+        browser = await world.stack.player(CHARLOTTE)
+        gadget = await world.open(page, CHARLOTTE, view)
+        said = gadget.get_by_text("You have hidden yourself. Others do not see you here.")
+        await expect(gadget.locator(".own .big")).to_be_visible()
+        await expect(said).to_have_count(0)
+        assert (await browser.post("/privacy/hide")).status == 303
+        await expect(said).to_be_visible()
+        await expect(gadget.locator("tr.mine")).to_have_count(0)
+        await expect(gadget.locator(".own .big")).to_be_visible()  # where they would be
+        await keep(page, f"hidden-by-me-{view}-{width}-{scheme}")
+        await page.frames[1].evaluate(axe)
+        found = await page.frames[1].evaluate("() => axe.run('#homeserver', { runOnly: ['wcag2aa'], preload: false })")
+        assert [(each["id"], each["nodes"][0]["failureSummary"]) for each in found["violations"]] == []
+        async with page.context.expect_page() as opened:
+            await gadget.get_by_role("button", name="Show me again").click()
+        tab = await opened.value
+        await tab.get_by_role("button", name="Yes, continue as").click()
+        await expect(tab).to_have_url(re.compile("/privacy$"))
+        await tab.get_by_role("button", name="Show me again").click()
+        await expect(tab.get_by_role("status")).to_contain_text("Others see you again.")
+        await tab.close()
+        await expect(said).to_have_count(0)
+
+
+async def test_whose_page_it_is_may_hide_meanwhile(world: World) -> None:
+    """Their place goes, the viewer's stays; the next time nothing is said of them at all."""
+    async with world.tab(tolerated=["status of 404"]) as page:
+        browser = await world.stack.player(CHARLOTTE)
+        gadget = await world.open(page, ELIZABETH, "profile", owner=CHARLOTTE)
+        owner = gadget.get_by_role("group", name=re.compile("^Place of .Charlotte Lucas.$"))
+        await expect(owner).to_be_visible()
+        await browser.post("/privacy/hide")
+        await expect(owner).to_have_count(0)
+        await expect(gadget.get_by_role("group", name="Your place")).to_be_visible()
+        await expect(gadget.get_by_role("status")).to_be_empty()
+        gadget = await world.open(page, ELIZABETH, "profile", owner=CHARLOTTE)
+        await expect(gadget.get_by_role("group", name="Your place")).to_be_visible()
+        await expect(owner).to_have_count(0)
+        await browser.post("/privacy/show")
 
 
 async def test_a_day_that_ends_makes_room_for_the_next(world: World) -> None:

@@ -127,10 +127,13 @@ async def test_a_player_page_names_the_friends_nearby(stack: Stack) -> None:
 
 
 async def test_a_closed_board_says_so(stack: Stack, clock: Clock) -> None:
-    browser = await stack.player()
+    browser, gadget = await stack.player(), await stack.open_gadget()
     assert texts(page(await browser.get("/boards/letters")), "//p[@class='notice']") == []
+    assert {board["closed"] for board in (await gadget.call("GET", "boards")).json["boards"]} == {None}
     async with open_database(stack.settings.database_url) as database:
         states = BoardStates(database, Rebuilds(database, clock.now_ms), clock.now_ms)
         await states.close("letters", actor="maria", reason="the cup is over")
     (said,) = texts(page(await browser.get("/boards/letters")), "//p[@class='notice']")
     assert said.startswith("This board is closed since 22 Nov 2026, 12:00")
+    closed = {board["id"]: board["closed"] for board in (await gadget.call("GET", "boards")).json["boards"]}
+    assert closed == {"letters": "2026-11-22T12:00:00.000Z"}

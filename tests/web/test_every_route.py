@@ -44,6 +44,8 @@ TABLE: Final[dict[tuple[str, str], tuple[str, str, str, str]]] = {
     ("GET", "/privacy"): ("200", "200", "200", "200"),
     ("GET", "/privacy/export"): ("401", "200", "200", "401"),
     ("POST", "/privacy/erase"): ("401", "400", "400", "401"),
+    ("POST", "/privacy/hide"): ("401", "401", "303 /privacy?done=hidden", "401"),
+    ("POST", "/privacy/show"): ("401", "401", "303 /privacy?done=shown", "401"),
     ("POST", "/privacy/sessions/end"): ("401", "404", "404", "401"),
     ("POST", "/privacy/link"): ("401", "401", "303 /privacy", "401"),
     ("POST", "/privacy/unlink"): ("401", "303 /privacy", "303 /privacy", "401"),

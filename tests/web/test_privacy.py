@@ -44,6 +44,7 @@ async def test_both_halves_are_shown_and_the_page_speaks_the_language(stack: Sta
     assert [heading for heading in texts(tree, "//h2") if heading] == [
         "En tant que joueur",
         "Chez Mes Données",
+        "Qui vous voit",
         "Emporter mes données",
         "Non liés",
         "M’effacer en tant que joueur",
