@@ -48,16 +48,21 @@ def _whole(counted: _Counted) -> str:
     """SQL for what all blocks before the block of a place `w` hold."""
     return (
         f"(SELECT CAST(coalesce(sum({counted}), 0) AS BIGINT) FROM blocks WHERE list = $1 AND level = {SUPERBLOCKS} "
-        f"AND (key, reached_ms, player) < (+w.above_key, +w.above_ms, +w.above_player)) + {_children(counted)}"
+        f"AND (key, reached_ms, player) < (+w.above_key, +w.above_ms, +w.above_player)) + ({_children(counted)})"
     )
 
 
 def _children(counted: _Counted) -> str:
-    """SQL for what the blocks before the block of a place `w` hold in its superblock."""
+    """SQL for what the blocks before the block of a place `w` hold in its superblock; in ranges as `_IN_BLOCK`."""
+    total = f"(SELECT CAST(coalesce(sum({counted}), 0) AS BIGINT) FROM blocks WHERE list = $1 AND level = {BLOCKS} AND "
+    behind, ahead = (
+        "(reached_ms, player) >= (+w.above_ms, +w.above_player)",
+        "(reached_ms, player) < (+w.block_ms, +w.block_player)",
+    )
     return (
-        f"(SELECT CAST(coalesce(sum({counted}), 0) AS BIGINT) FROM blocks WHERE list = $1 AND level = {BLOCKS} "
-        "AND (key, reached_ms, player) >= (+w.above_key, +w.above_ms, +w.above_player) "
-        "AND (key, reached_ms, player) < (+w.block_key, +w.block_ms, +w.block_player))"
+        f"CASE WHEN w.above_key = w.block_key THEN {total} key = w.block_key AND {behind} AND {ahead}) "
+        f"ELSE {total} key = w.above_key AND {behind}) + {total} key > w.above_key AND key < w.block_key) "
+        f"+ {total} key = w.block_key AND {ahead}) END"
     )
 
 
