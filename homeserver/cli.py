@@ -265,12 +265,13 @@ def _migrate(options: argparse.Namespace) -> int:
 
 
 def _sync(options: argparse.Namespace) -> int:
+    from homeserver.serving import run  # noqa: PLC0415
     from homeserver.sync_command import sync_all, sync_one  # noqa: PLC0415
 
     settings = settings_of(options)
     logs.configure()
     done = sync_all(settings, say) if options.all else sync_one(settings, options.player, say)
-    return 0 if asyncio.run(done) else 1
+    return 0 if run(done) else 1
 
 
 def _boards_list(options: argparse.Namespace) -> int:

@@ -11,8 +11,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any, Final, TypeVar
 
 from aiohttp import web
@@ -47,24 +47,31 @@ def read_buffer_bytes() -> int:
 
 def run(main: Coroutine[Any, Any, T]) -> T:
     """`asyncio.run`, on uvloop where it exists (1.16x measured), with a garbage collector that looks seldom."""
-    _look_seldom()
-    try:
-        import uvloop  # noqa: PLC0415 - not everywhere
-    except ImportError:
-        return asyncio.run(main)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(main)
+    with _looking_seldom():
+        try:
+            import uvloop  # noqa: PLC0415 - not everywhere
+        except ImportError:
+            return asyncio.run(main)
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(main)
 
 
-def _look_seldom() -> None:
+@contextmanager
+def _looking_seldom() -> Iterator[None]:
     """Have the collector leave out what is loaded by now, and wait for more that is new.
 
     Cycles alone need it. Answers with a hundred dictionaries, a few hundred of them under way, had it go over all that
     the process holds again and again: a quarter of the sync's CPU.
     """
+    before = gc.get_threshold()
     gc.collect()
     gc.freeze()
-    gc.set_threshold(NEW_OBJECTS)
+    gc.set_threshold(NEW_OBJECTS, *before[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+        gc.unfreeze()
 
 
 def listen(host: str, port: int, *, shared: bool = False) -> socket.socket:

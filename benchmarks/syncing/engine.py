@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import multiprocessing
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Final
 
@@ -41,6 +43,8 @@ AT_A_TIME: Final = 100
 DELAY_S: Final = 0.05
 IDEAL_TARGET: Final = 1 / 0.90
 PLAIN_TARGET: Final = 1 / 0.40
+PROCESSES: Final = 2
+"""That share the work, and the connections: what `serve --workers 2` does on a machine with as many cores."""
 CREDENTIALS: Final = Credentials("orkut.com:623061448914", "a-consumer-secret-of-24-c")
 
 
@@ -60,6 +64,10 @@ def _measured(*, quick: bool) -> Iterator[Figure]:
         seconds, _ = serving.run(_synced(address, asked))
         ideal_s = asked / AT_A_TIME * DELAY_S
         yield Figure("sync.engine.50ms", asked / seconds, "requests/s", seconds / ideal_s, IDEAL_TARGET)
+    with container(DELAY_S) as address:
+        seconds = serving.run(_shared(address, asked))
+        name = f"sync.engine.50ms.{PROCESSES}_processes"
+        yield Figure(name, asked / seconds, "requests/s", seconds / ideal_s, IDEAL_TARGET)
     with container(0.0) as address:
         plain_s = serving.run(_plain(address, asked))
         seconds, cpu_s = serving.run(_synced(address, asked))
@@ -88,12 +96,12 @@ async def _plain(address: str, asked: int) -> float:
 
 
 @asynccontextmanager
-async def _database() -> AsyncIterator[Database]:
+async def _database() -> AsyncIterator[tuple[Database, str]]:
     with tempfile.TemporaryDirectory() as folder:
         url = f"sqlite:///{Path(folder) / 'sync.db'}"
         await asyncio.to_thread(migrate, url)
         async with open_database(url) as database:
-            yield database
+            yield database, url
 
 
 def _askers(asked: int) -> list[int]:
@@ -115,31 +123,94 @@ async def _prepare(database: Database, asked: int) -> None:
     await database.write(work)
 
 
-async def _synced(address: str, asked: int) -> tuple[float, float]:
-    """Seconds, and of them this process's CPU, to sync that many circles a second time."""
-    async with _database() as database, open_session(max_connections=AT_A_TIME) as session:
-        await _prepare(database, asked)
+async def _ask_all(database: Database, asked: int) -> None:
+    tasks = [(asker + 1, Kind.AROUND) for asker in _askers(asked)]
+    await database.write(lambda tx: sync_tasks.add(tx, "stub", tasks, priority=Priority.ROUND, now_ms=_now_ms()))
+
+
+@asynccontextmanager
+async def _engine(database: Database, address: str, at_a_time: int) -> AsyncIterator[Sync]:
+    async with open_session(max_connections=at_a_time) as session:
         client = ContainerClient(session, address, GUIDE, CREDENTIALS, now_ms=_now_ms)
 
         async def fields() -> Sequence[str]:
             return ("letters",)
 
-        pace = Pace(database, "stub", _now_ms, concurrency=AT_A_TIME)
-        sync = Sync(database, client, "stub", fields, _now_ms, concurrency=3 * AT_A_TIME, pace=pace)
-        tasks = [(asker + 1, Kind.AROUND) for asker in _askers(asked)]
+        pace = Pace(database, "stub", _now_ms, concurrency=at_a_time)
+        yield Sync(database, client, "stub", fields, _now_ms, concurrency=3 * at_a_time, pace=pace)
+
+
+async def _work_off(sync: Sync) -> None:
+    running = asyncio.create_task(sync.run())
+    await sync.settled()
+    running.cancel()
+    await asyncio.wait({running})
+
+
+def _check(answered: int, asked: int) -> None:
+    if answered != asked:
+        raise AssertionError(f"{answered} of {asked} answered")
+
+
+async def _synced(address: str, asked: int) -> tuple[float, float]:
+    """Seconds, and of them this process's CPU, to sync that many circles a second time."""
+    async with _database() as (database, _), _engine(database, address, AT_A_TIME) as sync:
+        await _prepare(database, asked)
         for _ in range(2):
-            await database.write(
-                lambda tx: sync_tasks.add(tx, "stub", tasks, priority=Priority.ROUND, now_ms=_now_ms())
-            )
+            await _ask_all(database, asked)
             began_s, cpu_s = time.perf_counter(), time.process_time()
-            running = asyncio.create_task(sync.run())
-            await sync.settled()
+            await _work_off(sync)
             took = time.perf_counter() - began_s, time.process_time() - cpu_s
-            running.cancel()
-            await asyncio.wait({running})
-        if sync.tally.answered != 2 * asked:
-            raise AssertionError(f"{sync.tally.answered} of {2 * asked} answered")
+        _check(sync.tally.answered, 2 * asked)
         return took
+
+
+async def _shared(address: str, asked: int) -> float:
+    """Seconds until several processes, which have the connections together, synced that many circles a second time."""
+    async with _database() as (database, url):
+        await _prepare(database, asked)
+        with _colleagues(url, address) as pipes:
+            for _ in range(2):
+                await _ask_all(database, asked)
+                began_s = time.perf_counter()
+                for pipe in pipes:
+                    pipe.send(True)
+                answered = [await asyncio.to_thread(pipe.recv) for pipe in pipes]
+                seconds = time.perf_counter() - began_s
+                _check(sum(answered), asked)
+        return seconds
+
+
+@contextmanager
+def _colleagues(url: str, address: str) -> Iterator[list[Connection]]:
+    """Processes that have opened the database; each works the queue off when it is told, and says how many it asked."""
+    spawn = multiprocessing.get_context("spawn")
+    pairs = [spawn.Pipe() for _ in range(PROCESSES)]
+    processes = [spawn.Process(target=_colleague, args=(url, address, there), daemon=True) for _, there in pairs]
+    try:
+        for process in processes:
+            process.start()
+        for here, _ in pairs:
+            here.recv()
+        yield [here for here, _ in pairs]
+    finally:
+        for process in processes:
+            process.terminate()
+            process.join()
+
+
+def _colleague(url: str, address: str, told: Connection) -> None:
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
+
+    async def work() -> None:
+        async with open_database(url) as database, _engine(database, address, AT_A_TIME // PROCESSES) as sync:
+            told.send(True)
+            while await asyncio.to_thread(told.recv):
+                before = sync.tally.answered
+                await _work_off(sync)
+                told.send(sync.tally.answered - before)
+
+    serving.run(work())
 
 
 def _parts(calls: int) -> Iterator[Figure]:
@@ -161,7 +232,7 @@ def _each(name: str, calls: int, work: object) -> Figure:
 
 async def _storing(batches: int) -> Figure:
     """Applying circles, 32 in a transaction, of which one value in twenty changed (others are left out before)."""
-    async with _database() as database:
+    async with _database() as (database, _):
         await _prepare(database, 32)
         took_ns = 0
         for batch in range(batches + 1):

@@ -60,6 +60,8 @@ FIRST_RETRY_S: Final = 10.0
 LONGEST_RETRY_S: Final = 600.0
 TOGETHER: Final = 64
 """How many players' answers share a transaction, at most."""
+GATHER_S: Final = 0.02
+"""How long it is put off where many more are under way: small transactions cost a fifth of the sync's CPU."""
 
 _log = structlog.get_logger(__name__)
 
@@ -227,6 +229,8 @@ class Sync:
         """Apply what comes, as many together as wait. One that cannot be applied is no burden to the others."""
         while True:
             batch = [await self._applying.get()]
+            if len(self._running) > 2 * TOGETHER and self._applying.qsize() < TOGETHER:
+                await asyncio.sleep(GATHER_S)
             while len(batch) < TOGETHER and not self._applying.empty():
                 batch.append(self._applying.get_nowait())
             batch = [waiting for waiting in batch if not waiting.changed.done()]
