@@ -7,8 +7,8 @@ import asyncio
 import pytest
 
 from homeserver.model import Change, Origin
-from homeserver.storage import appdata
-from homeserver.storage.database import Database, Reader
+from homeserver.storage import appdata, people
+from homeserver.storage.database import Database, Reader, Transaction
 
 ME, JANE = 1, 2
 
@@ -205,3 +205,31 @@ async def test_what_is_unchanged_beside_something_that_changed_is_no_change(data
         )
     assert changed == [Change(JANE, "letters", "2", "7", 20, Origin.READ)]
     assert len(await events(database)) == 4
+
+
+async def test_what_is_known_of_friends_is_everybody_by_user_id_with_or_without_values(database: Database) -> None:
+    names = ["me", "jane", 'l"ydia', "mary", "kitty"]
+
+    async def prepare(tx: Transaction) -> None:
+        numbers = await people.players_of(tx, "orkut", names)
+        assert len(numbers) == len(names)
+        everybody.update(numbers)
+        await people.observe_friends(tx, numbers["me"], [numbers[name] for name in names[1:]], 1)
+        await people.observe_friends(tx, numbers["kitty"], [numbers["me"], numbers["jane"]], 1)
+
+    everybody: dict[str, int] = {}
+    await database.write(prepare)
+    await observe(
+        database, {"letters": "3", "level": "7", "said": "a, \\ \u2028 é"}, observed_ms=1, player=everybody["jane"]
+    )
+    await observe(database, {"letters": "4"}, observed_ms=1, player=everybody['l"ydia'])
+    await observe(database, {"letters": "5", "level": "8"}, observed_ms=1, player=everybody["mary"])
+    await observe(database, {"letters": None, "level": None}, observed_ms=2, player=everybody["mary"])
+    players = [everybody["me"], everybody["kitty"], everybody["jane"]]
+    found = await database.look(lambda reader: appdata.of_friends(reader, players))
+    jane = {"letters": "3", "level": "7", "said": "a, \\ \u2028 é"}
+    assert found == {
+        everybody["me"]: {"jane": jane, 'l"ydia': {"letters": "4"}, "mary": {}, "kitty": {}},
+        everybody["kitty"]: {"me": {}, "jane": jane},
+        everybody["jane"]: {},
+    }
