@@ -29,8 +29,8 @@ LAST_S: Final = 30.0
 """What a worker may need beyond the grace of its requests, and as much again to end those that were stopped."""
 
 NEW_OBJECTS: Final = 50_000
-"""More containers made than given up, when the collector looks at the young ones: some megabytes, at most, that are
-kept for nothing. It is above what is under way at any time."""
+"""More containers made than given up, when the collector looks at the young ones. It is above what is under way at any
+time, so only cycles come to it; usually some megabytes of them are kept for nothing meanwhile."""
 
 READ_BUFFER_BYTES: Final = 256 * 1024
 """asyncio reads at most this much at once; uploads gain 1.6x over the default, nothing gains from more."""

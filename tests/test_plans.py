@@ -55,6 +55,7 @@ class ExplainingWrites(Explaining):
     [
         ("moderation", "(board=?)", lambda tx: moderation.note(tx, ["letters"])),
         ("moderation", "(board=? AND state=?)", lambda tx: admin_views.decided(tx, "letters")),
+        ("players", "players_withdrawn (player>?)", lambda tx: admin_views.withdrawn(tx, 1, 20)),
         (
             "moderation",
             "(board=? AND state=? AND player>?)",

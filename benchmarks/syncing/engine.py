@@ -188,8 +188,9 @@ def _colleagues(url: str, address: str) -> Iterator[list[Connection]]:
     pairs = [spawn.Pipe() for _ in range(PROCESSES)]
     processes = [spawn.Process(target=_colleague, args=(url, address, there), daemon=True) for _, there in pairs]
     try:
-        for process in processes:
+        for process, (_, there) in zip(processes, pairs, strict=True):
             process.start()
+            there.close()  # theirs alone now: one that fails is not waited for
         for here, _ in pairs:
             here.recv()
         yield [here for here, _ in pairs]

@@ -97,8 +97,7 @@ async def states(reader: Reader, board_id: str, state: str, after: int, limit: i
 async def withdrawn(reader: Reader, after: int, limit: int) -> list[int]:
     """The first players beyond this number who have hidden themselves, in order."""
     rows = await reader.fetch(
-        "SELECT d.player FROM delisted AS d CROSS JOIN players AS p "
-        "WHERE d.player > $1 AND p.player = d.player AND p.withdrawn_ms IS NOT NULL ORDER BY d.player LIMIT $2",
+        "SELECT player FROM players WHERE withdrawn_ms IS NOT NULL AND player > $1 ORDER BY player LIMIT $2",
         after,
         limit,
     )

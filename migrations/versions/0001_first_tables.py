@@ -42,6 +42,7 @@ CREATE TABLE players (
     UNIQUE (container, user_id)
 );
 CREATE INDEX players_search_name ON players (search_name, player);
+CREATE INDEX players_withdrawn ON players (player) WHERE withdrawn_ms IS NOT NULL;
 CREATE INDEX players_birthday ON players (container, birthday) WHERE birthday IS NOT NULL;
 
 CREATE TABLE friendships (
