@@ -310,7 +310,8 @@ async def test_whatever_is_cut_or_changed_is_noticed_and_changes_nothing(
     before = await here.dump()
     packed = (tmp_path / "backup").read_bytes()
     plain = gzip.decompress(packed)
-    broken = [packed[:-9], packed[: len(packed) // 2], b"", b"PK\x03\x04", packed[:30] + b"\0" + packed[31:]]
+    broken = [packed[:-9], packed[: len(packed) // 2], b"", b"PK\x03\x04"]
+    broken.append(packed[:30] + bytes([packed[30] ^ 0xFF]) + packed[31:])  # whatever it was: it may have been any
     lines = plain.splitlines(keepends=True)
     broken += [gzip.compress(b"".join(lines[:-1])), gzip.compress(plain + b"{}\n"), gzip.compress(b"".join(lines[:3]))]
     broken += [gzip.compress(plain.replace(b'"Carlos"', b'"Carlas"')), gzip.compress(b"[]\n"), gzip.compress(b"x\n")]
