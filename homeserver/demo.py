@@ -5,7 +5,6 @@ What a demo keeps lies in one folder (the database, waiting files, the keys): it
 
 from __future__ import annotations
 
-import os
 import secrets
 import socket
 from collections.abc import AsyncIterator
@@ -16,7 +15,7 @@ from typing import Final
 
 from homeserver import config
 from homeserver.model import Role
-from homeserver.sandbox import Sandbox, SandboxSettings
+from homeserver.sandbox import Sandbox, SandboxSettings, files
 from homeserver.sandbox.saml import API_PARAMETER
 from homeserver.sandbox.settings import load_or_create_signing_key
 from homeserver.services.operators import Operators
@@ -175,21 +174,14 @@ def prepare_sandbox(folder: Path, home_url: str, port: int, seed: int = 1) -> tu
         )
     )
     certificate = folder / "sandbox-certificate.pem"
-    certificate.write_text(sandbox.certificate_pem)
-    (folder / METADATA).write_bytes(sandbox.storage.identity_provider.metadata())
+    files.put(certificate, sandbox.certificate_pem.encode())
+    files.put(folder / METADATA, sandbox.storage.identity_provider.metadata())
     return sandbox, certificate
 
 
 def kept_secret(path: Path) -> str:
     """A random secret that stays the same as long as its file does; readable by its owner only."""
-    try:
-        return path.read_text().strip()
-    except FileNotFoundError:
-        value = secrets.token_hex(32)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(value + "\n")
-        return value
+    return files.kept(path, lambda: secrets.token_hex(32).encode() + b"\n").decode().strip()
 
 
 def demo_settings(folder: Path, home_url: str, sandbox: SandboxSettings, certificate: Path) -> config.Settings:

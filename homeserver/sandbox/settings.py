@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import os
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +18,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from homeserver.model import NowMs
+from homeserver.sandbox.files import kept
 
 SIGNING_KEY_BITS: Final = 2048
 
@@ -42,20 +42,14 @@ def load_or_create_signing_key(path: Path) -> rsa.RSAPrivateKey:
         ValueError: The file holds something other than an unencrypted RSA private key.
         OSError: It cannot be read or written.
     """
-    try:
-        pem = path.read_bytes()
-    except FileNotFoundError:
-        key = new_signing_key()
-        pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(pem)
-        return key
-    loaded = load_pem_private_key(pem, password=None)
+    loaded = load_pem_private_key(kept(path, _new_pem), password=None)
     if not isinstance(loaded, rsa.RSAPrivateKey):
         raise ValueError(f"{path} holds no RSA private key")  # noqa: TRY004 - the file's content is at fault
     return loaded
+
+
+def _new_pem() -> bytes:
+    return new_signing_key().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
