@@ -129,22 +129,26 @@ function words(error) {
 }
 
 // Say what is wrong, until what was in vain has worked. What reads only is tried again by itself, now where there is a
-// button for it; a score is written once for each time that somebody asks for it.
+// button for it; a score is written once for each time that somebody asks for it. What is said already stays as it is:
+// the button keeps the focus, and nobody is told again and again.
 async function complain(error, again, { isRead = true, text = words(error) } = {}) {
   draw();
   const isTemporary = isRead && worthAnotherTry(error);
-  const mine = { again };
-  const retry = () => {
-    if (state.complaint !== mine) return;
-    say("");
-    again();
-  };
-  say(`${text} `, "bad",
-    make("button", { type: "button", class: "button", onclick: retry }, isTemporary ? _("Try again now") : _("Try again")));
+  const way = isTemporary ? _("Try again now") : _("Try again");
+  const mine = { again, said: `${text} ${way}` };
+  if (!state.complaint || state.complaint.said !== mine.said) {
+    say(`${text} `, "bad", make("button", { type: "button", class: "button", onclick: retry }, way));
+  }
   state.complaint = mine;
   if (!isTemporary) return;
   await pause(troubles.next(error));
   if (state.complaint === mine) again();
+}
+
+function retry() {
+  const { again } = state.complaint;
+  say("");
+  again();
 }
 
 function heal(again) {

@@ -9,7 +9,7 @@ import asyncio
 import json
 import re
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
@@ -44,6 +44,7 @@ from homeserver.wiring import wall_clock_ms
 from tests.browser.conftest import FLAGS, PATIENCE_MS, SCREENSHOTS, opened_browser, opened_tab
 from tests.browser.test_all_pages import axe
 from tests.browser.wire import Wire, stretched
+from tests.patience import until
 from tests.web.conftest import Stack, running_stack
 from tests.web.test_tus_clients import bundled
 
@@ -53,6 +54,8 @@ pytestmark = [pytest.mark.chromium, pytest.mark.asyncio(loop_scope="module")]
 
 FAMILY: Final = "\N{MAN}\N{ZERO WIDTH JOINER}\N{WOMAN}\N{ZERO WIDTH JOINER}\N{GIRL}"
 FLAG: Final = "\N{REGIONAL INDICATOR SYMBOL LETTER B}\N{REGIONAL INDICATOR SYMBOL LETTER R}"
+SOON: Final = "const timeout = AbortSignal.timeout.bind(AbortSignal); AbortSignal.timeout = (ms) => timeout(ms / 100);"
+"""Whoever does not answer is given up soon."""
 NAME: Final = "Wolfeschlegelsteinhausenbergerdorff "
 
 
@@ -333,25 +336,52 @@ async def test_a_server_that_is_away_is_asked_again(world: World) -> None:
         assert world.stack.sandbox.container.appdata_of(CHARLOTTE)["letters"] == wanted
 
 
+def unanswered() -> tuple[list[Route], Callable[[Route], Awaitable[None]]]:
+    """What was asked and is never answered, and what has to be done for that."""
+    silent: list[Route] = []
+
+    async def answers_nothing(route: Route) -> None:
+        silent.append(route)
+
+    return silent, answers_nothing
+
+
 async def test_a_server_that_says_nothing_is_not_waited_for_for_ever(world: World) -> None:
+    """Nor asked again by itself before it is time: the button does it now."""
     async with world.tab(tolerated=AWAY) as page:
-        await page.add_init_script(
-            "const timeout = AbortSignal.timeout.bind(AbortSignal); AbortSignal.timeout = (ms) => timeout(ms / 100);"
-        )
+        await page.add_init_script(f"{SOON} Math.random = () => 1000;")
         gadget = await world.open(page, CHARLOTTE)
         await expect(gadget.locator(".pulse.on")).to_be_visible()
-        silent: list[Route] = []
-
-        async def answers_nothing(route: Route) -> None:
-            silent.append(route)
-
+        silent, answers_nothing = unanswered()
         await page.route("**/entries?*", answers_nothing)
         await gadget.get_by_role("button", name="Friends").click()
         await expect(gadget.get_by_role("status")).to_contain_text("The server cannot be reached.")
         await page.unroute("**/entries?*", answers_nothing)
         await gadget.get_by_role("button", name="Try again now").click()
         await expect(gadget.locator("caption")).to_contain_text("among you and your friends")
-        assert silent
+        assert len(silent) == 1
+
+
+async def test_a_trouble_that_lasts_is_said_once(world: World) -> None:
+    """The button keeps the focus while the gadget tries by itself, and nothing is read out again."""
+    async with world.tab(tolerated=AWAY) as page:
+        await page.add_init_script(f"{SOON} Math.random = () => -1;")
+        gadget = await world.open(page, CHARLOTTE)
+        await expect(gadget.locator(".pulse.on")).to_be_visible()
+        silent, answers_nothing = unanswered()
+        await page.route("**/entries?*", answers_nothing)
+        await gadget.get_by_role("button", name="Friends").click()
+        await gadget.get_by_role("button", name="Try again now").focus()
+        await gadget.get_by_role("status").evaluate(
+            "said => new MutationObserver(() => { said.dataset.changed = 'yes'; }).observe(said, {childList: true})"
+        )
+
+        async def is_tried() -> bool:
+            return len(silent) >= 4
+
+        await until(is_tried)
+        await expect(gadget.get_by_role("button", name="Try again now")).to_be_focused()
+        await expect(gadget.get_by_role("status")).not_to_have_attribute("data-changed", "yes")
 
 
 async def test_a_token_that_is_no_longer_good_is_renewed(world: World) -> None:
