@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
+from typing import Any, cast
 
 import pytest
 
@@ -149,6 +150,34 @@ async def test_writers_of_one_process_wait_without_asking_the_database_again_and
     writer, player = container.writer(database, sleep), await player_of(database)
     await asyncio.gather(*(update(writer, player, {f"key{n}": str(n)}) for n in range(5)))
     assert {f"key{n}": str(n) for n in range(5)}.items() <= container.stored().items()
+
+
+class Leaving:
+    """A database whose first write is done, and whose caller was cancelled meanwhile."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._writes = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._database, name)
+
+    async def write(self, work: Any) -> Any:
+        self._writes += 1
+        answer = await self._database.write(work)
+        if self._writes == 1:
+            raise asyncio.CancelledError
+        return answer
+
+
+async def test_who_is_cancelled_while_asking_for_a_turn_does_not_keep_it(
+    container: Container, database: Database
+) -> None:
+    """Until its lease ended, the player could not be written."""
+    player = await player_of(database)
+    with pytest.raises(asyncio.CancelledError):
+        await update(container.writer(cast("Database", Leaving(database))), player, {"letters": "4"})
+    assert await until_of_lease(database, player, container.clock) == []
 
 
 async def test_different_players_do_not_wait_for_each_other(container: Container, database: Database) -> None:

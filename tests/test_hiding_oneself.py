@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field, replace
 from itertools import product
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
@@ -321,6 +321,26 @@ async def test_a_rebuild_and_a_new_board_obey_it(leaderboards: Leaderboards, clo
     await leaderboards.seed([BOARD, OTHER, COINS, replace(BOARD, id="new")])
     await scene.give(switches.bruno, "9999")
     assert await lists_of(scene.database, replace(BOARD, id="new")) == {}
+
+
+@pytest.mark.parametrize("hidden", [True, False])
+async def test_a_board_that_is_being_made_obeys_it_too(
+    switches: Switches, monkeypatch: pytest.MonkeyPatch, hidden: bool
+) -> None:
+    """It is not in force yet, so no act on it is in the log."""
+    load, made = Rebuilds._load, replace(BOARD, id="made")
+
+    async def meanwhile(self: Rebuilds, *rest: Any) -> None:
+        await load(self, *rest)
+        await switches.hide(hidden)
+
+    if not hidden:
+        await switches.hide()
+    monkeypatch.setattr(Rebuilds, "_load", meanwhile)
+    rebuilds = Rebuilds(switches.scene.database, switches.scene.clock.now_ms)
+    await rebuilds.rebuild(made, revision=None, progress=lambda done, total: None)
+    naive = await expected(switches.scene.database, made, lambda _, player: not hidden or player != switches.bruno)
+    assert await lists_of(switches.scene.database, made) == naive.entries()
 
 
 async def test_who_was_erased_and_comes_back_is_not_hidden(leaderboards: Leaderboards, switches: Switches) -> None:

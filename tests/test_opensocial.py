@@ -344,6 +344,13 @@ def test_a_value_is_unescaped_once() -> None:
     assert opensocial.parse_appdata(reply, SHINDIG)[LYDIA]["k"] == "&lt;b&gt; &amp;amp; &quot;&#39; & é"
 
 
+def test_a_value_is_unescaped_where_its_ampersand_came_as_an_escape() -> None:
+    """As PHP with JSON_HEX_AMP and Gson write it: JSON that may stand in a page."""
+    reply = ok(f'{{"entry": {{"{LYDIA}": {{"k": "\\u0026lt;b\\u0026gt;"}}}}}}')
+    assert opensocial.parse_appdata(reply, GUIDE)[LYDIA]["k"] == "<b>"
+    assert opensocial.parse_appdata(reply, SHINDIG)[LYDIA]["k"] == "&lt;b&gt;"
+
+
 @pytest.mark.parametrize("empty", [{}, [], None])
 def test_no_appdata(empty: object) -> None:
     assert opensocial.parse_appdata(ok({"entry": empty}), GUIDE) == {}

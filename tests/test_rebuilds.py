@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from dataclasses import replace
 from typing import Any
@@ -13,11 +14,12 @@ from homeserver.errors import Conflict, StaleCursor
 from homeserver.model import Board, Counts, Keep, Order, Span, Ties
 from homeserver.services.leaderboards import Leaderboards
 from homeserver.services.rebuilds import Progress, Rebuilds, Rebuilt
-from homeserver.storage import appdata, leases, rebuild
+from homeserver.storage import appdata, leases, moderation, people, rebuild
 from homeserver.storage import leaderboards as store
 from homeserver.storage.database import Database, Reader, Transaction
 from tests.clock import Clock
 from tests.leaderboards_kit import KEY, Container, make_players
+from tests.patience import until
 from tests.rebuild_kit import LANES, SLOW, SMALL, Writers, check, remains
 
 BOARD = Board("letters", "Letters", "letters", minimum=-5)
@@ -257,6 +259,32 @@ async def test_a_board_that_is_made_while_all_are_held_is_held_too(database: Dat
         found = await database.write(rebuild.all_alone)
     assert held == [["letters"], ["letters", "other"]]
     assert [each.board.id for each in found] == held[-1]
+
+
+@pytest.mark.parametrize("database_kind", [pytest.param("postgresql", marks=pytest.mark.postgres)], indirect=True)
+@pytest.mark.parametrize("field", ["letters", "numbers"])
+async def test_a_board_that_is_made_while_somebody_goes_off_all_lists_knows_of_it(
+    database: Database, rebuilds: Rebuilds, writers: Writers, clock: Clock, field: str
+) -> None:
+    """From the settings, or by an operator: it waits until they are off the others."""
+    seeded, made = replace(BOARD, id="a-seeded-one", field=field), replace(BOARD, id="made", field=field)
+    await database.write(lambda tx: people.set_has_app(tx, writers.players[0], False, clock.now_ms()))
+    making: list[asyncio.Task[object]] = []
+
+    async def work(tx: Transaction) -> None:
+        await rebuild.all_alone(tx)
+        await moderation.set_delisted(tx, [writers.players[0]], clock.now_ms())
+        making.append(asyncio.ensure_future(database.write(lambda other: store.seed(other, [seeded]))))
+        making.append(asyncio.ensure_future(rebuilds.rebuild(made, revision=None, progress=quiet)))
+        waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'advisory'"
+        await until(
+            lambda: database.read(lambda reader: reader.fetch_value(waiting)),
+            lambda found: found + sum(task.done() for task in making) == len(making),
+        )
+
+    await database.write(work)
+    await asyncio.gather(*making)
+    assert all(each.moderated for each in await database.look(store.boards_in_force))
 
 
 async def test_who_plans_with_an_old_definition_is_refused(

@@ -373,6 +373,9 @@ class Rebuilds:
             await build.anew.switch(tx, was)
         await rebuild.put_in_force(tx, build.building, self._now_ms())
         replayed = acted.players | build.late | erased
+        if was is None:  # no act on a board that is not there is in the log: whoever went off the lists, or came back
+            floors = await moderation.floors_on(tx, board.id)
+            replayed |= {player for player, _ in floors.items() ^ build.conditions.floors.items()}
         moves = await replays.moves(tx, build.building, replayed, self._now_ms(), nobody=erased)
         found = [event for event in found if event[1] not in replayed]
         await self._record(tx, build, found, besides=moves)

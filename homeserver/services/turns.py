@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
+from homeserver.errors import DatabaseUnavailable
 from homeserver.model import NowMs
 from homeserver.storage import leases
 from homeserver.storage.database import Database, Transaction, WriteWork
@@ -53,7 +54,13 @@ class Turns:
                 the turn is not asked for.
         """
         holder = secrets.token_hex(8)
-        if not await self._acquired(name, holder, lease_s, wait_s, first):
+        try:
+            is_ours = await self._acquired(name, holder, lease_s, wait_s, first)
+        except asyncio.CancelledError:  # it may be ours all the same: what is being written is written
+            with suppress(DatabaseUnavailable):
+                await to_the_end(self._leave(name, holder, settle_s=0.0))
+            raise
+        if not is_ours:
             yield None
             return
         turn = Turn(lambda tx: leases.release(tx, name, holder))

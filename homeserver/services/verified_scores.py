@@ -13,7 +13,7 @@ from homeserver.services import board_lists, reasons
 from homeserver.storage import imports, moderation, people
 from homeserver.storage import leaderboards as store
 from homeserver.storage.blocks import SIZES, Sizes
-from homeserver.storage.database import Database, Transaction
+from homeserver.storage.database import Database, LostRaceError, Transaction
 from homeserver.storage.imports import Imported
 
 SAME: Final = "The player has this score of that time already."
@@ -52,6 +52,8 @@ class VerifiedScores:
             boards = await store.begin(tx, [field])
             in_force = await board_lists.board(tx, board_id)
             board = in_force.board
+            if board.field != field:  # changed while it was waited for
+                raise LostRaceError
             if in_force.closed_ms is not None:
                 raise Conflict("The board is closed: it takes no scores now.")
             text = scores.exact(scores.read(board, value), board.decimals)

@@ -18,7 +18,8 @@ that moves within its block touches none.
 
 Locks, in this order everywhere, so that nobody waits in a circle (SQLite, with its one writer, needs none):
 
-1. The boards that the transaction may change, shared (`leaderboards.begin`), before any row.
+1. The boards that the transaction may change, shared (`leaderboards.begin`), before any row. Whoever holds all of them
+   alone, or makes one, holds the making of boards behind them.
 2. AppData rows, by player and key; events.
 3. New lists; entries, each under its player's AppData row; rows of `scores`, sorted.
 4. Rows of `blocks`, all of the transaction at once: by level, then list, then position.

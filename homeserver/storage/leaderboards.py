@@ -25,6 +25,8 @@ from homeserver.storage.database import LostRaceError, Reader, Row, Transaction
 
 FIRST_REVISION = 1
 FIRST_GENERATION = 1
+MAKING = "boards"
+"""What is locked by who makes a board, and by who holds all that there are, behind the locks of boards."""
 _IN_FORCE = "definition, revision, generation, moderated, since_event, closures, rebuilt_ms"
 
 
@@ -72,6 +74,7 @@ async def seed(tx: Transaction, wanted: Sequence[Board]) -> tuple[str, ...]:
     Raises:
         BadInput: A definition is not right; nothing is stored.
     """
+    await tx.lock(MAKING)  # or somebody goes off all lists just now, and the new board does not know
     await tx.execute_many(
         "INSERT INTO boards (board, position, definition, revision, generation, moderated) "
         "VALUES ($1, $2, $3, $4, $5, CASE WHEN EXISTS (SELECT 1 FROM moderation WHERE board = $1) "

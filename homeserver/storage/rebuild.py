@@ -51,10 +51,14 @@ async def alone(tx: Transaction, *boards: Board) -> None:
 
 
 async def all_alone(tx: Transaction) -> tuple[BoardInForce, ...]:
-    """Hold all boards, as `alone` does, also those that are made while others are waited for; all as they are then."""
+    """Hold all boards, as `alone` does, also those that are made while others are waited for; all as they are then.
+
+    Nobody makes another one before this transaction ends.
+    """
     while True:
         boards = [each.board for each in await store.boards_in_force(tx)]
         await alone(tx, *boards)
+        await tx.lock(store.MAKING)
         found = await store.boards_in_force(tx)
         if boards == [each.board for each in found]:
             return found
@@ -320,6 +324,8 @@ async def put_in_force(tx: Transaction, building: BoardInForce, now_ms: int) -> 
     """Let this definition and generation be the board's; its other lists are to be deleted, but for those that are
     archived. A new board comes last."""
     board = building.board
+    if await store.board_in_force(tx, board.id) is None:
+        await tx.lock(store.MAKING)
     await tx.execute(
         "INSERT INTO boards (board, position, definition, revision, generation, since_event, rebuilt_ms) "
         "SELECT CAST($1 AS TEXT), coalesce(max(position) + 1, 0), CAST($2 AS TEXT), CAST($3 AS BIGINT), "
