@@ -14,6 +14,9 @@ function token(name) {
 // Steps of an axis whose numbers are whole.
 const WHOLE = Array.from({ length: 15 }, (_each, power) => [1, 2, 5].map((step) => step * 10 ** power)).flat();
 
+// Nothing where the label before says the same already: scores may be less than a second apart.
+const onlyOnce = (label, index, labels) => (label === labels[index - 1] ? "" : label);
+
 function options(figure, width, [times, scores, displays]) {
   const zone = figure.dataset.zone;
   const day = new Intl.DateTimeFormat(language, { day: "numeric", month: "short", timeZone: zone });
@@ -37,8 +40,9 @@ function options(figure, width, [times, scores, displays]) {
     axes: [
       {
         ...axis,
+        space: 80,
         values: (_plot, seconds, _axis, _space, every) =>
-          seconds.map((each) => written(every).format(new Date(each * 1000))),
+          seconds.map((each) => written(every).format(new Date(each * 1000))).map(onlyOnce),
       },
       {
         ...axis,

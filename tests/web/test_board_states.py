@@ -101,6 +101,16 @@ async def test_a_closed_board_invites_nobody_to_play(stack: Stack, clock: Clock)
     assert "Open the gadget and play" not in aside
 
 
+async def test_who_hides_where_nobody_else_is_does_not_read_that_nobody_is_there(stack: Stack) -> None:
+    browser, gadget = await stack.player(), await stack.open_gadget()
+    assert (await gadget.call("POST", "scores", {"board": "letters", "value": "9"})).status == 201
+    await browser.post("/privacy/hide")
+    tree = page(await browser.get("/boards/letters?period=day"))
+    assert texts(tree, "//section[@id='list']/p[@class='empty']") == ["Nobody else is on this board yet."]
+    assert texts(tree, "//aside//div[@class='big']") == ["1"]
+    assert [way for way in values(tree, "//aside//p/a/@href") if "around=me" in way] == []
+
+
 async def test_a_score_is_gone_to_as_it_is_written_on_the_board(stack: Stack) -> None:
     await give(stack, NOON_MS, u1=1032, u2=1031)
     browser = await stack.player()
