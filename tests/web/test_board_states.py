@@ -64,6 +64,7 @@ async def test_what_changed_since_the_last_period_is_said_in_words(stack: Stack)
     await give(stack, NOON_MS, u1=9, **{f"u{ELIZABETH}": 9, f"u{JANE}": 8, f"u{CHARLOTTE}": 7})
     tree = page(await browser.get("/boards/letters?period=day"))
     assert texts(tree, "//tbody[@id='rows']//td[@class='num hide-s']") == ["new", "▲ up 2", "▼ down 1", "▼ down 3"]
+    assert texts(tree, "//tbody[@id='rows']//small/span[@class='only-s']")[1] == "▲ up 2"  # where there is no room
     assert texts(page(await browser.get("/boards/letters?period=all")), "//th[text()='Change']") == []
 
 
