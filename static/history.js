@@ -14,18 +14,23 @@ function token(name) {
 // Steps of an axis whose numbers are whole.
 const WHOLE = Array.from({ length: 15 }, (_each, power) => [1, 2, 5].map((step) => step * 10 ** power)).flat();
 
-function options(figure, width, [, scores, displays]) {
+// Nothing where the label before says the same already: scores may be less than a second apart.
+const onlyOnce = (label, index, labels) => (label === labels[index - 1] ? "" : label);
+
+function options(figure, width, [times, scores, displays]) {
   const zone = figure.dataset.zone;
   const day = new Intl.DateTimeFormat(language, { day: "numeric", month: "short", timeZone: zone });
   const hour = new Intl.DateTimeFormat(language, { hour: "2-digit", minute: "2-digit", hourCycle: "h23", timeZone: zone });
   const moment = new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "short", hourCycle: "h23", timeZone: zone });
+  const second = new Intl.DateTimeFormat(language, { timeStyle: "medium", hourCycle: "h23", timeZone: zone });
   const axis = {
     stroke: token("--ink-faint"),
     grid: { stroke: token("--line"), width: 1 },
     ticks: { stroke: token("--line"), width: 1 },
     font: `12px ${token("--text")}`,
   };
-  const isLong = (every) => every >= 86400;
+  const written = (every) => (every >= 86400 ? day : every >= 60 ? hour : second);
+  const last = displays.length - 1; // said while nothing is pointed at
   return {
     width,
     height: HEIGHT,
@@ -35,8 +40,9 @@ function options(figure, width, [, scores, displays]) {
     axes: [
       {
         ...axis,
+        space: 80,
         values: (_plot, seconds, _axis, _space, every) =>
-          seconds.map((each) => (isLong(every) ? day : hour).format(new Date(each * 1000))),
+          seconds.map((each) => written(every).format(new Date(each * 1000))).map(onlyOnce),
       },
       {
         ...axis,
@@ -47,13 +53,13 @@ function options(figure, width, [, scores, displays]) {
       },
     ],
     series: [
-      { label: _("When"), value: (_plot, seconds) => (seconds === null ? "–" : moment.format(new Date(seconds * 1000))) },
+      { label: _("When"), value: (_plot, seconds) => moment.format(new Date((seconds ?? times[last]) * 1000)) },
       {
         label: figure.dataset.label,
         stroke: token("--accent"),
         width: 2,
         paths: uPlot.paths.stepped({ align: 1 }),
-        value: (_plot, _score, _series, index) => (index === null ? "–" : score(displays[index])),
+        value: (_plot, _score, _series, index) => score(displays[index ?? last]),
       },
     ],
   };

@@ -197,7 +197,7 @@ async def test_what_is_missing_to_the_next_place_is_exact(database: Database, le
     letters = await leaderboards.place("letters", player=two)
     assert letters.next == NextPlace(1, "9007199254740993", "9,007,199,254,740,993", "1", "1")
     laps = await leaderboards.place("lap", player=two)
-    assert laps.next == NextPlace(1, "59.00", "0:00:59.00", "3664.50", "1:01:04.50")
+    assert laps.next == NextPlace(1, "59.00", "0:59.00", "3664.50", "1:01:04.50")
     assert (laps.rank, laps.tied, laps.better_than) == (2, True, Fraction(0))
     first = await leaderboards.place("lap", player=one)
     assert (first.next, first.better_than) == (None, Fraction(1))

@@ -141,10 +141,10 @@ def test_the_range_of_a_board_includes_its_ends() -> None:
         (Format.MONEY, 1, 12345, "1,234.50"),
         (Format.MONEY, 2, -5, "-0.05"),
         (Format.MONEY, 3, 1234567, "1,234.567"),
-        (Format.DURATION, 0, 59, "0:00:59"),
+        (Format.DURATION, 0, 59, "0:59"),
         (Format.DURATION, 0, 3723, "1:02:03"),
-        (Format.DURATION, 2, 5995, "0:00:59.95"),
-        (Format.DURATION, 0, -61, "-0:01:01"),
+        (Format.DURATION, 2, 5995, "0:59.95"),
+        (Format.DURATION, 0, -61, "-1:01"),
         (Format.DURATION, 0, 3_600_000, "1000:00:00"),
     ],
 )

@@ -81,7 +81,8 @@ def display(score: int, board: Board) -> str:
     """The score as people read it, without any language's own marks.
 
     Integers get thousands separators ("1,032"); money at least two digits after the point ("1,234.50"); durations,
-    whose unit is the second, are hours, minutes, seconds ("1:02:03", with decimals "0:00:59.95").
+    whose unit is the second, are minutes and seconds ("0:59.95"), with the hours before them where there are any
+    ("1:02:03").
     """
     if board.format is Format.INTEGER and not board.decimals:
         return f"{score:,}"  # nearly all
@@ -94,7 +95,8 @@ def display(score: int, board: Board) -> str:
         case Format.DURATION:
             minutes, seconds = divmod(whole, 60)
             hours, minutes = divmod(minutes, 60)
-            return f"{sign}{hours}:{minutes:02}:{seconds:02}{_point(part)}"
+            longer = f"{hours}:{minutes:02}" if hours else f"{minutes}"
+            return f"{sign}{longer}:{seconds:02}{_point(part)}"
 
 
 def written(of: Board, key: int) -> tuple[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 
 from aiohttp import web
@@ -12,6 +13,7 @@ from homeserver.model import Action, BulkAct, Role, State, Task, TaskKind
 from homeserver.services.operator_views import Wanted
 from homeserver.web.admin_frame import DONE, Asked, asked, newest, number, operator_who_may, page, see
 from homeserver.web.boards import default_period
+from homeserver.web.formats import typed_score
 from homeserver.web.keys import (
     BOARD_STATES,
     BOARD_TASKS,
@@ -57,6 +59,8 @@ async def board_page(request: web.Request) -> web.Response:
     board_id = request.match_info["board"]
     board = await request.app[LEADERBOARDS].board(board_id)
     part = wanted(request.query, default_period(board))
+    if part.score is not None:
+        part = replace(part, score=typed_score(part.score, board) or part.score)
     entries = await request.app[OPERATOR_VIEWS].entries(board_id, part)
     span = request.query.get("writes", "day")
     if span not in _SPANS:

@@ -40,7 +40,8 @@ async def review_page(request: web.Request) -> web.Response:
     who = await operator_who_may(request, Role.VIEW)
     moderation, outliers = request.app[MODERATION], request.app[OUTLIERS]
     statuses = await request.app[BOARD_WATCH].statuses()
-    chosen = request.query.get("board") or (statuses[0].board.id if statuses else None)
+    first = next((each for each in statuses if each.pending), statuses[0] if statuses else None)
+    chosen = request.query.get("board") or (first.board.id if first else None)
     what = request.query.get("what", "claims")
     if what not in _WHAT:
         raise BadInput(f"One of {', '.join(_WHAT)}.", field="what")

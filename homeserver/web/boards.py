@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
-from homeserver.errors import Forbidden
+from homeserver.errors import BadInput, Forbidden
 from homeserver.model import (
     Board,
     DetailedPlace,
@@ -24,6 +24,7 @@ from homeserver.model import (
     Span,
 )
 from homeserver.protocol.gadget_queries import ENTRIES_QUERY_NAMES, EntriesQuery, parse_entries_query
+from homeserver.web import formats
 from homeserver.web.board_cache import BOARD_PAGES, BOARD_SHELLS, Shell, Version
 from homeserver.web.keys import BOARD_VIEWS, CHANGES, LEADERBOARDS, PLAYERS, SITE, SURROUNDINGS
 from homeserver.web.rendering import render
@@ -76,6 +77,8 @@ async def _board_page(request: web.Request) -> tuple[web.Response, Version]:
     leaderboards, views = request.app[LEADERBOARDS], request.app[BOARD_VIEWS]
     board = await leaderboards.board(request.match_info["board"])
     asked = _asked(request, board)
+    if asked.at_score is not None and (exact := _exact(asked.at_score, board)) != asked.at_score:
+        raise web.HTTPSeeOther(request.rel_url.update_query(at_score=exact))
     # Before what it is the version of: what comes between is shown, and asked for once more.
     version = await request.app[CHANGES].version(board.id, asked.period)
     page = await entries(leaderboards, board.id, asked, who.player)
@@ -149,6 +152,14 @@ def _asked(request: web.Request, board: Board) -> EntriesQuery:
     if not any(name == "period" for name, _ in given):
         given.append(("period", default_period(board)))
     return parse_entries_query(given)
+
+
+def _exact(typed: str, board: Board) -> str:
+    """The score as an address has it, whatever the language that it was typed in: the link is good for everybody."""
+    exact = formats.typed_score(typed, board)
+    if exact is None:
+        raise BadInput("This is not a score. Write it as the board does.", field="at_score")
+    return exact
 
 
 def _wider(board: Board, span: Span) -> Span | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from fractions import Fraction
 from functools import lru_cache
@@ -9,12 +10,12 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from babel import Locale
-from babel.dates import format_interval, format_skeleton
+from babel.dates import format_interval, format_skeleton, get_timezone_location
 from babel.lists import format_list
 from babel.numbers import format_percent
 from babel.units import format_unit
 
-from homeserver.model import Period, Span
+from homeserver.model import Board, Format, Period, Span
 from homeserver.web.languages import N_, current, gettext, ngettext
 
 SPAN_WORDS: Final = {
@@ -30,6 +31,11 @@ _MONTH: Final = "yMMMM"
 _TIME: Final = "Hm"
 _KEPT: Final = 4096
 """Pages show the same minutes again and again."""
+
+_EXACT: Final = re.compile(r"-?[0-9]+(?:\.(?P<part>[0-9]+))?")
+_CLOCK: Final = re.compile(
+    r"(?P<sign>-?)(?:(?P<hours>[0-9]+):(?=[0-9]{2}:))?(?P<minutes>[0-9]{1,9}):(?P<seconds>[0-9]{2})(?P<part>\.[0-9]+)?"
+)
 
 
 # --- times ----------------------------------------------------------------------------------------------------------
@@ -55,6 +61,16 @@ def _written(when: datetime, locale: Locale) -> str:
 
 def _date(when: datetime, locale: Locale) -> str:
     return format_skeleton(_DATE, when.replace(tzinfo=UTC), UTC, locale=locale)
+
+
+def city(zone: str) -> str:
+    """`São Paulo`: whose time it is, where the board's zone is `America/Sao_Paulo`; `UTC`."""
+    return _city(zone, str(current().locale))
+
+
+@lru_cache(_KEPT)
+def _city(zone: str, locale: str) -> str:
+    return str(get_timezone_location(zone, locale=Locale.parse(locale), return_city=True))
 
 
 def claimed(text: str, zone: str) -> str:
@@ -120,6 +136,30 @@ def score(display: str) -> str:
     return display.translate(_marks(current().locale))
 
 
+def typed_score(text: str, board: Board) -> str | None:
+    """The exact decimal that a person means by a score, typed as pages show it (`1,032.50`, `1:17.5`) in their own
+    language, or as programs write it; None if that is no number.
+
+    A point that may be either is a decimal point: where the board has so many decimals.
+    """
+    bare = "".join(text.split()).replace("\u2212", "-")
+    exact = _EXACT.fullmatch(bare)
+    if exact is not None and len(exact["part"] or "") <= board.decimals:
+        return bare
+    marks = current().locale.number_symbols["latn"]
+    group, decimal = marks["group"].strip(), marks["decimal"]
+    if group and re.fullmatch(
+        rf"-?\d{{1,3}}(?:{re.escape(group)}\d{{3}})+(?:{re.escape(decimal)}\d+)?", bare, re.ASCII
+    ):
+        bare = bare.replace(group, "")
+    bare = bare.replace(decimal, ".")
+    clock = _CLOCK.fullmatch(bare) if board.format is Format.DURATION else None
+    if clock is not None:
+        seconds = (int(clock["hours"] or 0) * 60 + int(clock["minutes"])) * 60 + int(clock["seconds"])
+        bare = f"{clock['sign']}{seconds}{clock['part'] or ''}"
+    return bare if _EXACT.fullmatch(bare) else None
+
+
 @lru_cache
 def _marks(locale: Locale) -> dict[int, str]:
     """Kept: a page has a hundred numbers, and CLDR's tables take longer than all else that is done with them."""
@@ -133,9 +173,11 @@ def place(rank: int | None, tied: bool) -> str:
 
 
 def beats(share: Fraction) -> str:
-    """`Better than 93% of the others`: rounded down, so that nobody beats all others who does not."""
+    """`Better than 93% of the others`: rounded down, so that nobody beats all others who does not; nothing below 1%."""
     if share == 1:
         return gettext("Better than all others")
+    if share < Fraction(1, 100):
+        return ""
     return gettext("Better than %(share)s of the others", share=percent(100 * share // 1))
 
 

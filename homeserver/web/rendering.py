@@ -39,6 +39,7 @@ def setup_templates(app: web.Application) -> None:
     environment.filters |= {
         "iso": iso,
         "moment": formats.moment,
+        "city": formats.city,
         "size": formats.size,
         "number": formats.number,
         "score": formats.score,

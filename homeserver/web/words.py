@@ -147,7 +147,7 @@ def upload_words(upload: Upload) -> UploadWords:
             )
         case StorageLeg.NEEDS_CONSENT:
             return UploadWords(
-                gettext("waiting for your consent"),
+                gettext("waiting for consent"),
                 "warn",
                 line or _line("-3"),
                 send=gettext("I have answered, send now"),
@@ -156,7 +156,7 @@ def upload_words(upload: Upload) -> UploadWords:
             )
         case StorageLeg.NEEDS_SIGN_IN:
             said = gettext("Your sign-in at Orange has ended. Sign in again, then send it; we keep the file for you.")
-            return UploadWords(gettext("waiting for your sign-in"), "warn", said, send=gettext("Send now"), cancel=True)
+            return UploadWords(gettext("waiting for sign-in"), "warn", said, send=gettext("Send now"), cancel=True)
         case StorageLeg.OUT_OF_SPACE:
             return UploadWords(
                 gettext("no space"),

@@ -59,7 +59,9 @@ function score(text, board) {
   const fraction = digits ? SEPARATOR() + digits : "";
   if (board.format !== "duration") return `${sign}${number(whole)}${fraction}`;
   const two = (value) => String(value).padStart(2, "0");
-  return `${sign}${whole / 3600n}:${two((whole / 60n) % 60n)}:${two(whole % 60n)}${fraction}`;
+  const [hours, minutes] = [whole / 3600n, (whole / 60n) % 60n];
+  const longer = hours ? `${hours}:${two(minutes)}` : minutes;
+  return `${sign}${longer}:${two(whole % 60n)}${fraction}`;
 }
 
 // Decimal text plus one, exactly.

@@ -430,7 +430,7 @@ async def test_whoever_signs_in_again_finds_the_queue_going_on(page: Page, demo:
     await sign_in(page, demo, "Marie Dupont")
     demo.sandbox.storage.expire_tokens("marie")
     await choose(page, file)
-    await expect(row(page, file.name).locator(".chip")).to_have_text("waiting for your sign-in")
+    await expect(row(page, file.name).locator(".chip")).to_have_text("waiting for sign-in")
     await page.get_by_role("link", name="Sign in at Orange").click()
     await sign_in_again(page)
     await expect_stored(page, [file.name])

@@ -190,7 +190,7 @@ async def test_an_act_comes_from_our_pages_and_leads_to_them(stack: Stack) -> No
 
 
 async def test_a_claim_is_approved_rejected_and_taken_up_again(folder: Path) -> None:
-    boards = [Board("letters", "Letters written", "letters", largest_step=10)]
+    boards = [Board("first", "First", "first"), Board("letters", "Letters written", "letters", largest_step=10)]
     async with running_stack(folder, boards=boards) as stack:
         player = await stack.player()
         await seen(stack, ELIZABETH, letters="5000")
@@ -208,7 +208,8 @@ async def test_a_claim_is_approved_rejected_and_taken_up_again(folder: Path) -> 
         await at.undo()
         assert "5,000" in at.texts("//main//tbody/tr")[0]
         viewer = await desk(stack, Role.VIEW)
-        await viewer.open("/admin/review")
+        await viewer.open("/admin/review")  # of the board where something waits
+        assert "5,000" in viewer.texts("//main//tbody/tr")[0]
         assert viewer.actions() == set()
 
 
@@ -432,6 +433,10 @@ async def test_boards_are_searched_and_paged(stack: Stack) -> None:
     assert "Elizabeth Bennet" in at.texts("//main//tbody//a")
     await at.open("/admin/boards/letters?at_rank=5&period=all")
     assert 1 < int(at.texts("//main//td[@class='rank']")[0].lstrip("=")) <= 5
+    await at.open("/admin/boards/letters?at_score=1,000")  # as it is written there; nobody has as many
+    place = at.texts("//main//td[@class='rank']")[0]
+    await at.open("/admin/boards/letters?at_score=1000")
+    assert at.texts("//main//td[@class='rank']")[0] == place
     found: list[str] = []
     address = "/admin/boards/letters"
     while address:

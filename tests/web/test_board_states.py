@@ -64,6 +64,7 @@ async def test_what_changed_since_the_last_period_is_said_in_words(stack: Stack)
     await give(stack, NOON_MS, u1=9, **{f"u{ELIZABETH}": 9, f"u{JANE}": 8, f"u{CHARLOTTE}": 7})
     tree = page(await browser.get("/boards/letters?period=day"))
     assert texts(tree, "//tbody[@id='rows']//td[@class='num hide-s']") == ["new", "▲ up 2", "▼ down 1", "▼ down 3"]
+    assert texts(tree, "//tbody[@id='rows']//small/span[@class='only-s']")[1] == "▲ up 2"  # where there is no room
     assert texts(page(await browser.get("/boards/letters?period=all")), "//th[text()='Change']") == []
 
 
@@ -89,6 +90,45 @@ async def test_who_is_not_placed_and_who_has_no_friends_learn_what_to_do(stack: 
     with_friends = await stack.player()
     nobody = page(await with_friends.get("/boards/letters?friends=true&period=day"))
     assert "Neither you nor your friends" in texts(nobody, "//section[@id='list']/p")[0]
+
+
+async def test_a_closed_board_invites_nobody_to_play(stack: Stack, clock: Clock) -> None:
+    browser = await stack.player()
+    async with open_database(stack.settings.database_url) as database:
+        states = BoardStates(database, Rebuilds(database, clock.now_ms), clock.now_ms)
+        await states.close("letters", actor="configure", reason="a pause")
+    (aside,) = texts(page(await browser.get("/boards/letters?period=day")), "//aside")
+    assert "not placed yet" in aside
+    assert "Open the gadget and play" not in aside
+
+
+async def test_who_hides_where_nobody_else_is_does_not_read_that_nobody_is_there(stack: Stack) -> None:
+    browser, gadget = await stack.player(), await stack.open_gadget()
+    assert (await gadget.call("POST", "scores", {"board": "letters", "value": "9"})).status == 201
+    await browser.post("/privacy/hide")
+    tree = page(await browser.get("/boards/letters?period=day"))
+    assert texts(tree, "//section[@id='list']/p[@class='empty']") == ["Nobody else is on this board yet."]
+    assert texts(tree, "//aside//div[@class='big']") == ["1"]
+    assert [way for way in values(tree, "//aside//p/a/@href") if "around=me" in way] == []
+
+
+async def test_a_score_is_gone_to_as_it_is_written_on_the_board(stack: Stack) -> None:
+    await give(stack, NOON_MS, u1=1032, u2=1031)
+    browser = await stack.player()
+    typed = await browser.get("/boards/letters?period=day&at_score=1,031", Accept_Language="en")
+    assert (typed.status, typed.location) == (303, "/boards/letters?period=day&at_score=1031")
+    assert texts(page(await browser.get(typed.location)), "//tbody[@id='rows']/tr/td[last()]") == ["1,031"]
+    refused = await browser.get("/boards/letters?at_score=many", Accept_Language="fr")
+    assert refused.status == 400
+    assert "Ce n’est pas un score" in refused.text
+    assert '<a class="button" href="/boards/letters">' in refused.text
+
+
+async def test_what_was_looked_for_is_said_with_how_many_there_are(stack: Stack) -> None:
+    browser = await stack.player()
+    tree = page(await browser.get("/boards/letters?search=eliz"))
+    assert texts(tree, "//caption")[0].startswith("Names with “eliz”, among ")
+    assert texts(tree, "/html/head/title") == ["Letters · All time · Letters"]
 
 
 async def test_old_data_says_its_age(stack: Stack, clock: Clock) -> None:

@@ -382,6 +382,8 @@ async def test_a_doubtful_score_waits_and_only_its_player_sees_it(stack: Stack, 
         (others,) = texts(page(await other.get(address)), "//main")
         assert "500 waits to be looked at" in mine
         assert "500" not in others
+    (aside,) = texts(page(await browser.get("/boards/careful?period=day")), "//aside")
+    assert "not placed yet 500 waits to be looked at" in aside  # and nobody tells them to play for the first time
 
     placed = await write(elizabeth, "8", "careful")  # given up for one that nobody doubts
     assert (placed["pending"], placed["changes"][0]["score"], placed["changes"][0]["is_best"]) == (None, "8", True)
@@ -455,7 +457,7 @@ async def test_whom_operators_take_off_a_board_sees_it_and_is_seen_by_nobody(
     assert (own["rank"], own["state"]) == (1, state)
     assert [past["score"] for past in (await read(elizabeth, path))["scores"]] == [past["score"] for past in history]
     mine = texts(page(await (await stack.player()).get("/boards/letters")), "//aside")[0]
-    assert mine.startswith("Your place, All time 1 ")
+    assert mine.startswith("Your place · All time 1 ")
     assert "Only you see this: an operator of this site has" in mine
 
     await operators.act("restore", ELIZABETH)

@@ -85,7 +85,7 @@ def test_nobody_beats_all_others_who_does_not() -> None:
     assert beats(Fraction(1)) == "Better than all others"
     assert beats(Fraction(9_999, 10_000)) == "Better than 99% of the others"
     assert beats(Fraction(29, 100)) == "Better than 29% of the others"
-    assert beats(Fraction(0)) == "Better than 0% of the others"
+    assert (beats(Fraction(1, 100)), beats(Fraction(1, 101))) == ("Better than 1% of the others", "")
 
 
 def test_a_script_gets_times_scores_and_how_they_are_written() -> None:

@@ -205,7 +205,7 @@ async def test_a_file_can_be_given_up(stack: Stack) -> None:
 @pytest.mark.parametrize(
     ("user", "code", "state"),
     [
-        ("chloe", "-3", "waiting for your consent"),
+        ("chloe", "-3", "waiting for consent"),
         ("luc", "MD327", "no space"),
         ("ines", "MD113", "refused"),
         ("hugo", "MD803", "refused"),

@@ -55,6 +55,11 @@ async def test_one_button_hides_from_all_others_and_shows_again(stack: Stack) ->
         assert texts(tree, f"{notice}//button") == ["Show me again"]
     board = page(await browser.get("/boards/letters"))
     assert texts(board, "//aside//div[@class='big']") != ["–"], "the place that they would have"
+    (near,) = [way for way in values(board, "//aside//p/a/@href") if "around=me" in way]
+    assert texts(board, f"//aside//a[@href='{near}']")[-1] == "Show the places around mine"
+    there = page(await browser.get(near))  # where nothing leads to a row that is not there
+    assert [way for way in values(there, "//@href") if way.endswith("#me")] == []
+    assert not any("around=me" in way for way in values(there, "//aside//p/a/@href"))
     for path in ("/", "/boards/letters?limit=100", "/boards/letters?friends=true", "/boards/letters?search=elizabeth"):
         found = await other.get(path)
         assert (found.status, NAME in found.text) == (200, False), path

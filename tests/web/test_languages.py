@@ -6,7 +6,8 @@ from fractions import Fraction
 
 import pytest
 
-from homeserver.model import Period, Span
+from homeserver.domain import scores
+from homeserver.model import Board, Format, Period, Span
 from homeserver.web import formats
 from homeserver.web.languages import all_languages, negotiated, ngettext, speaking
 from tests.web.conftest import Stack
@@ -136,6 +137,77 @@ def test_numbers_times_and_spans_by_the_language() -> None:
             *("18\u201325 nov. 2026", "novembre 2026", "2\xa0jours et 4\xa0heures"),
             "Mieux que 29\xa0% des autres",
         ]
+
+
+@pytest.mark.parametrize(
+    ("tag", "zone", "name"),
+    [
+        ("en", "America/Sao_Paulo", "São Paulo"),
+        ("fr", "America/Sao_Paulo", "São Paulo"),
+        ("en", "America/Argentina/Buenos_Aires", "Buenos Aires"),
+        ("pt-BR", "America/New_York", "Nova York"),
+        ("fr", "UTC", "UTC"),
+    ],
+)
+def test_a_zone_is_called_by_its_city(tag: str, zone: str, name: str) -> None:
+    with speaking(all_languages()[tag]):
+        assert formats.city(zone) == name
+
+
+@pytest.mark.parametrize("tag", ["en", "pt-BR", "fr"])
+@pytest.mark.parametrize("format_", list(Format))
+@pytest.mark.parametrize("decimals", [0, 1, 2, 3])
+def test_a_score_may_be_typed_as_it_is_shown(tag: str, format_: Format, decimals: int) -> None:
+    board = Board("b", "B", "f", format=format_, decimals=decimals)
+    with speaking(all_languages()[tag]):
+        for units in (0, 7, -7, 59_000, 60_000, 3_723_000, -3_723_500, 1_234_567_891):
+            exact = scores.exact(units, decimals)
+            assert scores.parse(formats.typed_score(exact, board) or "", decimals) == units
+            shown = formats.score(scores.display(units, board))
+            if format_ is Format.MONEY and decimals < 2:
+                continue  # shown with more digits than the board has
+            assert formats.typed_score(f" {shown} ", board) == exact
+
+
+@pytest.mark.parametrize(
+    ("tag", "decimals", "typed", "exact"),
+    [
+        ("en", 0, "1,032", "1032"),
+        ("en", 0, "1032", "1032"),
+        ("en", 0, "10,32", None),
+        ("en", 0, "twelve", None),
+        ("en", 0, "1-2", None),
+        ("en", 0, "1:17", None),
+        ("fr", 1, "77,5", "77.5"),
+        ("fr", 1, "77.5", "77.5"),
+        ("fr", 0, "1 032", "1032"),
+        ("pt-BR", 0, "1.032", "1032"),
+        ("pt-BR", 3, "1.032", "1.032"),  # as a link from elsewhere has it
+        ("pt-BR", 3, "1,032", "1.032"),
+        ("en", 0, "\u2212 3", "-3"),
+        ("en", 0, "\u0663", None),
+    ],
+)
+def test_what_a_typed_score_means(tag: str, decimals: int, typed: str, exact: str | None) -> None:
+    with speaking(all_languages()[tag]):
+        assert formats.typed_score(typed, Board("b", "B", "f", decimals=decimals)) == exact
+
+
+@pytest.mark.parametrize(
+    ("typed", "exact"),
+    [
+        ("1:17.5", "77.5"),
+        ("0:01:17.5", "77.5"),
+        ("100:00:00", "360000"),
+        ("90:00", "5400"),
+        ("1:2", None),
+        (":30", None),
+    ],
+)
+def test_a_duration_may_be_typed_by_the_clock(typed: str, exact: str | None) -> None:
+    board = Board("b", "B", "f", format=Format.DURATION, decimals=1)
+    with speaking(all_languages()["en"]):
+        assert formats.typed_score(typed, board) == exact
 
 
 def test_none_is_many_in_english_and_one_in_the_two_others() -> None:
