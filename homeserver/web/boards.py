@@ -52,9 +52,9 @@ async def home(request: web.Request) -> web.Response:
     leaderboards = request.app[LEADERBOARDS]
     places = await leaderboards.places(who.player, own=True) if who.player is not None else ()
     shown = []
-    for board in await leaderboards.boards():
+    for board, closed_ms in await leaderboards.offered():
         page = await leaderboards.entries(board.id, period=default_period(board), reader=who.player, limit=_TOP)
-        shown.append((page, [place for place in places if place.board.id == board.id]))
+        shown.append((page, closed_ms, [place for place in places if place.board.id == board.id]))
     lately = await request.app[SURROUNDINGS].lately(who.player)
     return render(request, "home.html", boards=shown, lately=lately)
 

@@ -94,9 +94,16 @@ async def test_who_is_not_placed_and_who_has_no_friends_learn_what_to_do(stack: 
 
 async def test_a_closed_board_invites_nobody_to_play(stack: Stack, clock: Clock) -> None:
     browser = await stack.player()
+    stack.sandbox.container.add_person("99", "Mary", "Alone")
+    alone = await stack.player("99")
+    nowhere = "//section[.//a[@href='/boards/letters']]/div[@class='panel mine']"
+    assert texts(page(await alone.get("/")), nowhere) == [
+        "You have no place here yet. A score brings you onto the board."
+    ]
     async with open_database(stack.settings.database_url) as database:
         states = BoardStates(database, Rebuilds(database, clock.now_ms), clock.now_ms)
         await states.close("letters", actor="configure", reason="a pause")
+    assert texts(page(await alone.get("/")), nowhere) == ["You have no place here yet."]
     (aside,) = texts(page(await browser.get("/boards/letters?period=day")), "//aside")
     assert "not placed yet" in aside
     assert "Open the gadget and play" not in aside
