@@ -32,9 +32,9 @@ _TIME: Final = "Hm"
 _KEPT: Final = 4096
 """Pages show the same minutes again and again."""
 
-_EXACT: Final = re.compile(r"-?[0-9]+(?:\.(?P<part>[0-9]+))?")
+_EXACT: Final = re.compile(r"(?P<whole>-?[0-9]+)(?:\.(?P<part>[0-9]+))?")
 _CLOCK: Final = re.compile(
-    r"(?P<sign>-?)(?:(?P<hours>[0-9]+):(?=[0-9]{2}:))?(?P<minutes>[0-9]{1,9}):(?P<seconds>[0-9]{2})(?P<part>\.[0-9]+)?"
+    r"(?P<sign>-?)(?:(?P<hours>[0-9]{1,9}):(?=[0-9]{2}:))?(?P<minutes>[0-9]{1,9}):(?P<seconds>[0-9]{2})(?P<part>\.[0-9]+)?"
 )
 
 
@@ -138,7 +138,7 @@ def score(display: str) -> str:
 
 def typed_score(text: str, board: Board) -> str | None:
     """The exact decimal that a person means by a score, typed as pages show it (`1,032.50`, `1:17.5`) in their own
-    language, or as programs write it; None if that is no number.
+    language, or as programs write it; None if that is no number, or none with so few decimals as the board's.
 
     A point that may be either is a decimal point: where the board has so many decimals.
     """
@@ -157,7 +157,13 @@ def typed_score(text: str, board: Board) -> str | None:
     if clock is not None:
         seconds = (int(clock["hours"] or 0) * 60 + int(clock["minutes"])) * 60 + int(clock["seconds"])
         bare = f"{clock['sign']}{seconds}{clock['part'] or ''}"
-    return bare if _EXACT.fullmatch(bare) else None
+    exact = _EXACT.fullmatch(bare)
+    if exact is None:
+        return None
+    part = exact["part"] or ""
+    if part[board.decimals :].strip("0"):  # money is shown with two digits, whether or not there are as many
+        return None
+    return exact["whole"] + f".{part[: board.decimals]}".removesuffix(".")
 
 
 @lru_cache
