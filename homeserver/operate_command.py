@@ -48,7 +48,7 @@ async def restore(
     if await is_open_elsewhere(url, schema):
         raise Conflict("The database is in use. Stop all servers and commands that have it open, then try again.")
     if replace:
-        say("All that is in the database now will be gone, but for the marks of people who were erased.")
+        say("All that is in the database now will be gone, but for who was erased and who hides themselves.")
         if not agreed():
             return False
     bar = Bar("rows")
@@ -62,6 +62,8 @@ async def restore(
     say(f"The database is as it was {_of(head)}. All boards are counted, and right.")
     if restored.erased:
         say(f"Erased again, because they were erased after that: {restored.erased}.")
+    if restored.hidden:
+        say(f"Hidden again, because they had hidden themselves after that: {restored.hidden}.")
     if restored.marks_lost:
         say("WARNING: the backup is of another database. Who was erased from the one here is not known any more.")
     say("Everybody signs in again. Files that waited and are no longer in the spool are shown as failed.")

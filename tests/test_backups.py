@@ -18,9 +18,10 @@ import orjson
 import pytest
 
 from homeserver.errors import BackupBroken, BadSettings, Conflict
-from homeserver.model import Action, Board, GadgetSession, Keep, Role, Ties
+from homeserver.model import Action, Board, GadgetSession, Keep, Role, State, Ties
 from homeserver.services import backups
 from homeserver.services.backups import Backups, Restored
+from homeserver.services.delisting import Delisting
 from homeserver.services.leaderboards import Leaderboards
 from homeserver.services.operators import Operators
 from homeserver.storage import backups as store
@@ -412,6 +413,35 @@ async def test_the_marks_of_another_database_are_said_to_be_lost(
     await there.database.write(lambda tx: erased.mark(tx, "orkut", "00"))
     done = await there.restore(tmp_path / "backup", replace=True)
     assert (done.erased, done.marks_lost) == (0, True)
+
+
+# --- people who hide themselves ---------------------------------------------------------------------------------------
+
+
+async def test_who_has_hidden_themselves_since_is_hidden_again(here: Side, scene: Scene, tmp_path: Path) -> None:
+    """Who has not, or shows themselves again since, is as the backup has them; the erased have nothing to hide."""
+    ana, eva, carlos = scene.players
+    delisting = Delisting(here.database, here.clock.now_ms)
+    await delisting.decide(carlos, hidden=True, actor="-", reason="-")
+    await here.make(tmp_path / "backup")
+    await delisting.decide(carlos, hidden=False, actor="-", reason="-")
+    await delisting.decide(eva, hidden=True, actor="-", reason="-")
+    since_ms = await here.database.read(lambda reader: people.withdrawn_ms(reader, eva))
+    new = await here.new_player()
+    await delisting.decide(new, hidden=True, actor="-", reason="-")
+    here.clock.advance(days=1)
+    done = await here.restore(tmp_path / "backup", replace=True)
+    assert done.hidden == 1
+    page = await here.board().entries("letters", reader=ana)
+    assert [entry.player.name for entry in page.entries] == ["Ana"]
+    own = await here.board().place("letters", player=eva, own=True)
+    assert (own.rank, own.state) == (1, State.WITHDRAWN)
+    assert await here.database.read(lambda reader: people.withdrawn_ms(reader, eva)) == since_ms
+    assert [(act.action, act.actor) for act in (await scene.moderation.log())[:1]] == [(Action.WITHDRAW, "restore")]
+    assert await here.database.read(store.wrong_lists) == []
+    await delisting.decide(eva, hidden=False, actor="-", reason="-")
+    page = await here.board().entries("letters", reader=ana)
+    assert [entry.player.name for entry in page.entries] == ["Éva", "Ana"]
 
 
 # --- whether a server runs --------------------------------------------------------------------------------------------

@@ -3,10 +3,10 @@
 A backup is one snapshot of all tables, whichever engine holds them, and can be restored on either. It has no secrets of
 the settings, no files that wait in the spool, and nothing that lets anybody in (`storage/backups.py`).
 
-Restoring is one transaction: it all happens or nothing does. What the database was is gone then, but for two things:
-who was erased since the backup was made is erased again, and numbers that were given out since are not given out again,
-as cursors and links may still hold them. The same goes for versions of lists, which browsers hold with what they have
-kept.
+Restoring is one transaction: it all happens or nothing does. What the database was is gone then, but for what people
+decided about themselves and what others may still hold. Who was erased since the backup was made is erased again, and
+who has hidden themselves since is hidden again. Numbers that were given out since are not given out again, as cursors
+and links may have them; nor are versions of lists, which browsers have with what they keep.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ import structlog
 
 from homeserver.errors import BackupBroken, Conflict
 from homeserver.model import Act, Action, NowMs
+from homeserver.services import reasons
+from homeserver.services.delisting import let_hide
 from homeserver.services.eraser import Eraser
 from homeserver.services.rebuilds import Progress
 from homeserver.storage import backup_file, backups, erasing, versions
@@ -34,13 +36,15 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """What came back. `erased`: how many people were erased anew; `marks_lost`: others' marks could not be taken over.
+    """What came back. `erased`: how many people were erased anew; `hidden`: how many players are hidden anew;
+    `marks_lost`: others' marks could not be taken over.
 
     Marks belong to the erasure key under which they were made, so this happens only with another database's backup.
     """
 
     head: Head
     erased: int
+    hidden: int
     marks_lost: bool
 
 
@@ -100,6 +104,7 @@ class Backups:
                         "--replace; a backup of what is there now does no harm."
                     )
                 key, marks = await backups.marks(tx)
+                hidden = await backups.hidden(tx)
                 numbers = await self._store.numbers(tx, tables)
                 await self._store.empty(tx)
                 done = 0
@@ -118,7 +123,8 @@ class Backups:
                 is_ours = (await backups.marks(tx))[0] == key
                 if is_ours:
                     await backups.add_marks(tx, marks)
-                return Restored(reader.head, await self._erase(tx), bool(marks) and not is_ours)
+                erased = await self._erase(tx)
+                return Restored(reader.head, erased, await self._hide(tx, hidden), bool(marks) and not is_ours)
 
         restored = await self._database.write(work)
         await Eraser(self._database, self._now_ms).go_on()
@@ -131,6 +137,12 @@ class Backups:
             act = Act(Action.ERASE, self._now_ms(), ACTOR, "erased before the backup was restored", None, None)
             await erasing.strip(tx, player, act)
         return len(players)
+
+    async def _hide(self, tx: Transaction, hidden: backups.Hidden) -> int:
+        """Hide anew whoever had hidden themselves in the database that was; how many that were."""
+        now_ms = self._now_ms()
+        act = reasons.act(Action.WITHDRAW, now_ms, ACTOR, "hidden before the backup was restored")
+        return len(await let_hide(tx, await backups.hidden_players(tx, hidden), act, now_ms))
 
 
 def check(path: Path, progress: Progress) -> Head:

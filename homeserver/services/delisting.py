@@ -74,13 +74,7 @@ class Delisting:
         act = reasons.act(Action.WITHDRAW if hidden else Action.SHOW_AGAIN, now_ms, actor, reason)
 
         async def work(tx: Transaction) -> bool:
-            boards = await rebuild.all_alone(tx)
-            await people.unerased(tx, player)
-            if not await people.set_withdrawn(tx, player, now_ms if hidden else None):
-                return False
-            await moderation.set_delisted(tx, [player], now_ms)
-            await self._follow(tx, boards, {player: act}, now_ms)
-            return True
+            return bool(await let_hide(tx, {player: now_ms if hidden else None}, act, now_ms))
 
         return await self._database.write(work)
 
@@ -91,16 +85,37 @@ class Delisting:
         gone = await moderation.delisted_among(tx, changed)
         left = reasons.act(Action.DELIST, now_ms, ACTOR, "removed the application")
         back = reasons.act(Action.RELIST, now_ms, ACTOR, "is back")
-        await self._follow(tx, boards, {player: left if player in gone else back for player in changed}, now_ms)
+        await _follow(tx, boards, {player: left if player in gone else back for player in changed}, now_ms)
         return changed
 
-    @staticmethod
-    async def _follow(tx: Transaction, boards: Sequence[BoardInForce], acts: Mapping[int, Act], now_ms: int) -> None:
-        """Replay these players, on whom that was done."""
-        moves: list[Move] = []
-        for in_force in boards:
-            # In the log, so that a rebuild that is under way learns of it.
-            for player, act in acts.items():
-                await moderation.log(tx, replace(act, board=in_force.board.id, player=player))
-            moves += await replays.moves(tx, in_force, acts.keys(), now_ms)
-        await store.write(tx, moves)
+
+async def let_hide(tx: Transaction, since_ms: Mapping[int, int | None], act: Act, now_ms: int) -> list[int]:
+    """Keep since when these players have hidden themselves, or that they have not (None), and let all lists follow.
+
+    Returns:
+        Those for whom that is new, on whom `act` was done.
+
+    Raises:
+        NotFound: One of them is not there.
+    """
+    boards = await rebuild.all_alone(tx)
+    changed = []
+    for player, hidden_ms in since_ms.items():
+        await people.unerased(tx, player)
+        if await people.set_withdrawn(tx, player, hidden_ms):
+            changed.append(player)
+    if changed:
+        await moderation.set_delisted(tx, changed, now_ms)
+        await _follow(tx, boards, dict.fromkeys(changed, act), now_ms)
+    return changed
+
+
+async def _follow(tx: Transaction, boards: Sequence[BoardInForce], acts: Mapping[int, Act], now_ms: int) -> None:
+    """Replay these players, on whom that was done."""
+    moves: list[Move] = []
+    for in_force in boards:
+        # In the log, so that a rebuild that is under way learns of it.
+        for player, act in acts.items():
+            await moderation.log(tx, replace(act, board=in_force.board.id, player=player))
+        moves += await replays.moves(tx, in_force, acts.keys(), now_ms)
+    await store.write(tx, moves)

@@ -187,6 +187,31 @@ async def marked_players(reader: Reader) -> list[int]:
     return sorted(found)
 
 
+# --- people who hide themselves ---------------------------------------------------------------------------------------
+
+Hidden = dict[str, dict[str, int]]
+"""Since when, by container and their id there."""
+
+
+async def hidden(reader: Reader) -> Hidden:
+    """Who hides themselves."""
+    found: Hidden = defaultdict(dict)
+    for container, user_id, since_ms in await reader.fetch(
+        "SELECT container, user_id, withdrawn_ms FROM players WHERE withdrawn_ms IS NOT NULL ORDER BY player"
+    ):
+        found[container][user_id] = since_ms
+    return found
+
+
+async def hidden_players(reader: Reader, wanted: Hidden) -> dict[int, int | None]:
+    """Since when, by player, for those of them who are players here."""
+    found: dict[int, int | None] = {}
+    for container, since_ms in wanted.items():
+        players = await people.known_players(reader, container, since_ms)
+        found |= {player: since_ms[user_id] for user_id, player in players.items()}
+    return found
+
+
 # --- whether boards are right -----------------------------------------------------------------------------------------
 
 
