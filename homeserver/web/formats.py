@@ -144,26 +144,34 @@ def typed_score(text: str, board: Board) -> str | None:
     """
     bare = "".join(text.split()).replace("\u2212", "-")
     exact = _EXACT.fullmatch(bare)
-    if exact is not None and len(exact["part"] or "") <= board.decimals:
-        return bare
-    marks = current().locale.number_symbols["latn"]
-    group, decimal = marks["group"].strip(), marks["decimal"]
-    if group and re.fullmatch(
-        rf"-?\d{{1,3}}(?:{re.escape(group)}\d{{3}})+(?:{re.escape(decimal)}\d+)?", bare, re.ASCII
-    ):
-        bare = bare.replace(group, "")
-    bare = bare.replace(decimal, ".")
-    clock = _CLOCK.fullmatch(bare) if board.format is Format.DURATION else None
-    if clock is not None:
-        seconds = (int(clock["hours"] or 0) * 60 + int(clock["minutes"])) * 60 + int(clock["seconds"])
-        bare = f"{clock['sign']}{seconds}{clock['part'] or ''}"
-    exact = _EXACT.fullmatch(bare)
+    if exact is None or len(exact["part"] or "") > board.decimals:
+        bare = _without_marks(bare)
+        exact = _EXACT.fullmatch(_in_seconds(bare) if board.format is Format.DURATION else bare)
     if exact is None:
         return None
     part = exact["part"] or ""
     if part[board.decimals :].strip("0"):  # money is shown with two digits, whether or not there are as many
         return None
     return exact["whole"] + f".{part[: board.decimals]}".removesuffix(".")
+
+
+def _without_marks(number: str) -> str:
+    """`1032.50`, where the language writes `1,032.50`. Marks that stand elsewhere than it puts them stay."""
+    marks = current().locale.number_symbols["latn"]
+    group, decimal = marks["group"].strip(), marks["decimal"]
+    grouped = rf"-?\d{{1,3}}(?:{re.escape(group)}\d{{3}})+(?:{re.escape(decimal)}\d+)?"
+    if group and re.fullmatch(grouped, number, re.ASCII):
+        number = number.replace(group, "")
+    return number.replace(decimal, ".")
+
+
+def _in_seconds(duration: str) -> str:
+    """`77.5`, for `1:17.5`; what is no duration stays as it is."""
+    clock = _CLOCK.fullmatch(duration)
+    if clock is None:
+        return duration
+    seconds = (int(clock["hours"] or 0) * 60 + int(clock["minutes"])) * 60 + int(clock["seconds"])
+    return f"{clock['sign']}{seconds}{clock['part'] or ''}"
 
 
 @lru_cache
